@@ -1,0 +1,209 @@
+// specache.h - the C ABI of libspecache, the only door into the native code.
+//
+// Handles are u64 ids; a stale or closed one is SPECACHE_HANDLE, never a crash. Every call answers a
+// specache_status; specache_error then gives the sentence after the colon ("k 300 is above k_max 256").
+// Structs hold only u32; a 64-bit number is a pair (_low, _high), a float is its bits (_bits).
+// Buffers belong to the caller and are lent for the call. The library never prints, exits, throws, or
+// calls back. Calls on one store are made by one thread at a time (another answers SPECACHE_BUSY);
+// specache_cancel, specache_release and specache_trace may come from any thread.
+#ifndef SPECACHE_H
+#define SPECACHE_H
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define SPECACHE_ABI_VERSION 1u
+
+typedef enum specache_status {
+    SPECACHE_OK = 0,
+    SPECACHE_ARGUMENT = 1,     // a value outside its documented range; nothing changed
+    SPECACHE_CAPACITY = 2,     // a budget, pool or disk is full; nothing changed
+    SPECACHE_HANDLE = 3,       // never opened, or closed
+    SPECACHE_MEMORY = 4,       // the system refused memory; nothing changed
+    SPECACHE_DEVICE = 5,       // no such device, or it failed
+    SPECACHE_FILE = 6,         // a file cannot be opened, read or written
+    SPECACHE_DATA = 7,         // NaN or infinity in keys, values or weights; a checksum differs
+    SPECACHE_CANCELLED = 8,    // specache_cancel was called; the run's tokens are not in the sequence
+    SPECACHE_BUSY = 9,         // another call is running on this store
+    SPECACHE_UNSUPPORTED = 10  // known but not offered
+} specache_status;
+
+typedef struct specache_config {
+    uint32_t layers, kv_heads, query_heads, head_dim;
+    uint32_t kv_type;      // 0 f32, 1 f16, 2 bf16
+    uint32_t scale_bits;   // f32 scale of the logits; 0: 1/sqrt(head_dim)
+    uint32_t mode;         // 0 full, 1 paper, 2 specache
+    uint32_t key_bits;     // 1 or 2; ignored where a profile has key bits and this is 0
+    uint32_t value_bits;   // 1 or 2; 0: the profile's planes
+    uint32_t group;        // paper: 32 or 64
+    uint32_t k_max;        // largest k of any step
+    uint32_t slots;        // near places of fetched rows, visible ones, per layer and KV head
+    uint32_t far;          // 0 RAM, 1 file
+    uint32_t far_bytes_low, far_bytes_high;    // reserved far; 0: what the tokens need
+    uint32_t near_bytes_low, near_bytes_high;  // budget of all near memory; 0: none
+    uint32_t tokens_max;      // longest sequence
+    uint32_t sequences_max;   // sequences open at a time; pages are reserved for tokens_max each
+    uint32_t chunk_tokens;    // prefill tokens at a time, a multiple of 64
+    uint32_t guesses_max;     // 0..3 beside the true token
+    uint32_t threads;         // compute threads; 0: the machine's cores
+    uint32_t device;          // 0 cpu
+    uint32_t isa;             // 0 best, 1 reference, 2 portable, 3 avx2, 4 avx512
+    uint32_t fetch_at_once;   // tests only: 1 makes the step wait for each prefetch where it starts
+} specache_config;
+
+// Values in the head's own basis and key bits by head (DESIGN section 4); all buffers copied.
+typedef struct specache_profile {
+    uint32_t value_planes;  // head_dim / 4
+    uint32_t has_key_bits, has_values;
+} specache_profile;
+
+typedef struct specache_options {  // of one step
+    uint32_t k;           // 0..k_max
+    uint32_t late;        // 0 none, 1 all, 2 above late_above
+    uint32_t late_above_bits;  // f32
+} specache_options;
+
+// Bytes of each part, in the order of specache_plan's array.
+enum {
+    SPECACHE_PLAN_CODES = 0,     // of one sequence of `tokens` tokens, near
+    SPECACHE_PLAN_ROWS = 1,      // mode full: near rows of its pages
+    SPECACHE_PLAN_SINKS = 2,
+    SPECACHE_PLAN_WINDOW = 3,
+    SPECACHE_PLAN_SLOTS = 4,
+    SPECACHE_PLAN_TABLES = 5,    // page and slot tables
+    SPECACHE_PLAN_NEAR = 6,      // sum of the above: nearBytes of that sequence
+    SPECACHE_PLAN_FAR = 7,       // farBytes reserved
+    SPECACHE_PLAN_FULL = 8,      // the 16-bit cache of those tokens
+    SPECACHE_PLAN_WORK = 9,      // scratch of the engine
+    SPECACHE_PLAN_PROFILE = 10,
+    SPECACHE_PLAN_RESERVED = 11, // all near memory that open reserves
+    SPECACHE_PLAN_COUNT = 12
+};
+
+// Counters of a sequence, in the order of specache_stats' array; DESIGN section 8.
+enum {
+    SPECACHE_STATS_TOKENS = 0,
+    SPECACHE_STATS_NEAR_BYTES = 1,
+    SPECACHE_STATS_FAR_BYTES = 2,
+    SPECACHE_STATS_FULL_BYTES = 3,
+    SPECACHE_STATS_PREFETCHED_ROWS = 4,
+    SPECACHE_STATS_LATE_ROWS = 5,
+    SPECACHE_STATS_REUSED_ROWS = 6,
+    SPECACHE_STATS_FETCHED_BYTES = 7,
+    SPECACHE_STATS_HIDDEN_NS = 8,
+    SPECACHE_STATS_WAITED_NS = 9,
+    SPECACHE_STATS_LATE_NS = 10,
+    SPECACHE_STATS_ALLOCATED = 11,  // near bytes that the store's allocator holds now
+    SPECACHE_STATS_COUNT = 12
+};
+
+typedef struct specache_model_config {
+    uint32_t vocabulary, hidden, intermediate, tokens_max;
+    uint32_t epsilon_bits;        // f32 of RMSNorm
+    uint32_t rope_neighbours;     // 1: q and k rows in llama.cpp's order (GGUF)
+    uint32_t rope_magnitude_bits; // f32, 1 but for yarn
+    uint32_t query_key_norms;     // 1: Qwen3
+    uint32_t tied;                // 1: the output is the embedding
+} specache_model_config;
+
+// Roles of tensors; those of a layer need `layer`, the others layer 0.
+enum {
+    SPECACHE_EMBEDDING = 0, SPECACHE_OUTPUT_NORM = 1, SPECACHE_OUTPUT = 2,
+    SPECACHE_ATTENTION_NORM = 3, SPECACHE_QUERY = 4, SPECACHE_KEY = 5, SPECACHE_VALUE = 6,
+    SPECACHE_ATTENTION_OUTPUT = 7, SPECACHE_QUERY_BIAS = 8, SPECACHE_KEY_BIAS = 9,
+    SPECACHE_VALUE_BIAS = 10, SPECACHE_ATTENTION_OUTPUT_BIAS = 11, SPECACHE_QUERY_NORM = 12,
+    SPECACHE_KEY_NORM = 13, SPECACHE_MLP_NORM = 14, SPECACHE_MLP_GATE = 15, SPECACHE_MLP_UP = 16,
+    SPECACHE_MLP_DOWN = 17, SPECACHE_MLP_GATE_BIAS = 18, SPECACHE_MLP_UP_BIAS = 19,
+    SPECACHE_MLP_DOWN_BIAS = 20, SPECACHE_ROLE_COUNT = 21
+};
+
+typedef struct specache_tensor {
+    uint32_t role, layer;
+    uint32_t type;   // 0 f32, 1 f16, 2 bf16, 3 q8_0, 4 q4_0, 5 q4_1
+    uint32_t rows, columns;
+    uint32_t offset_low, offset_high;  // bytes from the start of the file
+} specache_tensor;
+
+// The ABI that this library was built for; callers refuse another.
+uint32_t specache_abi_version(void);
+// Writes the sentence of this thread's last failure, UTF-8, cut to `bytes`; returns its length.
+uint32_t specache_error(uint8_t *text, uint32_t bytes);
+// Best instruction set here: 2 portable, 3 avx2, 4 avx512.
+uint32_t specache_isa(void);
+// Compute threads that 0 means.
+uint32_t specache_threads(void);
+
+// parts: [SPECACHE_PLAN_COUNT] bytes for a sequence of `tokens`; allocates nothing. profile may be null.
+int32_t specache_plan(const specache_config *config, const specache_profile *profile,
+                      const uint8_t *key_bits, uint32_t tokens, uint64_t *parts_out);
+// Opens a store: checks, plans, reserves everything. path: far file, UTF-8, null for RAM.
+// With a profile: key_bits [layers][kv_heads]; value_basis [layers][kv_heads][head_dim][head_dim];
+// plane_channel, plane_weight [layers][kv_heads][value_planes]. On failure nothing is left behind.
+int32_t specache_store_open(const specache_config *config, const uint8_t *path, uint32_t path_bytes,
+                            const specache_profile *profile, const uint8_t *key_bits,
+                            const float *value_basis, const uint32_t *plane_channel,
+                            const float *plane_weight, uint64_t *store_out);
+// Closes a store, its model and its sequences. Waits for a running call, which should be cancelled.
+int32_t specache_store_close(uint64_t store);
+
+int32_t specache_sequence_open(uint64_t store, uint64_t *sequence_out);
+// A second sequence with the same tokens: full pages are shared, the rest copied.
+int32_t specache_sequence_fork(uint64_t store, uint64_t sequence, uint64_t *sequence_out);
+// Cuts to `tokens`; from there on all is as in a run that never went further.
+int32_t specache_sequence_truncate(uint64_t store, uint64_t sequence, uint32_t tokens);
+int32_t specache_sequence_close(uint64_t store, uint64_t sequence);
+// counters_out: [SPECACHE_STATS_COUNT].
+int32_t specache_sequence_stats(uint64_t store, uint64_t sequence, uint64_t *counters_out);
+
+// Bring your own model. A run of `tokens`: queries may be null (then outputs is), else
+// [tokens][query_heads][head_dim]; keys, values [tokens][kv_heads][head_dim]; all f32, keys after rope.
+// The run is in the sequence when every layer, in any order, has had it.
+int32_t specache_append(uint64_t store, uint64_t sequence, uint32_t layer, uint32_t tokens,
+                        const float *queries, const float *keys, const float *values, float *outputs);
+// Starts a step of `inputs` tokens, the first `trusted` (0 or 1) of them true, the others guesses.
+int32_t specache_begin(uint64_t store, uint64_t sequence, uint32_t inputs, uint32_t trusted,
+                       const specache_options *options);
+// The next layer of the step: [inputs][heads][head_dim] f32.
+int32_t specache_attend(uint64_t store, uint64_t sequence, uint32_t layer, const float *queries,
+                        const float *keys, const float *values, float *outputs);
+// Ends a step: its first `keep` (0..trusted) inputs become part of the sequence. Any other call on the
+// sequence instead of it undoes the step.
+int32_t specache_keep(uint64_t store, uint64_t sequence, uint32_t keep);
+
+// A model on a store (one a store). Tensors are memory-mapped and used in their own format;
+// specache_model_ready checks that all are there and that f32, f16, bf16 ones hold no NaN.
+int32_t specache_model_open(uint64_t store, const specache_model_config *config,
+                            const double *frequencies /* [head_dim / 2] */);
+int32_t specache_model_tensor(uint64_t store, const specache_tensor *tensor, const uint8_t *path,
+                              uint32_t path_bytes);
+int32_t specache_model_ready(uint64_t store);
+// Exact prefill of `count` tokens; logits [vocabulary] after the last one, or null.
+int32_t specache_prefill(uint64_t store, uint64_t sequence, const uint32_t *tokens, uint32_t count,
+                         float *logits);
+// One decode step: specache_begin, the whole model, logits [inputs][vocabulary]; specache_keep ends it.
+int32_t specache_step(uint64_t store, uint64_t sequence, const uint32_t *tokens, uint32_t inputs,
+                      uint32_t trusted, const specache_options *options, float *logits);
+// Copies rows as stored, widened to f32: keys, values [tokens][kv_heads][head_dim] of one layer.
+int32_t specache_rows(uint64_t store, uint64_t sequence, uint32_t layer, uint32_t first,
+                      uint32_t tokens, float *keys, float *values);
+
+// Makes the running call, or the next one, answer SPECACHE_CANCELLED between two layers.
+int32_t specache_cancel(uint64_t store);
+
+// Tests: delays every fetch by a random time below `microseconds`, drawn from `seed`; 0 ends it.
+int32_t specache_delay(uint64_t store, uint32_t seed, uint32_t microseconds);
+// Tests: holds prefetches of `layer` on the copy stream until specache_release.
+int32_t specache_hold(uint64_t store, uint32_t layer);
+int32_t specache_release(uint64_t store);
+// Starts or empties the trace of stream events.
+int32_t specache_trace_start(uint64_t store, uint32_t events_max);
+// Copies events, 4 u64 each: what (0 attended, 1 wanted, 2 prefetch begun, 3 prefetch done, 4 late
+// begun, 5 late done, 6 waited), layer, step, nanoseconds. Answers how many by *events_out.
+int32_t specache_trace(uint64_t store, uint64_t *events, uint32_t events_max, uint32_t *events_out);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
