@@ -1,11 +1,9 @@
-// device.h - what a device offers: memory, two streams with events, the kernel table.
-// The schedule (step.cpp) and the store are written against this alone.
+// device.h - what a device offers: memory, streams with events, copies from and to far, the
+// kernels. The schedule (step.cpp) and the store are written against this alone.
 #pragma once
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <memory>
-#include <string>
 
 #include "kernels.h"
 
@@ -17,27 +15,74 @@ public:
     virtual ~Event() = default;
 };
 
-// Work done in order. On the CPU the compute stream runs where it is called, on all compute threads,
-// and the copy stream is the I/O thread.
+// Work done in order. On the CPU the compute stream runs where it is called, on all compute
+// threads; the copy and late streams are two queues of the I/O thread.
 class Stream {
 public:
     virtual ~Stream() = default;
-    virtual void signal(Event &event) = 0;  // arrives when all work before it is done
-    virtual void wait(Event &event) = 0;    // later work of this stream starts after it
+    virtual void signal(Event &event) = 0;    // arrives when all work before it is done
+    virtual uint64_t wait(
+        Event &event) = 0;  // later work starts after it; nanoseconds stood waiting
+};
+
+// Far memory: addressable (RAM, pinned RAM), or a file.
+struct Far {
+    uint8_t *memory = nullptr;
+    int file = -1;
+};
+
+struct Copy {       // one row from far to near
+    uint64_t from;  // bytes from the start of far
+    uint8_t *to;
+};
+
+struct Fetch {
+    Far far;
+    const Copy *copies;         // [count], not changed until the fetch is done
+    uint32_t count, row_bytes;
+    uint32_t layer, step;       // for the trace and the tests' hooks
+    uint64_t *nanoseconds;      // += how long the fetch took; null: not wanted
+};
+
+struct Write {      // near to far, on the copy stream
+    Far far;
+    const uint8_t *from;
+    uint64_t to, bytes;
+};
+
+enum class Trace : uint32_t {
+    attended = 0, wanted = 1, prefetch_begun = 2, prefetch_done = 3, late_begun = 4, late_done = 5,
+    waited = 6
 };
 
 class Device {
 public:
     virtual ~Device() = default;
-    virtual const char *name() const = 0;
-    virtual uint32_t threads() const = 0;
     virtual const Kernels &kernels() const = 0;
+    virtual uint32_t threads() const = 0;
     virtual Stream &compute() = 0;
-    virtual Stream &copy() = 0;
+    virtual Stream &copy() = 0;   // prefetches and page writes
+    virtual Stream &late() = 0;   // late rows: goes ahead of the copy stream's rows
     virtual std::unique_ptr<Event> event() = 0;
-    // Near memory, zeroed, 64-byte aligned; throws Failure(memory) naming the bytes.
-    virtual void *reserve(size_t bytes) = 0;
-    virtual void release(void *memory, size_t bytes) = 0;
+    // Near memory, zeroed, page aligned; throws Failure (memory) naming the bytes.
+    virtual uint8_t *reserve(uint64_t bytes) = 0;
+    virtual void release(uint8_t *memory, uint64_t bytes) = 0;
+    virtual void fetch(Stream &stream, const Fetch &fetch) = 0;
+    virtual void write(const Write &write) = 0;
+    // Waits until both queues are empty; throws the first failure of a copy since the last call.
+    virtual void drain() = 0;
+    virtual void check() = 0;  // throws such a failure without waiting
+
+    // Tests: see specache.h.
+    virtual void delay(uint32_t seed, uint32_t microseconds) = 0;
+    virtual void hold(uint32_t layer) = 0;
+    virtual void unhold() = 0;
+    virtual void trace_start(uint32_t events_max) = 0;
+    virtual void trace(Trace what, uint32_t layer, uint32_t step) = 0;
+    virtual uint32_t trace_copy(uint64_t *events, uint32_t events_max) = 0;
 };
+
+// threads 0: the machine's cores; isa as in specache.h.
+std::unique_ptr<Device> open_cpu_device(uint32_t threads, uint32_t isa);
 
 }  // namespace specache

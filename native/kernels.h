@@ -12,7 +12,8 @@ namespace specache {
 constexpr uint32_t page_tokens = 64;   // the unit of coding, allocation and storage
 constexpr uint32_t sink_tokens = 4;    // always exact, outside statistics, tail and top-k
 constexpr uint32_t inputs_max = 4;     // the true token and up to three guesses
-constexpr uint32_t window_rows = 128 + inputs_max - 1;  // newest 64..127 tokens, the true one, guesses
+constexpr uint32_t window_rows =
+    128 + inputs_max - 1;  // newest 64..127 tokens, the true one, guesses
 
 // Numbers as stored. Blocks are llama.cpp's: 32 values a block along a row.
 enum class Type : uint32_t { f32 = 0, f16 = 1, bf16 = 2, q8_0 = 3, q4_0 = 4, q4_1 = 5 };
@@ -35,9 +36,9 @@ struct Embed {
     uint32_t count;
 };
 
-// out[c][r] = (accumulate ? out[c][r] : 0) + bias[r] + sum over columns of weights[r][i] * in[c][i].
-// The order of the sum depends on `prefill` alone, never on count or threads: else the number of
-// inputs, or how a prompt was cut, would change bits.
+// out[c][r] = (accumulate ? out[c][r] : 0) + bias[r] + sum over columns of weights[r][i] *
+// in[c][i]. The order of the sum depends on `prefill` alone, never on count or threads: else the
+// number of inputs, or how a prompt was cut, would change bits.
 struct Project {
     Tensor weights;     // [rows][columns]
     const float *bias;  // [rows] or null
@@ -61,7 +62,7 @@ struct Rotate {                 // rope, in place; angles in double
     const double *frequencies;  // [head_dim / 2] radians per position
     uint32_t count, head_count, head_dim;
     float magnitude;            // yarn's attention factor: scales sine and cosine
-    bool neighbours;            // pairs (2i, 2i+1) as llama.cpp stores them; else (i, i + head_dim/2)
+    bool neighbours;  // pairs (2i, 2i+1) as llama.cpp stores them; else (i, i + head_dim/2)
 };
 
 struct Gate {           // out = silu(gate) * up; may be in place
@@ -100,7 +101,7 @@ struct HeadCode {
 struct MakeRows {
     Shape shape;
     const float *keys, *values;  // [tokens][kv_heads][head_dim]
-    uint8_t *rows;               // row of (token, head) at rows + token * token_stride + head * head_stride
+    uint8_t *rows;  // row of (token, head) at rows + token * token_stride + head * head_stride
     uint64_t token_stride, head_stride;  // bytes
     uint32_t tokens;
 };
@@ -110,7 +111,7 @@ struct Encode {              // one page of one layer
     const HeadCode *codes_of;   // [kv_heads]
     const uint8_t *rows;        // [kv_heads][64] rows: a page's part of one layer
     uint8_t *const *codes;      // [kv_heads] where each head's codes of this page go
-    bool first;                 // page 0: tokens 0..3 are sinks, not coded (their code is the centre)
+    bool first;  // page 0: tokens 0..3 are sinks, not coded (their code is the centre)
 };
 
 // What an input sees follows from its position alone: pages below coded_pages as codes (mode full:
@@ -138,8 +139,9 @@ struct Scan {
     uint32_t inputs, pages_max, tokens_max;
 };
 
-// The k tail tokens of largest value for each input and KV head: value = mean over the group's query
-// heads of the softmax probability, denominator over all that the input sees. Ties: lower token.
+// The k tail tokens of largest value for each input and KV head: value = mean over the group's
+// query heads of the softmax probability, denominator over all that the input sees. Ties: lower
+// token.
 struct Choose {
     Shape shape;
     NearRows near;
@@ -176,7 +178,7 @@ struct PrefillAttend {
     Shape shape;
     const float *queries;           // [tokens][query_heads][head_dim], positions first_position + i
     const uint8_t *const *pages;    // [page_count], each [kv_heads][64] rows
-    float *sums;                    // [tokens][query_heads][head_dim + 2]: output, largest, denominator
+    float *sums;  // [tokens][query_heads][head_dim + 2]: output, largest, denominator
     uint32_t tokens, first_position, first_page, page_count;
     bool start;                     // clears sums first
 };

@@ -1,11 +1,11 @@
 // specache.h - the C ABI of libspecache, the only door into the native code.
 //
-// Handles are u64 ids; a stale or closed one is SPECACHE_HANDLE, never a crash. Every call answers a
-// specache_status; specache_error then gives the sentence after the colon ("k 300 is above k_max 256").
-// Structs hold only u32; a 64-bit number is a pair (_low, _high), a float is its bits (_bits).
-// Buffers belong to the caller and are lent for the call. The library never prints, exits, throws, or
-// calls back. Calls on one store are made by one thread at a time (another answers SPECACHE_BUSY);
-// specache_cancel, specache_release and specache_trace may come from any thread.
+// Handles are u64 ids; a stale or closed one is SPECACHE_HANDLE, never a crash. Every call answers
+// a specache_status; specache_error then gives the sentence after the colon ("k 300 is above k_max
+// 256"). Structs hold only u32; a 64-bit number is a pair (_low, _high), a float is its bits
+// (_bits). Buffers belong to the caller and are lent for the call. The library never prints, exits,
+// throws, or calls back. Calls on one store are made by one thread at a time (another answers
+// SPECACHE_BUSY); specache_cancel, specache_release and specache_trace may come from any thread.
 #ifndef SPECACHE_H
 #define SPECACHE_H
 #include <stdint.h>
@@ -18,15 +18,15 @@ extern "C" {
 
 typedef enum specache_status {
     SPECACHE_OK = 0,
-    SPECACHE_ARGUMENT = 1,     // a value outside its documented range; nothing changed
-    SPECACHE_CAPACITY = 2,     // a budget, pool or disk is full; nothing changed
-    SPECACHE_HANDLE = 3,       // never opened, or closed
-    SPECACHE_MEMORY = 4,       // the system refused memory; nothing changed
-    SPECACHE_DEVICE = 5,       // no such device, or it failed
-    SPECACHE_FILE = 6,         // a file cannot be opened, read or written
-    SPECACHE_DATA = 7,         // NaN or infinity in keys, values or weights; a checksum differs
-    SPECACHE_CANCELLED = 8,    // specache_cancel was called; the run's tokens are not in the sequence
-    SPECACHE_BUSY = 9,         // another call is running on this store
+    SPECACHE_ARGUMENT = 1,   // a value outside its documented range; nothing changed
+    SPECACHE_CAPACITY = 2,   // a budget, pool or disk is full; nothing changed
+    SPECACHE_HANDLE = 3,     // never opened, or closed
+    SPECACHE_MEMORY = 4,     // the system refused memory; nothing changed
+    SPECACHE_DEVICE = 5,     // no such device, or it failed
+    SPECACHE_FILE = 6,       // a file cannot be opened, read or written
+    SPECACHE_DATA = 7,       // NaN or infinity in keys, values or weights; a checksum differs
+    SPECACHE_CANCELLED = 8,  // specache_cancel was called; the run's tokens are not in the sequence
+    SPECACHE_BUSY = 9,       // another call is running on this store
     SPECACHE_UNSUPPORTED = 10  // known but not offered
 } specache_status;
 
@@ -135,7 +135,8 @@ uint32_t specache_isa(void);
 // Compute threads that 0 means.
 uint32_t specache_threads(void);
 
-// parts: [SPECACHE_PLAN_COUNT] bytes for a sequence of `tokens`; allocates nothing. profile may be null.
+// parts: [SPECACHE_PLAN_COUNT] bytes for a sequence of `tokens`; allocates nothing. profile may be
+// null.
 int32_t specache_plan(const specache_config *config, const specache_profile *profile,
                       const uint8_t *key_bits, uint32_t tokens, uint64_t *parts_out);
 // Opens a store: checks, plans, reserves everything. path: far file, UTF-8, null for RAM.
@@ -158,31 +159,34 @@ int32_t specache_sequence_close(uint64_t store, uint64_t sequence);
 int32_t specache_sequence_stats(uint64_t store, uint64_t sequence, uint64_t *counters_out);
 
 // Bring your own model. A run of `tokens`: queries may be null (then outputs is), else
-// [tokens][query_heads][head_dim]; keys, values [tokens][kv_heads][head_dim]; all f32, keys after rope.
-// The run is in the sequence when every layer, in any order, has had it.
+// [tokens][query_heads][head_dim]; keys, values [tokens][kv_heads][head_dim]; all f32, keys after
+// rope. The run is in the sequence when every layer, in any order, has had it.
 int32_t specache_append(uint64_t store, uint64_t sequence, uint32_t layer, uint32_t tokens,
-                        const float *queries, const float *keys, const float *values, float *outputs);
+                        const float *queries, const float *keys, const float *values,
+                        float *outputs);
 // Starts a step of `inputs` tokens, the first `trusted` (0 or 1) of them true, the others guesses.
 int32_t specache_begin(uint64_t store, uint64_t sequence, uint32_t inputs, uint32_t trusted,
                        const specache_options *options);
 // The next layer of the step: [inputs][heads][head_dim] f32.
 int32_t specache_attend(uint64_t store, uint64_t sequence, uint32_t layer, const float *queries,
                         const float *keys, const float *values, float *outputs);
-// Ends a step: its first `keep` (0..trusted) inputs become part of the sequence. Any other call on the
-// sequence instead of it undoes the step.
+// Ends a step: its first `keep` (0..trusted) inputs become part of the sequence. Any other call on
+// the sequence instead of it undoes the step.
 int32_t specache_keep(uint64_t store, uint64_t sequence, uint32_t keep);
 
 // A model on a store (one a store). Tensors are memory-mapped and used in their own format;
 // specache_model_ready checks that all are there and that f32, f16, bf16 ones hold no NaN.
 int32_t specache_model_open(uint64_t store, const specache_model_config *config,
                             const double *frequencies /* [head_dim / 2] */);
+// name: what errors call it.
 int32_t specache_model_tensor(uint64_t store, const specache_tensor *tensor, const uint8_t *path,
-                              uint32_t path_bytes);
+                              uint32_t path_bytes, const uint8_t *name, uint32_t name_bytes);
 int32_t specache_model_ready(uint64_t store);
 // Exact prefill of `count` tokens; logits [vocabulary] after the last one, or null.
 int32_t specache_prefill(uint64_t store, uint64_t sequence, const uint32_t *tokens, uint32_t count,
                          float *logits);
-// One decode step: specache_begin, the whole model, logits [inputs][vocabulary]; specache_keep ends it.
+// One decode step: specache_begin, the whole model, logits [inputs][vocabulary]; specache_keep ends
+// it.
 int32_t specache_step(uint64_t store, uint64_t sequence, const uint32_t *tokens, uint32_t inputs,
                       uint32_t trusted, const specache_options *options, float *logits);
 // Copies rows as stored, widened to f32: keys, values [tokens][kv_heads][head_dim] of one layer.

@@ -1,0 +1,171 @@
+// config.ts - every option that a user gives, its interface and its zod schema, once.
+// Unknown options are refused: a misspelt one must not be silently ignored. What depends on other
+// options or on the model (defaults, caps) is in settings.ts.
+
+import { z } from "zod";
+
+/** `full`: no codes. `paper`: SpeCache as published. `specache`: ours. */
+export type Mode = "full" | "paper" | "specache";
+/** What keys and values are rounded to before anything else uses them. */
+export type KvType = "bf16" | "f16" | "f32";
+/** Instruction set of the kernels. */
+export type Isa = "reference" | "portable" | "avx2" | "avx512";
+/** Which late rows a step reads: all, none, or those whose top-k value is above a probability. */
+export type Late = "all" | "none" | { readonly above: number };
+/** Where far memory is: RAM, or a file of `bytes` (what the tokens need, if left out). */
+export type Far = "ram" | { readonly file: string; readonly bytes?: number };
+/** Guesses beside each true token; `auto` is 0 where far is RAM, else 1. */
+export type Guesses = "auto" | 0 | 1 | 2 | 3;
+
+/** Longest sequence that any option may ask for: f32 counts tokens exactly up to here. */
+export const TOKENS_MAX = 2 ** 24;
+/** Most alternatives a token that `logprobs` gives. */
+export const LOGPROBS_MAX = 100;
+
+/** Cache of keys and values, common to {@linkcode EngineOptions} and KvStoreOptions. */
+export interface CacheOptions {
+  /** Default `specache`. */
+  readonly mode?: Mode;
+  /** Bits of a key's channel: 1 or 2; default the profile's, else 2 (`paper`: 1). */
+  readonly keyBits?: 1 | 2;
+  /** Bits of a value's channel: 1 or 2; default the profile's, else 1. */
+  readonly valueBits?: 1 | 2;
+  /** Path of a profile (safetensors), or `none`, the default. */
+  readonly profile?: string;
+  /** Channels or tokens that share a scale in mode `paper`: 32 or 64, the default. */
+  readonly group?: 32 | 64;
+  /** Exact pairs a step takes from far memory; default 256 (`paper`: 64); 0 is codes alone. */
+  readonly k?: number;
+  /** Largest k that a request may ask for; default k. */
+  readonly kMax?: number;
+  /** Near places of fetched rows per layer and KV head; default 0 where far is RAM, else 256. */
+  readonly slots?: number;
+  /** Default `bf16`. */
+  readonly kvType?: KvType;
+  /** Default `ram`. */
+  readonly far?: Far;
+  /** Budget of all near memory in bytes; open refuses what does not fit. */
+  readonly nearBytes?: number;
+  /** Longest sequence in tokens; memory is reserved for it. */
+  readonly contextTokens?: number;
+  /** Sequences open at a time, each reserved for contextTokens; default 1. */
+  readonly sequences?: number;
+  /** Largest number of guesses that a request may ask for; default 1. */
+  readonly guessesMax?: 0 | 1 | 2 | 3;
+  /** Compute threads; default the machine's cores. */
+  readonly threads?: number;
+  /** Default `auto`: the best device that answers. */
+  readonly device?: "auto" | "cpu";
+  /** Default the environment's SPECACHE_ISA, else the best that the machine has. */
+  readonly isa?: Isa;
+}
+
+/** Options of Engine.open. */
+export interface EngineOptions extends CacheOptions {
+  /** Folder of a Hugging Face model, or a GGUF file. */
+  readonly model: string;
+}
+
+/** Options of KvStore.open; contextTokens must be given. */
+export interface KvStoreOptions extends CacheOptions {
+  /** Transformer layers. */
+  readonly layers: number;
+  /** KV heads of a layer. */
+  readonly kvHeads: number;
+  /** Query heads of a layer, a multiple of kvHeads. */
+  readonly queryHeads: number;
+  /** Channels of a head: a multiple of 8 from 16 to 256. */
+  readonly headDim: number;
+  /** Factor of the logits; default 1/sqrt(headDim). */
+  readonly scale?: number;
+}
+
+/** Options of one generation. */
+export interface GenerateOptions {
+  /** Text to go on from; special tokens in it are recognised. */
+  readonly prompt?: string;
+  /** Token ids to go on from, instead of a prompt; no bos is added. */
+  readonly ids?: readonly number[];
+  /** Tokens to generate at most; default 128. */
+  readonly maxTokens?: number;
+  /** 0, the default, takes the most probable token. */
+  readonly temperature?: number;
+  /** Of the random numbers, one per position; default 0. */
+  readonly seed?: number;
+  /** Exact pairs a step takes; default the engine's k. */
+  readonly k?: number;
+  /** Default `all` (`paper`: `none`). */
+  readonly late?: Late;
+  /** Default `auto`. */
+  readonly guesses?: Guesses;
+  /** Most probable tokens to give with each token, 0 (default) to {@linkcode LOGPROBS_MAX}. */
+  readonly logprobs?: number;
+  /** Ends the generation with stop `cancelled`; the sequence can go on afterwards. */
+  readonly signal?: AbortSignal;
+  /** Told, during prefill, of prompt tokens done and of all. */
+  readonly progress?: (prefilled: number, promptTokens: number) => void;
+}
+
+const bytes = z.int().min(1);
+const path = z.string().min(1);
+
+const cacheFields = {
+  mode: z.enum(["full", "paper", "specache"]).optional(),
+  keyBits: z.literal([1, 2]).optional(),
+  valueBits: z.literal([1, 2]).optional(),
+  profile: path.optional(),
+  group: z.literal([32, 64]).optional(),
+  k: z.int().min(0).max(TOKENS_MAX).optional(),
+  kMax: z.int().min(0).max(TOKENS_MAX).optional(),
+  slots: z.int().min(0).max(TOKENS_MAX).optional(),
+  kvType: z.enum(["bf16", "f16", "f32"]).optional(),
+  far: z.union([z.literal("ram"), z.strictObject({ file: path, bytes: bytes.optional() })], {
+    error: "is neither ram nor { file, bytes? }",
+  }).optional(),
+  nearBytes: bytes.optional(),
+  contextTokens: z.int().min(1).max(TOKENS_MAX).optional(),
+  sequences: z.int().min(1).max(1024).optional(),
+  guessesMax: z.literal([0, 1, 2, 3]).optional(),
+  threads: z.int().min(1).max(256).optional(),
+  device: z.enum(["auto", "cpu"]).optional(),
+  isa: z.enum(["reference", "portable", "avx2", "avx512"]).optional(),
+};
+
+/** Checks {@linkcode EngineOptions}. */
+export const engineOptions: z.ZodType<EngineOptions> = z.strictObject({
+  model: path,
+  ...cacheFields,
+});
+
+/** Checks {@linkcode KvStoreOptions}. */
+export const kvStoreOptions: z.ZodType<KvStoreOptions> = z.strictObject({
+  layers: z.int().min(1).max(1024),
+  kvHeads: z.int().min(1).max(1024),
+  queryHeads: z.int().min(1).max(4096),
+  headDim: z.int().min(16).max(256).multipleOf(8),
+  scale: z.number().positive().optional(),
+  ...cacheFields,
+});
+
+/** Checks {@linkcode GenerateOptions}. */
+export const generateOptions: z.ZodType<GenerateOptions> = z.strictObject({
+  prompt: z.string().optional(),
+  ids: z.array(z.int().min(0).max(2 ** 32 - 1)).optional(),
+  maxTokens: z.int().min(0).max(TOKENS_MAX).optional(),
+  temperature: z.number().min(0).max(100).optional(),
+  seed: z.int().min(0).optional(),
+  k: z.int().min(0).max(TOKENS_MAX).optional(),
+  late: z.union([
+    z.enum(["all", "none"]),
+    z.strictObject({ above: z.number().min(0).max(1) }),
+  ], { error: "is none of all, none, { above: 0..1 }" }).optional(),
+  guesses: z.literal(["auto", 0, 1, 2, 3]).optional(),
+  logprobs: z.int().min(0).max(LOGPROBS_MAX).optional(),
+  signal: z.custom<AbortSignal>((value) => value instanceof AbortSignal, {
+    error: "is not an AbortSignal",
+  }).optional(),
+  progress: z.custom<(prefilled: number, promptTokens: number) => void>(
+    (value) => typeof value === "function",
+    { error: "is not a function" },
+  ).optional(),
+});

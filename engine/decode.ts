@@ -1,0 +1,174 @@
+// decode.ts - a request from prompt to last token: prefill in pieces, pre-decode, then one step a
+// token (DESIGN section 3).
+//
+//   prefill    logits after the prompt -> x_1
+//   pre-decode r passes of x_1 and the guesses so far -> r guesses; nothing is kept
+//   step       inputs [x_t, guesses] -> logits row 0 -> x_{t+1}; row i -> the next step's guess i
+//
+// Positions: the sequence holds `length` tokens, so x_t stands at `length` and what input i predicts
+// at `length + 1 + i`. The last emitted token is not in the sequence before it has run as an input,
+// so a request that ended or was cancelled goes on as if it had not.
+
+import { SpecacheError } from "./errors.ts";
+import { Chain, countGuess } from "./guesses.ts";
+import type { NativeStore } from "./native.ts";
+import { sample, type TokenLogprob, topLogprobs } from "./sampler.ts";
+import type { Request } from "./settings.ts";
+import { type GuessStats, noGuesses } from "./stats.ts";
+
+/** Why a generation ended. */
+export type Stop = "eos" | "length" | "cancelled";
+
+/** What a decode tells as it goes. */
+export type DecodeEvent =
+  | { readonly kind: "prefilled"; readonly tokens: number; readonly left: number }
+  | { readonly kind: "token"; readonly id: number; readonly logprobs: TokenLogprob[] };
+
+/** One text: its sequence, and what was asked or emitted but is not in the sequence yet. */
+export class DecodeState {
+  /** Tokens in the sequence. */
+  length = 0;
+  /** Prompt tokens that are not in the sequence yet. */
+  unread: number[] = [];
+  /** The emitted token that is not in the sequence yet. */
+  next: number | null = null;
+  /** Logits (vocabulary) after the prompt, where no token was drawn from them yet. */
+  logits: Float32Array | null = null;
+  guesses = new Chain();
+  guessStats: GuessStats = noGuesses();
+
+  constructor(readonly sequence: bigint) {}
+
+  /** Adds a prompt; the token that waits is read with it. */
+  ask(ids: readonly number[]): void {
+    const waiting = this.next === null ? [] : [this.next];
+    this.unread = [...waiting, ...this.unread, ...ids];
+    this.next = null;
+    this.logits = null;
+    this.guesses.restart();
+  }
+
+  /** The same state on a fork of the sequence; its counters start anew, as the library's do. */
+  fork(sequence: bigint): DecodeState {
+    const fork = new DecodeState(sequence);
+    fork.length = this.length;
+    fork.unread = [...this.unread];
+    fork.next = this.next;
+    fork.logits = this.logits;
+    fork.guesses = new Chain(this.guesses.tokens);
+    return fork;
+  }
+
+  /** Forgets what is beyond `tokens`, to which the sequence was cut. */
+  cut(tokens: number): void {
+    this.length = tokens;
+    this.unread = [];
+    this.next = null;
+    this.logits = null;
+    this.guesses.restart();
+  }
+}
+
+/** A request at work on a state. */
+export interface Run {
+  readonly store: NativeStore;
+  readonly state: DecodeState;
+  readonly request: Request;
+  readonly eos: readonly number[];
+  /** Buffer (1 + guessesMax, vocabulary) f32 of a step's logits. */
+  readonly logits: Float32Array;
+  /** Whether the request was cancelled; read between native calls. */
+  cancelled(): boolean;
+}
+
+/** Decodes until eos, the request's tokens, or its cancellation. */
+export function* decode(run: Run): Generator<DecodeEvent, Stop> {
+  const { state, request } = run;
+  if (!(yield* prefill(run))) return "cancelled";
+  let emitted = 0;
+  while (emitted < request.maxTokens) {
+    if (run.cancelled()) return "cancelled";
+    if (state.next !== null && !predecode(run)) continue;
+    const drawn = state.next === null ? first(run) : step(run);
+    if (drawn === null) continue; // cancelled for another request: the flag above decides
+    if (run.eos.includes(drawn.id)) {
+      state.next = null;
+      return "eos";
+    }
+    state.next = drawn.id;
+    emitted++;
+    yield { kind: "token", ...drawn };
+  }
+  return "length";
+}
+
+interface Drawn {
+  readonly id: number;
+  readonly logprobs: TokenLogprob[];
+}
+
+function* prefill({ store, state, cancelled }: Run): Generator<DecodeEvent, boolean> {
+  const { vocabulary } = store;
+  while (state.unread.length > 0) {
+    if (cancelled()) return false;
+    const piece = state.unread.slice(0, store.settings.chunkTokens);
+    const last = piece.length === state.unread.length;
+    const logits = last ? new Float32Array(vocabulary) : null;
+    if (!store.prefill(state.sequence, piece, logits)) continue;
+    state.length += piece.length;
+    state.unread = state.unread.slice(piece.length);
+    state.logits = logits;
+    yield { kind: "prefilled", tokens: piece.length, left: state.unread.length };
+  }
+  return true;
+}
+
+// The first token after a prompt is drawn from the prompt's own logits.
+function first({ state, request }: Run): Drawn {
+  const { logits } = state;
+  if (logits === null) {
+    throw new SpecacheError("argument", "Cannot generate: the sequence has no token to go on from");
+  }
+  state.logits = null;
+  return draw(logits, request, state.length);
+}
+
+// Passes over the codes alone that bring the guesses to what the request asks; false: cancelled.
+function predecode({ store, state, request, logits }: Run): boolean {
+  const { guesses, sequence } = state;
+  while (guesses.tokens.length < request.guesses) {
+    const inputs = [state.next!, ...guesses.tokens];
+    if (!store.step(sequence, inputs, 0, request, logits)) return false;
+    store.keep(sequence, 0);
+    const input = inputs.length - 1;
+    guesses.extend(sample(row(logits, input, store.vocabulary), request, state.length + 1 + input));
+  }
+  return true;
+}
+
+function step({ store, state, request, logits }: Run): Drawn | null {
+  const guesses = state.guesses.tokens.slice(0, request.guesses);
+  const inputs = [state.next!, ...guesses];
+  if (!store.step(state.sequence, inputs, 1, request, logits)) return null;
+  const rows = inputs.map((_, input) => row(logits, input, store.vocabulary));
+  const predicted = rows.map((logits, input) => sample(logits, request, state.length + 1 + input));
+  store.keep(state.sequence, 1);
+  state.length++;
+  state.guesses.advance(predicted);
+  if (guesses.length > 0) {
+    countGuess(state.guessStats, state.guesses.name, guesses[0], predicted[0]);
+  }
+  return { id: predicted[0], logprobs: logprobsOf(rows[0], request) };
+}
+
+function draw(logits: Float32Array, request: Request, position: number): Drawn {
+  return { id: sample(logits, request, position), logprobs: logprobsOf(logits, request) };
+}
+
+function logprobsOf(logits: Float32Array, request: Request): TokenLogprob[] {
+  return request.logprobs === 0 ? [] : topLogprobs(logits, request.logprobs);
+}
+
+function row(logits: Float32Array, input: number, vocabulary: number): Float32Array {
+  return logits.subarray(input * vocabulary, (input + 1) * vocabulary);
+}

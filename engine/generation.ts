@@ -1,0 +1,161 @@
+// generation.ts - one request as its caller sees it: an async iterable of pieces, and a result.
+// Pieces are kept, so it can be iterated late, or not at all; the request runs from the start.
+
+import type { DecodeEvent, Stop } from "./decode.ts";
+import type { GenerateAnswer } from "./messages.ts";
+import type { Isa } from "./config.ts";
+import type { TokenLogprob } from "./sampler.ts";
+import type { CacheStats } from "./stats.ts";
+
+/** One generated token. */
+export interface Piece {
+  /** Its id. */
+  readonly id: number;
+  /** Text that it completes; may be empty, and is where the model has no tokenizer. */
+  readonly text: string;
+  /** The most probable tokens at its place, where the request asked for them. */
+  readonly logprobs?: readonly TokenLogprob[];
+}
+
+/** What a generation came to. */
+export interface GenerateResult {
+  /** All pieces' text. */
+  readonly text: string;
+  /** Ids of the generated tokens; eos is left out. */
+  readonly tokens: readonly number[];
+  /** `eos`: the model ended; `length`: maxTokens; `cancelled`: the signal. */
+  readonly stop: Stop;
+  /** Tokens of the prompt, generated, and held before the prompt. */
+  readonly usage: {
+    readonly promptTokens: number;
+    readonly completionTokens: number;
+    readonly cachedTokens: number;
+  };
+  /** Per token its most probable alternatives, where the request asked for them. */
+  readonly logprobs?: readonly (readonly TokenLogprob[])[];
+  /** What the sequence holds and what was fetched for it. */
+  readonly cache: CacheStats;
+  /** Milliseconds, and steps a second. */
+  readonly timing: {
+    readonly loadMs: number;
+    readonly prefillMs: number;
+    readonly decodeMs: number;
+    readonly tokensPerSecond: number;
+  };
+  /** What it ran on. */
+  readonly device: { readonly name: string; readonly isa: Isa; readonly threads: number };
+  /** What ran. */
+  readonly model: {
+    readonly name: string;
+    readonly layers: number;
+    readonly kvHeads: number;
+    readonly queryHeads: number;
+    readonly headDim: number;
+  };
+}
+
+/** Turns ids into text, holding back what is not complete yet. */
+export interface TextStream {
+  push(id: number): string;
+  end(): string;
+}
+
+/** What a generation needs of its session. */
+export interface GenerationParts {
+  readonly text: TextStream | null;
+  readonly promptTokens: number;
+  readonly cachedTokens: number;
+  readonly withLogprobs: boolean;
+  readonly loadMs: number;
+  readonly device: GenerateResult["device"];
+  readonly model: GenerateResult["model"];
+  /** Starts the request. */
+  start(event: (event: DecodeEvent) => void): Promise<GenerateAnswer>;
+  /** Asks it to end at the next layer. */
+  cancel(): void;
+  /** Told of prefilled tokens. */
+  progress?(prefilled: number, promptTokens: number): void;
+}
+
+/** A running or finished generation: iterate its pieces, or await its result, or both. */
+export class Generation implements AsyncIterable<Piece, GenerateResult> {
+  /** Settles when the generation has ended. */
+  readonly result: Promise<GenerateResult>;
+  #parts: GenerationParts;
+  #pieces: Piece[] = [];
+  #text = "";
+  #prefilled = 0;
+  #ended = false;
+  #changed = Promise.withResolvers<void>();
+
+  /** Engine.generate and Session.generate make generations. */
+  constructor(parts: GenerationParts) {
+    this.#parts = parts;
+    this.result = this.#run();
+    this.result.catch(() => {}); // whoever iterates meets the error there
+  }
+
+  /** Pieces as they come; the return value is the result. Leaving early cancels. */
+  async *[Symbol.asyncIterator](): AsyncGenerator<Piece, GenerateResult> {
+    let at = 0;
+    try {
+      while (true) {
+        while (at < this.#pieces.length) yield this.#pieces[at++];
+        if (this.#ended) break;
+        await this.#changed.promise;
+      }
+      return await this.result;
+    } finally {
+      if (!this.#ended) {
+        this.#parts.cancel();
+        await this.result.catch(() => {});
+      }
+    }
+  }
+
+  async #run(): Promise<GenerateResult> {
+    try {
+      const answer = await this.#parts.start((event) => this.#take(event));
+      this.#text += this.#parts.text?.end() ?? "";
+      return this.#result(answer);
+    } finally {
+      this.#ended = true;
+      this.#changed.resolve();
+    }
+  }
+
+  #take(event: DecodeEvent): void {
+    if (event.kind === "prefilled") {
+      this.#prefilled += event.tokens;
+      this.#parts.progress?.(this.#prefilled, this.#prefilled + event.left);
+      return;
+    }
+    const text = this.#parts.text?.push(event.id) ?? "";
+    this.#text += text;
+    const { id, logprobs } = event;
+    this.#pieces.push(this.#parts.withLogprobs ? { id, text, logprobs } : { id, text });
+    this.#changed.resolve();
+    this.#changed = Promise.withResolvers<void>();
+  }
+
+  #result(answer: GenerateAnswer): GenerateResult {
+    const { promptTokens, cachedTokens, withLogprobs, loadMs, device, model } = this.#parts;
+    const { prefillMs, decodeMs, steps } = answer;
+    return {
+      text: this.#text,
+      tokens: this.#pieces.map(({ id }) => id),
+      stop: answer.stop,
+      usage: { promptTokens, completionTokens: this.#pieces.length, cachedTokens },
+      ...withLogprobs ? { logprobs: this.#pieces.map(({ logprobs }) => logprobs ?? []) } : {},
+      cache: answer.cache,
+      timing: {
+        loadMs,
+        prefillMs,
+        decodeMs,
+        tokensPerSecond: steps === 0 ? 0 : steps * 1000 / decodeMs,
+      },
+      device,
+      model,
+    };
+  }
+}

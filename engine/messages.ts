@@ -1,0 +1,96 @@
+// messages.ts - what the main thread asks of the worker and what it answers.
+// All of it survives structured cloning; errors travel as their fields.
+
+import { type ErrorCode, SpecacheError } from "./errors.ts";
+import type { DecodeEvent, Stop } from "./decode.ts";
+import type { ModelDescription } from "./model/describe.ts";
+import type { Profile } from "./profile.ts";
+import type { Request, Settings } from "./settings.ts";
+import type { CacheStats } from "./stats.ts";
+
+/** A call and its answer, by name. */
+export interface Calls {
+  open: { ask: OpenAsk; answer: OpenAnswer };
+  session: { ask: null; answer: SessionAnswer };
+  generate: { ask: GenerateAsk; answer: GenerateAnswer };
+  stats: { ask: SessionAsk; answer: CacheStats };
+  fork: { ask: SessionAsk; answer: SessionAnswer };
+  truncate: { ask: SessionAsk & { readonly tokens: number }; answer: SessionAnswer };
+  closeSession: { ask: SessionAsk; answer: null };
+  close: { ask: null; answer: null };
+}
+
+/** What opens a store and its model. */
+export interface OpenAsk {
+  readonly settings: Settings;
+  readonly description: ModelDescription;
+  readonly profile: Profile | null;
+}
+
+/** The store's handle, for cancelling, and what it runs on. */
+export interface OpenAnswer {
+  readonly store: bigint;
+  readonly isa: string;
+  readonly threads: number;
+}
+
+/** Names a session. */
+export interface SessionAsk {
+  readonly session: number;
+}
+
+/** A session and the tokens that it holds. */
+export interface SessionAnswer extends SessionAsk {
+  readonly length: number;
+}
+
+/** A request; `cancel` (1) i32 is set to 1 from the main thread. */
+export interface GenerateAsk extends SessionAsk {
+  readonly ids: readonly number[];
+  readonly request: Request;
+  readonly cancel: Int32Array;
+}
+
+/** How a request ended. */
+export interface GenerateAnswer {
+  readonly stop: Stop;
+  /** Tokens that the sequence holds now. */
+  readonly length: number;
+  readonly cache: CacheStats;
+  /** Decode steps: tokens drawn, but for one after a prefill. */
+  readonly steps: number;
+  readonly prefillMs: number;
+  readonly decodeMs: number;
+}
+
+/** A call on its way to the worker. */
+export type Call = {
+  [Name in keyof Calls]: { readonly name: Name; readonly id: number; readonly ask: Calls[Name]["ask"] };
+}[keyof Calls];
+
+/** An answer on its way back, or an event of a request that goes on. */
+export type Answer =
+  | { readonly kind: "event"; readonly id: number; readonly event: DecodeEvent }
+  | { readonly kind: "answer"; readonly id: number; readonly answer: unknown }
+  | { readonly kind: "error"; readonly id: number; readonly error: ErrorFields };
+
+/** A SpecacheError taken apart. */
+export interface ErrorFields {
+  readonly code: ErrorCode;
+  readonly message: string;
+  readonly details: Readonly<Record<string, unknown>>;
+}
+
+/** Takes an error apart; what is no SpecacheError is a fault of ours. */
+export function fieldsOf(error: unknown): ErrorFields {
+  if (error instanceof SpecacheError) {
+    return { code: error.code, message: error.message, details: error.details };
+  }
+  const message = error instanceof Error ? error.message : String(error);
+  return { code: "internal", message: `Cannot go on in the worker: ${message}`, details: {} };
+}
+
+/** Puts an error together again. */
+export function errorOf({ code, message, details }: ErrorFields): SpecacheError {
+  return new SpecacheError(code, message, { details });
+}

@@ -1,0 +1,147 @@
+// settings.ts - options with every default filled in: what a store is opened with.
+// Defaults that depend on mode, tier, profile or model are here and nowhere else.
+
+import process from "node:process";
+import type { CacheOptions, GenerateOptions, Isa, KvType, Late, Mode } from "./config.ts";
+import { SpecacheError } from "./errors.ts";
+
+/** A cache's options, complete. */
+export interface Settings {
+  readonly mode: Mode;
+  /** 1 or 2; 0: as the profile says. */
+  readonly keyBits: 0 | 1 | 2;
+  readonly valueBits: 0 | 1 | 2;
+  readonly group: 32 | 64;
+  readonly k: number;
+  readonly kMax: number;
+  readonly slots: number;
+  readonly kvType: KvType;
+  /** Far file, or null for RAM. */
+  readonly farFile: string | null;
+  /** Bytes reserved far; 0: what the tokens need. */
+  readonly farBytes: number;
+  /** Budget of near memory; 0: none. */
+  readonly nearBytes: number;
+  readonly tokensMax: number;
+  readonly sequencesMax: number;
+  readonly chunkTokens: number;
+  readonly guessesMax: number;
+  /** 0: the machine's cores. */
+  readonly threads: number;
+  /** `best`: what the machine has. */
+  readonly isa: "best" | Isa;
+}
+
+/** One request's options, complete. */
+export interface Request {
+  readonly maxTokens: number;
+  readonly temperature: number;
+  readonly seed: number;
+  readonly k: number;
+  readonly late: Late;
+  readonly guesses: number;
+  readonly logprobs: number;
+}
+
+/** What a profile brings; null without one. */
+export interface ProfileParts {
+  readonly keys: boolean;
+  readonly values: boolean;
+}
+
+const K = 256; // exact pairs a step, and slots beside a far file
+const PAPER_K = 64;
+const PAPER_GROUP = 64;
+const CHUNK_TOKENS = 512; // prefill tokens at a time: one layer's rows of a chunk stay in cache
+const MAX_TOKENS = 128;
+
+/** Fills in what `options` leaves out, for sequences of at most `tokensMax` tokens. */
+export function settle(
+  options: CacheOptions,
+  tokensMax: number,
+  profile: ProfileParts | null,
+  action: string,
+): Settings {
+  const mode = options.mode ?? "specache";
+  const paper = mode === "paper";
+  const k = capped(options.k ?? options.kMax ?? (paper ? PAPER_K : K), tokensMax);
+  const kMax = capped(options.kMax ?? k, tokensMax);
+  const inFile = options.far !== undefined && options.far !== "ram";
+  if (k > kMax) refuse(action, "k", k, `is above kMax ${kMax}`);
+  if (paper && profile !== null) refuse(action, "profile", options.profile, "has no use in mode paper");
+  if (paper && options.slots !== undefined && options.slots !== kMax) {
+    refuse(action, "slots", options.slots, `is not k ${kMax}, the slots of mode paper`);
+  }
+  if (paper && options.guessesMax !== undefined && options.guessesMax !== 1) {
+    refuse(action, "guessesMax", options.guessesMax, "is not 1, the guesses of mode paper");
+  }
+  return {
+    mode,
+    keyBits: options.keyBits ?? (paper ? 1 : profile?.keys ? 0 : 2),
+    valueBits: options.valueBits ?? (paper ? 1 : profile?.values ? 0 : 1),
+    group: options.group ?? PAPER_GROUP,
+    k,
+    kMax,
+    slots: paper ? kMax : capped(options.slots ?? (inFile ? K : 0), tokensMax),
+    kvType: options.kvType ?? "bf16",
+    farFile: inFile ? (options.far as { file: string }).file : null,
+    farBytes: inFile ? (options.far as { bytes?: number }).bytes ?? 0 : 0,
+    nearBytes: options.nearBytes ?? 0,
+    tokensMax,
+    sequencesMax: options.sequences ?? 1,
+    chunkTokens: CHUNK_TOKENS,
+    guessesMax: options.guessesMax ?? 1,
+    threads: options.threads ?? 0,
+    isa: options.isa ?? environmentIsa(action),
+  };
+}
+
+/** Fills in what a request leaves out. */
+export function settleRequest(
+  options: GenerateOptions,
+  settings: Settings,
+  action: string,
+): Request {
+  const paper = settings.mode === "paper";
+  const full = settings.mode === "full";
+  const k = capped(options.k ?? settings.k, settings.tokensMax);
+  if (k > settings.kMax) refuse(action, "k", k, `is above kMax ${settings.kMax}`);
+  const late = options.late ?? (paper ? "none" : "all");
+  if (paper && late !== "none") refuse(action, "late", late, "is not none, as mode paper has it");
+  const asked = options.guesses ?? "auto";
+  const auto = paper || settings.farFile !== null && !full ? 1 : 0;
+  const guesses = asked === "auto" ? Math.min(auto, settings.guessesMax) : asked;
+  if (paper && guesses !== 1) refuse(action, "guesses", guesses, "is not 1, as mode paper has it");
+  if (guesses > settings.guessesMax) {
+    refuse(action, "guesses", guesses, `is above guessesMax ${settings.guessesMax}`);
+  }
+  return {
+    maxTokens: options.maxTokens ?? MAX_TOKENS,
+    temperature: options.temperature ?? 0,
+    seed: options.seed ?? 0,
+    k: full ? 0 : k,
+    late,
+    guesses,
+    logprobs: options.logprobs ?? 0,
+  };
+}
+
+const ISAS: readonly string[] = ["reference", "portable", "avx2", "avx512"];
+
+function environmentIsa(action: string): "best" | Isa {
+  const isa = process.env.SPECACHE_ISA;
+  if (isa === undefined || isa === "") return "best";
+  if (ISAS.includes(isa)) return isa as Isa;
+  return refuse(action, "SPECACHE_ISA", isa, `is none of ${ISAS.join(", ")}`);
+}
+
+function capped(value: number, tokensMax: number): number {
+  return Math.min(value, tokensMax);
+}
+
+function refuse(action: string, name: string, value: unknown, relation: string): never {
+  const shown = typeof value === "object" ? JSON.stringify(value) : value;
+  throw new SpecacheError("argument", `Cannot ${action}: ${name} ${shown} ${relation}`, {
+    details: { name, value },
+  });
+}

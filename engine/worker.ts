@@ -1,0 +1,152 @@
+// worker.ts - the thread that makes the native calls of an engine, so that the event loop stays free.
+// Requests of several sessions take turns, one native call at a time. A request's cancel flag is
+// shared memory: it is seen even while messages wait behind a native call.
+
+import { setImmediate } from "node:timers";
+import { decode, DecodeState } from "./decode.ts";
+import { SpecacheError } from "./errors.ts";
+import { type Answer, type Call, type Calls, fieldsOf } from "./messages.ts";
+import { NativeStore } from "./native.ts";
+import type { CacheStats } from "./stats.ts";
+
+interface WorkerScope {
+  onmessage: ((event: { readonly data: Call }) => void) | null;
+  postMessage(answer: Answer): void;
+}
+
+const scope = globalThis as unknown as WorkerScope;
+
+type Handlers = {
+  [Name in keyof Calls]: (
+    ask: Calls[Name]["ask"],
+    id: number,
+  ) => Calls[Name]["answer"] | Promise<Calls[Name]["answer"]>;
+};
+
+// One worker serves one engine, hence one store.
+let opened: { readonly store: NativeStore; readonly eos: readonly number[] } | null = null;
+const sessions = new Map<number, DecodeState>();
+let sessionsOpened = 0;
+
+const handlers: Handlers = {
+  open({ settings, description, profile }) {
+    const store = NativeStore.open(settings, description, profile, "open an engine");
+    try {
+      store.loadModel(description);
+    } catch (error) {
+      store.close();
+      throw error;
+    }
+    opened = { store, eos: description.eos };
+    return { store: store.id, isa: store.isa, threads: store.threads };
+  },
+  session() {
+    return added(new DecodeState(storeOf().openSequence()));
+  },
+  generate,
+  stats({ session }) {
+    return statsOf(stateOf(session));
+  },
+  fork({ session }) {
+    const state = stateOf(session);
+    return added(state.fork(storeOf().fork(state.sequence)));
+  },
+  truncate({ session, tokens }) {
+    const state = stateOf(session);
+    storeOf().truncate(state.sequence, tokens);
+    state.cut(tokens);
+    return { session, length: state.length };
+  },
+  closeSession({ session }) {
+    storeOf().closeSequence(stateOf(session).sequence);
+    sessions.delete(session);
+    return null;
+  },
+  close() {
+    storeOf().close();
+    opened = null;
+    sessions.clear();
+    return null;
+  },
+};
+
+async function generate(
+  { session, ids, request, cancel }: Calls["generate"]["ask"],
+  id: number,
+): Promise<Calls["generate"]["answer"]> {
+  const store = storeOf();
+  const state = stateOf(session);
+  checkRoom(store, state, ids.length, request.maxTokens);
+  if (ids.length > 0) state.ask(ids);
+  const started = performance.now();
+  let decoding = started; // when prefill had ended
+  let prefilled = state.length; // tokens then
+  const events = decode({
+    store,
+    state,
+    request,
+    eos: opened!.eos,
+    logits: new Float32Array((1 + request.guesses) * store.vocabulary),
+    cancelled: () => Atomics.load(cancel, 0) === 1,
+  });
+  while (true) {
+    const step = events.next();
+    if (step.done) {
+      const ended = performance.now();
+      return {
+        stop: step.value,
+        length: state.length,
+        cache: statsOf(state),
+        steps: state.length - prefilled,
+        prefillMs: decoding - started,
+        decodeMs: ended - decoding,
+      };
+    }
+    if (step.value.kind === "prefilled") [decoding, prefilled] = [performance.now(), state.length];
+    scope.postMessage({ kind: "event", id, event: step.value });
+    await new Promise((turn) => setImmediate(turn)); // other messages and other requests
+  }
+}
+
+// The last token emitted is not in the sequence, so it needs no room.
+function checkRoom(store: NativeStore, state: DecodeState, prompt: number, maxTokens: number) {
+  const held = state.length + state.unread.length + (state.next === null ? 0 : 1);
+  const needed = held + prompt + Math.max(0, maxTokens - 1);
+  const { tokensMax } = store.settings;
+  if (needed <= tokensMax) return;
+  throw new SpecacheError(
+    "capacity",
+    `Cannot generate: ${held} tokens held, ${prompt} of the prompt and maxTokens ${maxTokens} ` +
+      `are above contextTokens ${tokensMax}`,
+    { details: { held, prompt, maxTokens, contextTokens: tokensMax } },
+  );
+}
+
+function added(state: DecodeState): Calls["session"]["answer"] {
+  sessions.set(++sessionsOpened, state);
+  return { session: sessionsOpened, length: state.length };
+}
+
+function statsOf(state: DecodeState): CacheStats {
+  return storeOf().stats(state.sequence, state.guessStats);
+}
+
+function storeOf(): NativeStore {
+  if (opened !== null) return opened.store;
+  throw new SpecacheError("handle", "Cannot use the engine: it is closed");
+}
+
+function stateOf(session: number): DecodeState {
+  const state = sessions.get(session);
+  if (state !== undefined) return state;
+  throw new SpecacheError("handle", `Cannot use session ${session}: it is closed`);
+}
+
+scope.onmessage = async ({ data: { name, id, ask } }) => {
+  try {
+    const handler = handlers[name] as (ask: unknown, id: number) => unknown;
+    scope.postMessage({ kind: "answer", id, answer: await handler(ask, id) });
+  } catch (error) {
+    scope.postMessage({ kind: "error", id, error: fieldsOf(error) });
+  }
+};

@@ -1,0 +1,328 @@
+// abi.cpp - check arguments -> call -> status and text. Nothing is thrown across, nothing printed.
+#include <bit>
+#include <cstring>
+#include <limits>
+#include <map>
+#include <memory>
+#include <new>
+#include <thread>
+
+#include "cpu/tables.h"
+#include "failure.h"
+#include "model/model.h"
+#include "numbers.h"
+
+using namespace specache;
+
+namespace {
+
+thread_local std::string last_error;
+
+// Open stores by id. A store lives until the last call on it has returned.
+std::mutex registry_mutex;
+std::map<uint64_t, std::shared_ptr<Store>> registry;
+uint64_t opened = 0;
+
+template <class Body>
+int32_t guarded(Body body) {
+    try {
+        body();
+        last_error.clear();
+        return SPECACHE_OK;
+    } catch (const Failure &failure) {
+        last_error = failure.text;
+        return failure.status;
+    } catch (const std::bad_alloc &) {
+        last_error = "the system refused memory";
+        return SPECACHE_MEMORY;
+    } catch (const std::exception &error) {
+        last_error = error.what();
+        return SPECACHE_DEVICE;
+    }
+}
+
+std::shared_ptr<Store> find(uint64_t id) {
+    std::lock_guard lock(registry_mutex);
+    auto found = registry.find(id);
+    if (found == registry.end()) {
+        fail(SPECACHE_HANDLE, "store %llu is not open", static_cast<unsigned long long>(id));
+    }
+    return found->second;
+}
+
+// One call at a time on a store.
+template <class Body>
+int32_t on_store(uint64_t id, Body body) {
+    return guarded([&] {
+        std::shared_ptr<Store> store = find(id);
+        std::unique_lock lock(store->running, std::try_to_lock);
+        if (!lock.owns_lock()) fail(SPECACHE_BUSY, "another call is running on this store");
+        body(*store);
+    });
+}
+
+void not_null(const char *name, const void *pointer) {
+    if (pointer == nullptr) fail(SPECACHE_ARGUMENT, "%s is null", name);
+}
+
+std::string text_of(const uint8_t *bytes, uint32_t count) {
+    return bytes == nullptr ? std::string()
+                            : std::string(reinterpret_cast<const char *>(bytes), count);
+}
+
+Options options_of(const specache_options *options) {
+    not_null("options", options);
+    float above = std::bit_cast<float>(options->late_above_bits);
+    if (options->late > 2) fail(SPECACHE_ARGUMENT, "late %u is above 2", options->late);
+    if (options->late == 2 && !(above >= 0 && above <= 1)) {
+        fail(SPECACHE_ARGUMENT, "late_above %g is outside 0..1", double(above));
+    }
+    constexpr float none = std::numeric_limits<float>::infinity();
+    return {options->k, options->late == 0 ? none : options->late == 1 ? -1.0f : above};
+}
+
+void check_layer(const Store &store, uint32_t layer) {
+    if (layer < store.plan.config.layers) return;
+    fail(SPECACHE_ARGUMENT, "layer %u is not below %u", layer, store.plan.config.layers);
+}
+
+Model &model_of(Store &store) {
+    if (!store.model) fail(SPECACHE_HANDLE, "the store has no model");
+    return *store.model;
+}
+
+}  // namespace
+
+#define EXPORT extern "C" __attribute__((visibility("default")))
+
+EXPORT uint32_t specache_abi_version(void) { return SPECACHE_ABI_VERSION; }
+
+EXPORT uint32_t specache_error(uint8_t *text, uint32_t bytes) {
+    if (text != nullptr)
+        std::memcpy(text, last_error.data(), std::min<size_t>(bytes, last_error.size()));
+    return uint32_t(last_error.size());
+}
+
+EXPORT uint32_t specache_isa(void) { return best_isa(); }
+
+EXPORT uint32_t specache_threads(void) {
+    uint32_t cores = std::thread::hardware_concurrency();
+    return cores != 0 ? cores : 1;
+}
+
+EXPORT int32_t specache_plan(const specache_config *config, const specache_profile *profile,
+                             const uint8_t *key_bits, uint32_t tokens, uint64_t *parts_out) {
+    return guarded([&] {
+        not_null("config", config);
+        not_null("parts_out", parts_out);
+        Plan plan = make_plan(*config, profile, key_bits);
+        if (tokens > config->tokens_max) {
+            fail(SPECACHE_ARGUMENT, "tokens %u is above tokens_max %u", tokens, config->tokens_max);
+        }
+        bool full = plan.rule == Rule::none;
+        uint64_t parts[SPECACHE_PLAN_COUNT] = {
+            full ? 0 : plan.held(tokens), full ? plan.held(tokens) : 0, plan.sinks, plan.window,
+            plan.slot_rows, plan.tables, plan.held(tokens) + plan.sequence_bytes(),
+            plan.far_bytes(), plan.full_bytes(tokens), plan.work, plan.profile, plan.reserved()};
+        std::memcpy(parts_out, parts, sizeof parts);
+    });
+}
+
+EXPORT int32_t specache_store_open(const specache_config *config, const uint8_t *path,
+                                   uint32_t path_bytes, const specache_profile *profile,
+                                   const uint8_t *key_bits, const float *value_basis,
+                                   const uint32_t *plane_channel, const float *plane_weight,
+                                   uint64_t *store_out) {
+    return guarded([&] {
+        not_null("config", config);
+        not_null("store_out", store_out);
+        Plan plan = make_plan(*config, profile, key_bits);
+        if (plan.in_file) not_null("path", path);
+        Profile buffers{value_basis, plane_channel, plane_weight};
+        if (plan.profile_planes != 0) {
+            not_null("value_basis", value_basis);
+            not_null("plane_channel", plane_channel);
+            not_null("plane_weight", plane_weight);
+            for (uint64_t i = 0; i < uint64_t(plan.heads()) * plan.profile_planes; i++) {
+                if (plane_channel[i] < config->head_dim && plane_weight[i] > 0) continue;
+                fail(SPECACHE_ARGUMENT, "plane %llu of the profile has channel %u and weight %g",
+                     static_cast<unsigned long long>(i), plane_channel[i], double(plane_weight[i]));
+            }
+        }
+        auto store = std::make_shared<Store>(std::move(plan), text_of(path, path_bytes), buffers);
+        std::lock_guard lock(registry_mutex);
+        registry.emplace(++opened, std::move(store));
+        *store_out = opened;
+    });
+}
+
+EXPORT int32_t specache_store_close(uint64_t id) {
+    return guarded([&] {
+        std::shared_ptr<Store> store = find(id);
+        {
+            std::lock_guard lock(registry_mutex);
+            registry.erase(id);
+        }
+        std::lock_guard running(store->running);  // waits for the call at work
+    });
+}
+
+EXPORT int32_t specache_sequence_open(uint64_t id, uint64_t *sequence_out) {
+    return on_store(id, [&](Store &store) {
+        not_null("sequence_out", sequence_out);
+        *sequence_out = store.open_sequence().id;
+    });
+}
+
+EXPORT int32_t specache_sequence_fork(uint64_t id, uint64_t sequence, uint64_t *sequence_out) {
+    return on_store(id, [&](Store &store) {
+        not_null("sequence_out", sequence_out);
+        *sequence_out = store.fork(store.sequence(sequence)).id;
+    });
+}
+
+EXPORT int32_t specache_sequence_truncate(uint64_t id, uint64_t sequence, uint32_t tokens) {
+    return on_store(id, [&](Store &store) { store.truncate(store.sequence(sequence), tokens); });
+}
+
+EXPORT int32_t specache_sequence_close(uint64_t id, uint64_t sequence) {
+    return on_store(id, [&](Store &store) { store.close(store.sequence(sequence)); });
+}
+
+EXPORT int32_t specache_sequence_stats(uint64_t id, uint64_t sequence_id, uint64_t *counters_out) {
+    return on_store(id, [&](Store &store) {
+        not_null("counters_out", counters_out);
+        const Sequence &sequence = store.sequence(sequence_id);
+        const Counters &counters = sequence.counters;
+        uint64_t values[SPECACHE_STATS_COUNT] = {
+            sequence.length, store.near_bytes(sequence), store.plan.far_bytes(),
+            store.plan.full_bytes(sequence.length), counters.prefetched_rows, counters.late_rows,
+            counters.reused_rows, counters.fetched_bytes, counters.hidden_ns, counters.waited_ns,
+            counters.late_ns, store.allocated};
+        std::memcpy(counters_out, values, sizeof values);
+    });
+}
+
+EXPORT int32_t specache_append(uint64_t id, uint64_t sequence, uint32_t layer, uint32_t tokens,
+                               const float *queries, const float *keys, const float *values,
+                               float *outputs) {
+    return on_store(id, [&](Store &store) {
+        check_layer(store, layer);
+        not_null("keys", keys);
+        not_null("values", values);
+        if (queries != nullptr) not_null("outputs", outputs);
+        append(store, store.sequence(sequence), layer, tokens, queries, keys, values, outputs);
+    });
+}
+
+EXPORT int32_t specache_begin(uint64_t id, uint64_t sequence, uint32_t inputs, uint32_t trusted,
+                              const specache_options *options) {
+    return on_store(id, [&](Store &store) {
+        begin(store, store.sequence(sequence), inputs, trusted, options_of(options));
+    });
+}
+
+EXPORT int32_t specache_attend(uint64_t id, uint64_t sequence_id, uint32_t layer,
+                               const float *queries, const float *keys, const float *values,
+                               float *outputs) {
+    return on_store(id, [&](Store &store) {
+        check_layer(store, layer);
+        not_null("queries", queries);
+        not_null("keys", keys);
+        not_null("values", values);
+        not_null("outputs", outputs);
+        Sequence &sequence = store.sequence(sequence_id);
+        if (sequence.inputs == 0) fail(SPECACHE_ARGUMENT, "no step is at work");
+        if (layer != sequence.layer) {
+            fail(SPECACHE_ARGUMENT, "layer %u is not the step's next, %u", layer, sequence.layer);
+        }
+        attend(store, sequence, layer, queries, keys, values, outputs);
+    });
+}
+
+EXPORT int32_t specache_keep(uint64_t id, uint64_t sequence, uint32_t count) {
+    return on_store(id, [&](Store &store) { keep(store, store.sequence(sequence), count); });
+}
+
+EXPORT int32_t specache_model_open(uint64_t id, const specache_model_config *config,
+                                   const double *frequencies) {
+    return on_store(id, [&](Store &store) {
+        not_null("config", config);
+        not_null("frequencies", frequencies);
+        if (store.model) fail(SPECACHE_ARGUMENT, "the store has a model");
+        store.model = std::make_unique<Model>(store, *config, frequencies);
+    });
+}
+
+EXPORT int32_t specache_model_tensor(uint64_t id, const specache_tensor *tensor,
+                                     const uint8_t *path, uint32_t path_bytes, const uint8_t *name,
+                                     uint32_t name_bytes) {
+    return on_store(id, [&](Store &store) {
+        not_null("tensor", tensor);
+        not_null("path", path);
+        model_of(store).set(*tensor, text_of(path, path_bytes), text_of(name, name_bytes));
+    });
+}
+
+EXPORT int32_t specache_model_ready(uint64_t id) {
+    return on_store(id, [&](Store &store) { model_of(store).make_ready(); });
+}
+
+EXPORT int32_t specache_prefill(uint64_t id, uint64_t sequence, const uint32_t *tokens,
+                                uint32_t count, float *logits) {
+    return on_store(id, [&](Store &store) {
+        not_null("tokens", tokens);
+        prefill(model_of(store), store.sequence(sequence), tokens, count, logits);
+    });
+}
+
+EXPORT int32_t specache_step(uint64_t id, uint64_t sequence, const uint32_t *tokens,
+                             uint32_t inputs, uint32_t trusted, const specache_options *options,
+                             float *logits) {
+    return on_store(id, [&](Store &store) {
+        not_null("tokens", tokens);
+        not_null("logits", logits);
+        StepInputs list{&store.sequence(sequence), tokens, inputs, trusted, options_of(options),
+                        logits};
+        step(model_of(store), &list, 1);
+    });
+}
+
+EXPORT int32_t specache_rows(uint64_t id, uint64_t sequence_id, uint32_t layer, uint32_t first,
+                             uint32_t tokens, float *keys, float *values) {
+    return on_store(id, [&](Store &store) {
+        check_layer(store, layer);
+        not_null("keys", keys);
+        not_null("values", values);
+        store.copy_rows(store.sequence(sequence_id), layer, first, tokens, keys, values);
+    });
+}
+
+EXPORT int32_t specache_cancel(uint64_t id) {
+    return guarded([&] { find(id)->cancelled = true; });
+}
+
+EXPORT int32_t specache_delay(uint64_t id, uint32_t seed, uint32_t microseconds) {
+    return guarded([&] { find(id)->device->delay(seed, microseconds); });
+}
+
+EXPORT int32_t specache_hold(uint64_t id, uint32_t layer) {
+    return guarded([&] { find(id)->device->hold(layer); });
+}
+
+EXPORT int32_t specache_release(uint64_t id) {
+    return guarded([&] { find(id)->device->unhold(); });
+}
+
+EXPORT int32_t specache_trace_start(uint64_t id, uint32_t events_max) {
+    return guarded([&] { find(id)->device->trace_start(events_max); });
+}
+
+EXPORT int32_t specache_trace(uint64_t id, uint64_t *events, uint32_t events_max,
+                              uint32_t *events_out) {
+    return guarded([&] {
+        not_null("events", events);
+        not_null("events_out", events_out);
+        *events_out = find(id)->device->trace_copy(events, events_max);
+    });
+}

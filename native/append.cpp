@@ -1,0 +1,156 @@
+// append.cpp - exact, causal attention of a run of tokens, in bounded near memory: one chunk of one
+// layer and, with far in a file, a few pages that are streamed.
+//
+// Pages before the chunk come from far; the page that the chunk begins in is completed from the
+// window. A query sums page after page, so it does not matter how a prompt was cut.
+#include <algorithm>
+#include <cstring>
+
+#include "failure.h"
+#include "step.h"
+
+namespace specache {
+namespace {
+
+// One layer of tokens [first, first + tokens): at most chunk_tokens.
+struct Chunk {
+    Store &store;
+    Sequence &sequence;
+    uint32_t layer, first, tokens;
+    const Plan &plan = store.plan;
+    uint32_t heads = plan.config.kv_heads;
+    uint32_t first_page = first / page_tokens;  // of work.chunk
+    uint32_t end = first + tokens;
+    uint32_t pages = (end + page_tokens - 1) / page_tokens - first_page;
+
+    uint8_t *block(uint32_t page) const { return store.work.chunk + page * plan.layer_block; }
+    uint8_t *row(uint32_t token, uint32_t head) const {
+        return block(token / page_tokens - first_page) +
+               (uint64_t(head) * page_tokens + token % page_tokens) * plan.row;
+    }
+    uint8_t *window_row(uint32_t token, uint32_t head) const {
+        return store.window_rows_of(sequence, layer) +
+               (uint64_t(head) * window_rows + token % window_rows) * plan.row;
+    }
+};
+
+void fill(const Chunk &chunk, const float *keys, const float *values) {
+    const Plan &plan = chunk.plan;
+    uint32_t width = chunk.heads * plan.config.head_dim;
+    for (uint32_t token = chunk.first_page * page_tokens; token < chunk.first; token++) {
+        for (uint32_t head = 0; head < chunk.heads; head++) {
+            std::memcpy(chunk.row(token, head), chunk.window_row(token, head), plan.row);
+        }
+    }
+    for (uint32_t token = chunk.first; token < chunk.end;) {
+        uint32_t count = std::min(chunk.end - token, page_tokens - token % page_tokens);
+        uint64_t at = uint64_t(token - chunk.first) * width;
+        int64_t bad = chunk.store.device->kernels().make_rows(
+            chunk.store.device->compute(), {plan.shape, keys + at, values + at, chunk.row(token, 0),
+                                            plan.row, page_tokens * plan.row, count});
+        if (bad >= 0) {
+            fail(SPECACHE_DATA, "the key or value of token %u, layer %u, KV head %u is not finite",
+                 token + uint32_t(bad) / chunk.heads, chunk.layer, uint32_t(bad) % chunk.heads);
+        }
+        token += count;
+    }
+}
+
+void attend_pages(const Chunk &chunk, const float *queries, uint32_t first_page, uint32_t count) {
+    chunk.store.device->kernels().prefill_attend(
+        chunk.store.device->compute(),
+        {chunk.plan.shape, queries, chunk.store.work.pages, chunk.store.work.sums, chunk.tokens,
+         chunk.first, first_page, count, first_page == 0});
+}
+
+void attend_chunk(const Chunk &chunk, const float *queries, float *outputs) {
+    Store &store = chunk.store;
+    Work &work = store.work;
+    uint32_t step = chunk.plan.in_file ? staging_pages : chunk.plan.pages_max;
+    for (uint32_t page = 0; page < chunk.first_page; page += step) {
+        uint32_t count = std::min(step, chunk.first_page - page);
+        if (chunk.plan.in_file) {
+            store.read_pages(chunk.sequence, page, count, chunk.layer, work.far_pages);
+        }
+        for (uint32_t i = 0; i < count; i++) {
+            work.pages[i] = chunk.plan.in_file
+                ? work.far_pages + i * chunk.plan.layer_block
+                : store.far.memory + store.far_at(chunk.sequence.pages[page + i], chunk.layer);
+        }
+        attend_pages(chunk, queries, page, count);
+    }
+    for (uint32_t i = 0; i < chunk.pages; i++) work.pages[i] = chunk.block(i);
+    attend_pages(chunk, queries, chunk.first_page, chunk.pages);
+    store.device->kernels().prefill_finish(
+        store.device->compute(), {chunk.plan.shape, work.sums, outputs, chunk.tokens});
+}
+
+// Complete pages are coded and written to far, the newest rows go to the window.
+void keep_rows(const Chunk &chunk) {
+    Store &store = chunk.store;
+    for (uint32_t i = 0; i < chunk.pages; i++) {
+        uint32_t page = chunk.first_page + i;
+        if ((page + 1) * page_tokens > chunk.end) break;
+        store.keep_page(chunk.sequence, page, chunk.layer, chunk.block(i));
+    }
+    store.device->copy().signal(*store.written);
+    uint32_t oldest = chunk.end > 128 ? chunk.end - 128 : 0;
+    for (uint32_t token = std::max(oldest, chunk.first); token < chunk.end; token++) {
+        for (uint32_t head = 0; head < chunk.heads; head++) {
+            std::memcpy(chunk.window_row(token, head), chunk.row(token, head), chunk.plan.row);
+        }
+    }
+}
+
+void begin_run(Store &store, Sequence &sequence, uint32_t tokens) {
+    store.undo(sequence);
+    uint64_t length = uint64_t(sequence.length) + tokens;
+    if (tokens == 0) fail(SPECACHE_ARGUMENT, "tokens 0 is below 1");
+    if (length > store.plan.config.tokens_max) {
+        fail(SPECACHE_CAPACITY, "the sequence would hold %llu tokens, tokens_max is %u",
+             static_cast<unsigned long long>(length), store.plan.config.tokens_max);
+    }
+    store.reserve_pages(sequence, uint32_t(length));
+    store.flush_partial_page(sequence);
+    store.device->check();
+    sequence.run = tokens;
+    sequence.layers_done = 0;
+    std::fill(sequence.layer_done.begin(), sequence.layer_done.end(), 0);
+}
+
+}  // namespace
+
+void append(Store &store, Sequence &sequence, uint32_t layer, uint32_t tokens,
+            const float *queries, const float *keys, const float *values, float *outputs) {
+    const specache_config &config = store.plan.config;
+    if (sequence.run == 0) begin_run(store, sequence, tokens);
+    if (tokens != sequence.run) {
+        fail(SPECACHE_ARGUMENT, "tokens %u is not the run's %u", tokens, sequence.run);
+    }
+    if (sequence.layer_done[layer]) {
+        fail(SPECACHE_ARGUMENT, "layer %u has had this run", layer);
+    }
+    try {
+        for (uint32_t done = 0; done < tokens; done += config.chunk_tokens) {
+            uint32_t count = std::min(config.chunk_tokens, tokens - done);
+            Chunk chunk{store, sequence, layer, sequence.length + done, count};
+            uint64_t at = uint64_t(done) * config.kv_heads * config.head_dim;
+            uint64_t out = uint64_t(done) * config.query_heads * config.head_dim;
+            store.device->compute().wait(*store.written);  // work.chunk may be on its way out
+            fill(chunk, keys + at, values + at);
+            if (queries != nullptr) attend_chunk(chunk, queries + out, outputs + out);
+            keep_rows(chunk);
+        }
+        store.device->check();
+    } catch (...) {
+        store.undo(sequence);
+        throw;
+    }
+    sequence.layer_done[layer] = 1;
+    if (++sequence.layers_done < config.layers) return;
+    store.device->compute().wait(*store.written);
+    sequence.length += tokens;
+    sequence.run = 0;
+}
+
+}  // namespace specache

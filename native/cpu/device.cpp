@@ -1,0 +1,103 @@
+// device.cpp - the CPU as a device: compute threads and the I/O thread are its streams.
+#include <cerrno>
+#include <cstring>
+#include <sys/mman.h>
+
+#include "../failure.h"
+#include "io.h"
+#include "tables.h"
+
+namespace specache {
+namespace {
+
+class ComputeStream final : public CpuStream {  // runs where it is called
+public:
+    explicit ComputeStream(Io &io) : io_(io) {}
+    // Work before it is done when the call returns.
+    void signal(Event &event) override { io_.arrive(static_cast<CpuEvent &>(event)); }
+    uint64_t wait(Event &event) override { return io_.wait(static_cast<CpuEvent &>(event)); }
+
+private:
+    Io &io_;
+};
+
+class QueueStream final : public Stream {
+public:
+    QueueStream(Io &io, bool late) : io_(io), late_(late) {}
+    void signal(Event &event) override { push(Task::Kind::signal, event); }
+    uint64_t wait(Event &event) override { push(Task::Kind::wait, event); return 0; }
+
+private:
+    void push(Task::Kind kind, Event &event) {
+        io_.push(late_, Task{kind, {}, {}, static_cast<CpuEvent *>(&event)});
+    }
+    Io &io_;
+    bool late_;
+};
+
+class CpuDevice final : public Device {
+public:
+    CpuDevice(uint32_t threads, uint32_t isa)
+        : kernels_(kernels_for(isa)), threads_(threads), compute_(io_), copy_(io_, false),
+          late_(io_, true) {
+        compute_.threads = threads_.count() > 1 ? &threads_ : nullptr;
+    }
+    const Kernels &kernels() const override { return kernels_; }
+    uint32_t threads() const override { return threads_.count(); }
+    Stream &compute() override { return compute_; }
+    Stream &copy() override { return copy_; }
+    Stream &late() override { return late_; }
+    std::unique_ptr<Event> event() override { return std::make_unique<CpuEvent>(); }
+
+    uint8_t *reserve(uint64_t bytes) override {
+        if (bytes == 0) return nullptr;
+        void *memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+                            -1, 0);
+        if (memory == MAP_FAILED) {
+            fail(SPECACHE_MEMORY, "the system refused %llu bytes of memory: %s",
+                 static_cast<unsigned long long>(bytes), std::strerror(errno));
+        }
+        return static_cast<uint8_t *>(memory);
+    }
+    void release(uint8_t *memory, uint64_t bytes) override {
+        if (memory != nullptr) munmap(memory, bytes);
+    }
+
+    void fetch(Stream &stream, const Fetch &fetch) override {
+        io_.push(&stream == &late_, Task{Task::Kind::fetch, fetch, {}, nullptr});
+    }
+    void write(const Write &write) override {
+        if (write.far.memory != nullptr) {  // far RAM: a copy is all there is to do
+            std::memcpy(write.far.memory + write.to, write.from, write.bytes);
+            return;
+        }
+        io_.push(false, Task{Task::Kind::write, {}, write, nullptr});
+    }
+    void drain() override { io_.drain(); }
+    void check() override { io_.check(); }
+
+    void delay(uint32_t seed, uint32_t microseconds) override { io_.delay(seed, microseconds); }
+    void hold(uint32_t layer) override { io_.hold(layer); }
+    void unhold() override { io_.unhold(); }
+    void trace_start(uint32_t events_max) override { io_.trace_start(events_max); }
+    void trace(Trace what, uint32_t layer, uint32_t step) override { io_.trace(what, layer, step); }
+    uint32_t trace_copy(uint64_t *events, uint32_t events_max) override {
+        return io_.trace_copy(events, events_max);
+    }
+
+private:
+    const Kernels &kernels_;
+    Threads threads_;
+    Io io_;
+    ComputeStream compute_;
+    QueueStream copy_, late_;
+};
+
+}  // namespace
+
+std::unique_ptr<Device> open_cpu_device(uint32_t threads, uint32_t isa) {
+    uint32_t cores = std::thread::hardware_concurrency();
+    return std::make_unique<CpuDevice>(threads != 0 ? threads : cores != 0 ? cores : 1, isa);
+}
+
+}  // namespace specache

@@ -1,0 +1,57 @@
+// threads.h - the compute threads of the CPU device, and the loop that shares work among them.
+// Which thread runs which index never shows in a result: kernels write disjoint outputs by index.
+#pragma once
+#include <atomic>
+#include <cstdint>
+#include <thread>
+#include <vector>
+
+#include "../device.h"
+
+namespace specache {
+
+// Threads that run body(context, 0 .. count-1) together with the caller.
+class Threads {
+public:
+    using Body = void (*)(const void *context, uint32_t index);
+    explicit Threads(uint32_t threads);
+    ~Threads();
+    Threads(const Threads &) = delete;
+    Threads &operator=(const Threads &) = delete;
+    uint32_t count() const { return static_cast<uint32_t>(workers_.size()) + 1; }
+    void run(uint32_t count, Body body, const void *context);
+
+private:
+    void work();
+    void take();
+    std::vector<std::thread> workers_;
+    Body body_ = nullptr;
+    const void *context_ = nullptr;
+    uint32_t count_ = 0;
+    std::atomic<uint32_t> next_{0};      // the next index to take
+    std::atomic<uint32_t> busy_{0};      // workers still inside the current round
+    std::atomic<uint32_t> round_{0};     // odd or even, a new value wakes the workers
+    std::atomic<bool> stop_{false};
+};
+
+// A stream of the CPU. With threads it is the compute stream, which runs where it is called.
+class CpuStream : public Stream {
+public:
+    Threads *threads = nullptr;  // null: the caller alone
+    void signal(Event &) override {}
+    uint64_t wait(Event &) override { return 0; }
+};
+
+template <class Body>
+void parallel(Stream &stream, uint32_t count, Body body) {
+    Threads *threads = static_cast<CpuStream &>(stream).threads;
+    if (threads == nullptr || count < 2) {
+        for (uint32_t index = 0; index < count; index++) body(index);
+        return;
+    }
+    threads->run(count, [](const void *context, uint32_t index) {
+        (*static_cast<const Body *>(context))(index);
+    }, &body);
+}
+
+}  // namespace specache

@@ -1,0 +1,230 @@
+// model.cpp - weights: mapped, named, checked before anything runs.
+#include "model.h"
+
+#include <bit>
+#include <cerrno>
+#include <cmath>
+#include <cstring>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "../dequantize.h"
+#include "../failure.h"
+#include "../cpu/threads.h"
+
+namespace specache {
+namespace {
+
+using U64 = unsigned long long;
+
+uint64_t row_size(Type type, uint32_t columns) {
+    switch (type) {
+    case Type::f32: return uint64_t(columns) * 4;
+    case Type::f16:
+    case Type::bf16: return uint64_t(columns) * 2;
+    case Type::q8_0: return uint64_t(columns) / 32 * 34;
+    case Type::q4_0: return uint64_t(columns) / 32 * 18;
+    case Type::q4_1: return uint64_t(columns) / 32 * 20;
+    }
+    return 0;
+}
+
+}  // namespace
+
+Model::Model(Store &store_in, const specache_model_config &config_in, const double *frequencies_in)
+    : store(store_in), config(config_in),
+      frequencies(frequencies_in, frequencies_in + store_in.plan.config.head_dim / 2),
+      layers(store_in.plan.config.layers) {
+    const specache_config &shape = store.plan.config;
+    auto at_least = [](const char *name, uint32_t value, uint32_t least, uint32_t most) {
+        if (value >= least && value <= most) return;
+        fail(SPECACHE_ARGUMENT, "%s %u is outside %u..%u", name, value, least, most);
+    };
+    at_least("vocabulary", config.vocabulary, 1, 1u << 24);
+    at_least("hidden", config.hidden, 1, 1u << 20);
+    at_least("intermediate", config.intermediate, 1, 1u << 20);
+    at_least("tokens_max", config.tokens_max, 1, 1u << 30);
+    if (shape.tokens_max > config.tokens_max) {
+        fail(SPECACHE_CAPACITY, "tokens_max %u is above the model's %u positions", shape.tokens_max,
+             config.tokens_max);
+    }
+    for (double frequency : frequencies) {
+        if (std::isfinite(frequency)) continue;
+        fail(SPECACHE_ARGUMENT, "a rope frequency is not finite");
+    }
+    uint64_t rows =
+        std::max<uint64_t>(shape.chunk_tokens, uint64_t(inputs_max) * shape.sequences_max);
+    uint64_t dim = shape.head_dim;
+    activations.hidden.resize(rows * config.hidden);
+    activations.normalized.resize(rows * config.hidden);
+    activations.queries.resize(rows * shape.query_heads * dim);
+    activations.keys.resize(rows * shape.kv_heads * dim);
+    activations.values.resize(rows * shape.kv_heads * dim);
+    activations.attended.resize(rows * shape.query_heads * dim);
+    activations.gate.resize(rows * config.intermediate);
+    activations.up.resize(rows * config.intermediate);
+    activations.positions.resize(rows);
+}
+
+Model::~Model() {
+    for (const std::unique_ptr<MappedFile> &file : files_) {
+        munmap(const_cast<uint8_t *>(file->bytes), file->size);
+    }
+}
+
+const MappedFile &Model::map(const std::string &path) {
+    for (const std::unique_ptr<MappedFile> &file : files_) {
+        if (file->path == path) return *file;
+    }
+    int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+    struct stat status{};
+    if (descriptor < 0 || fstat(descriptor, &status) != 0) {
+        int error = errno;
+        if (descriptor >= 0) ::close(descriptor);
+        fail(SPECACHE_FILE, "file %s: %s", path.c_str(), std::strerror(error));
+    }
+    void *bytes = mmap(nullptr, size_t(status.st_size), PROT_READ, MAP_PRIVATE, descriptor, 0);
+    int error = errno;
+    ::close(descriptor);
+    if (bytes == MAP_FAILED) fail(SPECACHE_FILE, "file %s: %s", path.c_str(), std::strerror(error));
+    files_.push_back(std::make_unique<MappedFile>(
+        MappedFile{path, static_cast<const uint8_t *>(bytes), uint64_t(status.st_size)}));
+    return *files_.back();
+}
+
+Weight &Model::place(uint32_t role, uint32_t layer) {
+    if (role >= SPECACHE_ROLE_COUNT) {
+        fail(SPECACHE_ARGUMENT, "role %u is above %u", role, SPECACHE_ROLE_COUNT - 1);
+    }
+    if (layer >= layers.size()) {
+        fail(SPECACHE_ARGUMENT, "layer %u is not below %zu", layer, layers.size());
+    }
+    Layer &of = layers[layer];
+    Weight *places[SPECACHE_ROLE_COUNT] = {
+        &embedding, &output_norm, &output, &of.attention_norm, &of.query, &of.key, &of.value,
+        &of.attention_output, &of.query_bias, &of.key_bias, &of.value_bias,
+        &of.attention_output_bias, &of.query_norm, &of.key_norm, &of.mlp_norm, &of.mlp_gate,
+        &of.mlp_up, &of.mlp_down, &of.mlp_gate_bias, &of.mlp_up_bias, &of.mlp_down_bias};
+    return *places[role];
+}
+
+void Model::set(const specache_tensor &tensor, const std::string &path, const std::string &name) {
+    Weight &weight = place(tensor.role, tensor.layer);
+    if (tensor.type > uint32_t(Type::q4_1)) {
+        fail(SPECACHE_ARGUMENT, "type %u of tensor %s is above %u", tensor.type, name.c_str(),
+             uint32_t(Type::q4_1));
+    }
+    Type type = Type(tensor.type);
+    if (type >= Type::q8_0 && tensor.columns % 32 != 0) {
+        fail(SPECACHE_ARGUMENT, "columns %u of tensor %s are not whole blocks of 32",
+             tensor.columns, name.c_str());
+    }
+    const MappedFile &file = map(path);
+    uint64_t offset = uint64_t(tensor.offset_high) << 32 | tensor.offset_low;
+    uint64_t bytes = row_size(type, tensor.columns) * tensor.rows;
+    if (offset > file.size || bytes > file.size - offset) {
+        fail(SPECACHE_FILE, "tensor %s at %llu needs %llu bytes, file %s has %llu", name.c_str(),
+             U64(offset), U64(bytes), path.c_str(), U64(file.size));
+    }
+    if (offset % (type == Type::f32 ? 4 : 2) != 0) {
+        fail(SPECACHE_FILE, "tensor %s begins at %llu, not aligned for its type", name.c_str(),
+             U64(offset));
+    }
+    weight = {{file.bytes + offset, type, tensor.rows, tensor.columns}, name, {}};
+}
+
+namespace {
+
+void expect(const Weight &weight, const char *what, uint32_t rows, uint32_t columns,
+            bool needed = true) {
+    if (weight.tensor.data == nullptr) {
+        if (needed) fail(SPECACHE_ARGUMENT, "the model has no %s", what);
+        return;
+    }
+    if (weight.tensor.rows == rows && weight.tensor.columns == columns) return;
+    fail(SPECACHE_ARGUMENT, "tensor %s is [%u, %u], the shape asks for [%u, %u]",
+         weight.name.c_str(), weight.tensor.rows, weight.tensor.columns, rows, columns);
+}
+
+void expect_vector(const Weight &weight, const char *what, uint32_t columns, bool needed) {
+    expect(weight, what, 1, columns, needed);
+    if (weight.tensor.data == nullptr || weight.tensor.type <= Type::bf16) return;
+    fail(SPECACHE_UNSUPPORTED, "tensor %s is a vector in blocks", weight.name.c_str());
+}
+
+}  // namespace
+
+void Model::check_shapes() const {
+    const specache_config &shape = store.plan.config;
+    uint32_t q = shape.query_heads * shape.head_dim, kv = shape.kv_heads * shape.head_dim;
+    uint32_t hidden = config.hidden, mlp = config.intermediate;
+    expect(embedding, "embedding", config.vocabulary, hidden);
+    expect_vector(output_norm, "output norm", hidden, true);
+    if (!config.tied) expect(output, "output", config.vocabulary, hidden);
+    for (const Layer &of : layers) {
+        expect_vector(of.attention_norm, "attention norm", hidden, true);
+        expect(of.query, "query projection", q, hidden);
+        expect(of.key, "key projection", kv, hidden);
+        expect(of.value, "value projection", kv, hidden);
+        expect(of.attention_output, "attention output", hidden, q);
+        expect_vector(of.query_bias, "query bias", q, false);
+        expect_vector(of.key_bias, "key bias", kv, false);
+        expect_vector(of.value_bias, "value bias", kv, false);
+        expect_vector(of.attention_output_bias, "attention output bias", hidden, false);
+        expect_vector(of.query_norm, "query norm", shape.head_dim, config.query_key_norms);
+        expect_vector(of.key_norm, "key norm", shape.head_dim, config.query_key_norms);
+        expect_vector(of.mlp_norm, "MLP norm", hidden, true);
+        expect(of.mlp_gate, "MLP gate", mlp, hidden);
+        expect(of.mlp_up, "MLP up", mlp, hidden);
+        expect(of.mlp_down, "MLP down", hidden, mlp);
+        expect_vector(of.mlp_gate_bias, "MLP gate bias", mlp, false);
+        expect_vector(of.mlp_up_bias, "MLP up bias", mlp, false);
+        expect_vector(of.mlp_down_bias, "MLP down bias", hidden, false);
+    }
+}
+
+void Model::check_finite(const Weight &weight) const {
+    const Tensor &tensor = weight.tensor;
+    if (tensor.data == nullptr) return;
+    std::vector<uint8_t> bad(tensor.rows, 0);
+    parallel(store.device->compute(), tensor.rows, [&](uint32_t row) {
+        static thread_local std::vector<float> values;
+        values.resize(tensor.columns);
+        dequantize_row(tensor, row, values.data());
+        float sum = 0;  // times zero: NaN if any value is NaN or infinite, else 0
+        for (float value : values) sum += value * 0.0f;
+        bad[row] = !(sum == 0);
+    });
+    for (uint32_t row = 0; row < tensor.rows; row++) {
+        if (!bad[row]) continue;
+        std::vector<float> values(tensor.columns);
+        dequantize_row(tensor, row, values.data());
+        uint32_t column = 0;
+        while (std::isfinite(values[column])) column++;
+        fail(SPECACHE_DATA, "tensor %s holds a NaN or infinity at row %u, column %u",
+             weight.name.c_str(), row, column);
+    }
+}
+
+// Norms and biases are used as floats whatever their file holds.
+void Model::widen(Weight &weight) const {
+    if (weight.tensor.data == nullptr || weight.tensor.rows != 1) return;
+    weight.vector.resize(weight.tensor.columns);
+    dequantize_row(weight.tensor, 0, weight.vector.data());
+}
+
+void Model::make_ready() {
+    check_shapes();
+    for (uint32_t layer = 0; layer < layers.size(); layer++) {
+        for (uint32_t role = layer == 0 ? 0 : SPECACHE_ATTENTION_NORM; role < SPECACHE_ROLE_COUNT;
+             role++) {
+            check_finite(place(role, layer));
+            widen(place(role, layer));
+        }
+    }
+    ready = true;
+}
+
+}  // namespace specache

@@ -1,0 +1,25 @@
+// step.h - one decode step of one sequence, layer by layer (DESIGN section 3).
+#pragma once
+#include "store/store.h"
+
+namespace specache {
+
+// Checks and starts a step of `inputs` tokens, the first `trusted` of them true.
+void begin(Store &store, Sequence &sequence, uint32_t inputs, uint32_t trusted, Options options);
+
+// The schedule of one layer. queries, outputs [inputs][query_heads][head_dim]; keys, values
+// [inputs][kv_heads][head_dim], keys after rope.
+void attend(Store &store, Sequence &sequence, uint32_t layer, const float *queries,
+            const float *keys, const float *values, float *outputs);
+
+// Ends the step: its first `keep` inputs are part of the sequence from now on.
+void keep(Store &store, Sequence &sequence, uint32_t keep);
+
+// A run of tokens of one layer, attended exactly (append.cpp). queries and outputs may be null.
+void append(Store &store, Sequence &sequence, uint32_t layer, uint32_t tokens,
+            const float *queries, const float *keys, const float *values, float *outputs);
+
+// Between two layers: gives way to specache_cancel, undoing what runs.
+void check_cancelled(Store &store, Sequence &sequence);
+
+}  // namespace specache

@@ -1,0 +1,189 @@
+#include "plan.h"
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+
+#include "../failure.h"
+
+namespace specache {
+namespace {
+
+uint64_t wide(uint32_t low, uint32_t high) { return uint64_t(high) << 32 | low; }
+
+void in_range(const char *name, uint32_t value, uint32_t least, uint32_t most) {
+    if (value < least) fail(SPECACHE_ARGUMENT, "%s %u is below %u", name, value, least);
+    if (value > most) fail(SPECACHE_ARGUMENT, "%s %u is above %u", name, value, most);
+}
+
+void check_shape(const specache_config &config) {
+    in_range("layers", config.layers, 1, 1024);
+    in_range("kv_heads", config.kv_heads, 1, 1024);
+    in_range("query_heads", config.query_heads, 1, 4096);
+    if (config.query_heads % config.kv_heads != 0) {
+        fail(SPECACHE_ARGUMENT, "query_heads %u is not a multiple of kv_heads %u",
+             config.query_heads, config.kv_heads);
+    }
+    in_range("head_dim", config.head_dim, 16, 256);
+    if (config.head_dim % 8 != 0) {
+        fail(SPECACHE_ARGUMENT, "head_dim %u is not a multiple of 8", config.head_dim);
+    }
+    in_range("kv_type", config.kv_type, 0, 2);
+    in_range("mode", config.mode, 0, 2);
+    float scale = std::bit_cast<float>(config.scale_bits);
+    if (!(std::isfinite(scale) && scale >= 0)) {
+        fail(SPECACHE_ARGUMENT, "scale %g is not a positive number", double(scale));
+    }
+}
+
+void check_sizes(const specache_config &config) {
+    in_range("tokens_max", config.tokens_max, 1, 1u << 24);  // 16 M tokens: f32 counts them exactly
+    in_range("sequences_max", config.sequences_max, 1, 1024);
+    in_range("chunk_tokens", config.chunk_tokens, page_tokens, 8192);
+    if (config.chunk_tokens % page_tokens != 0) {
+        fail(SPECACHE_ARGUMENT, "chunk_tokens %u is not a multiple of %u", config.chunk_tokens,
+             page_tokens);
+    }
+    in_range("guesses_max", config.guesses_max, 0, inputs_max - 1);
+    in_range("threads", config.threads, 0, 256);
+    in_range("far", config.far, 0, 1);
+    in_range("isa", config.isa, 0, 4);
+    if (config.device != 0)
+        fail(SPECACHE_DEVICE, "device %u is not in this library", config.device);
+}
+
+void check_codes(const specache_config &config, const specache_profile *profile,
+                 const uint8_t *key_bits) {
+    bool profile_keys = profile != nullptr && profile->has_key_bits && key_bits != nullptr;
+    bool profile_values = profile != nullptr && profile->has_values;
+    if (config.mode == 1) {
+        if (config.group != 32 && config.group != 64) {
+            fail(SPECACHE_ARGUMENT, "group %u is neither 32 nor 64", config.group);
+        }
+        if (profile != nullptr) fail(SPECACHE_ARGUMENT, "a profile has no use in mode paper");
+    }
+    in_range("k_max", config.k_max, 0, config.tokens_max);
+    in_range("key_bits", config.key_bits, profile_keys ? 0 : 1, 2);
+    in_range("value_bits", config.value_bits, profile_values ? 0 : 1, 2);
+    if (profile_values) in_range("value_planes", profile->value_planes, 1, 4 * config.head_dim);
+    if (!profile_keys) return;
+    for (uint32_t i = 0; i < config.layers * config.kv_heads; i++) {
+        if (key_bits[i] == 1 || key_bits[i] == 2) continue;
+        fail(SPECACHE_ARGUMENT, "key bits %u of layer %u, KV head %u is neither 1 nor 2",
+             key_bits[i], i / config.kv_heads, i % config.kv_heads);
+    }
+}
+
+void plan_codes(Plan &plan, const specache_profile *profile, const uint8_t *key_bits) {
+    const specache_config &config = plan.config;
+    plan.rule = config.mode == 0 ? Rule::none : config.mode == 1 ? Rule::paper : Rule::rotated;
+    plan.codes.resize(plan.heads());
+    plan.code_bytes.assign(plan.heads(), 0);
+    if (plan.rule == Rule::none) return;
+    if (config.value_bits == 0) plan.profile_planes = profile->value_planes;
+    for (uint32_t i = 0; i < plan.heads(); i++) {
+        HeadCode &code = plan.codes[i];
+        code.rule = plan.rule;
+        code.key_bits = config.key_bits != 0 ? config.key_bits : key_bits[i];
+        code.value_bits = config.value_bits;
+        code.group = config.group;
+        code.value_planes = plan.profile_planes != 0 ? plan.profile_planes
+                                                     : config.value_bits * config.head_dim;
+        plan.code_bytes[i] = code_layout(code, config.head_dim).bytes;
+        plan.page_codes += plan.code_bytes[i];
+    }
+}
+
+void plan_sequence(Plan &plan) {
+    const specache_config &config = plan.config;
+    uint64_t heads = plan.heads();
+    plan.pages_max = (config.tokens_max + page_tokens - 1) / page_tokens;
+    plan.pages = plan.pages_max * config.sequences_max;
+    if (plan.rule == Rule::rotated) {
+        plan.slots = std::min(config.slots, config.tokens_max);
+        plan.arriving = std::min(plan.slots, arriving_max);
+    } else if (plan.rule == Rule::paper) {  // one set of slots, S = k, and the next set in flight
+        plan.slots = plan.arriving = config.k_max;
+    }
+    uint64_t places = plan.slots + plan.arriving;
+    plan.sinks = heads * sink_tokens * plan.row;
+    plan.window = heads * window_rows * plan.row;
+    plan.slot_rows = heads * places * plan.row;
+    // Page ids; per slot its token, last use and two states; a copy for each row in flight.
+    plan.tables = plan.pages_max * 4 + heads * (places * (4 + 4 + 1 + 1) + plan.arriving * 16);
+}
+
+}  // namespace
+
+Plan make_plan(const specache_config &config, const specache_profile *profile,
+               const uint8_t *key_bits) {
+    check_shape(config);
+    check_sizes(config);
+    if (config.mode != 0) check_codes(config, profile, key_bits);
+    Plan plan;
+    plan.config = config;
+    if (config.mode == 0) plan.config.k_max = 0;
+    float scale = std::bit_cast<float>(config.scale_bits);
+    plan.shape = {config.kv_heads, config.query_heads, config.head_dim, Type(config.kv_type),
+                  scale > 0 ? scale : 1.0f / std::sqrt(float(config.head_dim))};
+    plan.row = row_bytes(plan.shape);
+    plan.layer_block = config.kv_heads * page_tokens * plan.row;
+    plan.page_rows = config.layers * plan.layer_block;
+    plan.inputs = 1 + config.guesses_max;
+    plan.in_file = config.far == 1 && config.mode != 0;
+    plan_codes(plan, profile, key_bits);
+    plan_sequence(plan);
+    plan.work = carve_work(plan, nullptr).bytes;
+    uint64_t dim = config.head_dim;
+    if (plan.profile_planes != 0) {
+        plan.profile = plan.heads() * (dim * dim * 4 + uint64_t(plan.profile_planes) * 8);
+    }
+    uint64_t far_budget = wide(config.far_bytes_low, config.far_bytes_high);
+    if (far_budget != 0 && plan.far_bytes() > far_budget) {
+        fail(SPECACHE_CAPACITY, "far memory needs %llu bytes, far_bytes is %llu",
+             static_cast<unsigned long long>(plan.far_bytes()),
+             static_cast<unsigned long long>(far_budget));
+    }
+    uint64_t near_budget = wide(config.near_bytes_low, config.near_bytes_high);
+    if (near_budget != 0 && plan.reserved() > near_budget) {
+        fail(SPECACHE_CAPACITY, "near memory needs %llu bytes, near_bytes is %llu",
+             static_cast<unsigned long long>(plan.reserved()),
+             static_cast<unsigned long long>(near_budget));
+    }
+    return plan;
+}
+
+Work carve_work(const Plan &plan, uint8_t *base) {
+    const specache_config &config = plan.config;
+    Work work{};
+    uint64_t at = 0;
+    auto take = [&]<class T>(T *&pointer, uint64_t count) {
+        pointer = reinterpret_cast<T *>(reinterpret_cast<uintptr_t>(base) + at);
+        at += (count * sizeof(T) + 63) / 64 * 64;
+    };
+    uint64_t heads = config.kv_heads, k = config.k_max, chosen = plan.inputs * heads * k;
+    uint64_t chunk_pages = config.chunk_tokens / page_tokens + 1;
+    bool coded = plan.rule != Rule::none;
+    take(work.logits, coded ? uint64_t(plan.inputs) * config.query_heads * config.tokens_max : 0);
+    take(work.chosen, chosen);
+    take(work.values, chosen);
+    take(work.counts, plan.inputs * heads);
+    take(work.exact, plan.rule == Rule::paper ? chosen : 0);
+    take(work.exact_counts, plan.inputs * heads);
+    take(work.rows, chosen);
+    take(work.staging, plan.in_file ? heads * k * plan.row : 0);
+    take(work.slot_of, plan.slots != 0 ? config.tokens_max : 0);
+    take(work.wanted_value, plan.slots != 0 ? config.tokens_max : 0);
+    take(work.wanted, plan.inputs * k);
+    take(work.codes, coded ? heads * plan.pages_max : 0);
+    take(work.resident, plan.pages_max);
+    take(work.chunk, chunk_pages * plan.layer_block);
+    take(work.pages, std::max<uint64_t>({chunk_pages, staging_pages, plan.pages_max}));
+    take(work.far_pages, plan.in_file ? staging_pages * plan.layer_block : 0);
+    take(work.sums, uint64_t(config.chunk_tokens) * config.query_heads * (config.head_dim + 2));
+    take(work.page, plan.page_rows);
+    work.bytes = at;
+    return work;
+}
+
+}  // namespace specache

@@ -1,0 +1,82 @@
+// plan.h - every byte of a store, known before anything is allocated.
+#pragma once
+#include <vector>
+
+#include "../codes.h"
+#include "../specache.h"
+
+namespace specache {
+
+// Pages of an append that are read from a far file at a time.
+constexpr uint32_t staging_pages = 16;
+constexpr uint32_t arriving_max = 64;  // slots in flight beside the visible ones (DESIGN section 4)
+
+struct Plan {
+    specache_config config{};
+    Shape shape{};
+    Rule rule = Rule::none;
+    uint32_t profile_planes = 0;       // planes of a profile's values, 0 without
+    std::vector<HeadCode> codes;       // [layers][kv_heads]; bases and planes not set
+    std::vector<uint64_t> code_bytes;  // [layers][kv_heads] of one page
+
+    uint64_t row = 0;          // bytes of one row
+    uint64_t layer_block = 0;  // bytes of a page's rows in one layer: [kv_heads][64] rows
+    uint64_t page_rows = 0;    // bytes of a page's rows: [layers] layer blocks
+    uint64_t page_codes = 0;   // bytes of a page's codes in all layers and heads
+    uint32_t pages_max = 0;    // of one sequence
+    uint32_t pages = 0;        // in the pool
+    uint32_t slots = 0, arriving = 0;  // per layer and KV head: visible, in flight
+    uint32_t inputs = 0;       // of a step at most
+    bool in_file = false;
+
+    // Near bytes of one sequence, whatever its length.
+    uint64_t sinks = 0, window = 0, slot_rows = 0, tables = 0;
+    uint64_t work = 0, profile = 0;
+
+    uint32_t heads() const { return config.layers * config.kv_heads; }
+    uint64_t far_bytes() const { return rule == Rule::none ? 0 : uint64_t(pages) * page_rows; }
+    uint64_t near_pool() const {
+        return uint64_t(pages) * (rule == Rule::none ? page_rows : page_codes);
+    }
+    uint64_t sequence_bytes() const { return sinks + window + slot_rows + tables; }
+    uint64_t reserved() const {
+        return near_pool() + config.sequences_max * sequence_bytes() + work + profile;
+    }
+    // Bytes of the pages that a sequence of `tokens` holds.
+    uint64_t held(uint32_t tokens) const {
+        return uint64_t(tokens / page_tokens) * (rule == Rule::none ? page_rows : page_codes);
+    }
+    uint64_t full_bytes(uint32_t tokens) const {
+        return uint64_t(tokens) * heads() * 2 * config.head_dim * 2;
+    }
+};
+
+// Checks every field; throws Failure with value and limit. key_bits: [layers][kv_heads] or null.
+Plan make_plan(const specache_config &config, const specache_profile *profile,
+               const uint8_t *key_bits);
+
+// Scratch of a store for steps and appends, carved out of one block of near memory.
+struct Work {
+    float *logits;             // [inputs][query_heads][tokens_max]
+    uint32_t *chosen;          // [inputs][kv_heads][k_max] tokens
+    float *values;             // [inputs][kv_heads][k_max]
+    uint32_t *counts;          // [inputs][kv_heads]
+    uint32_t *exact;           // paper: [inputs][kv_heads][k_max] tokens in slots
+    uint32_t *exact_counts;    // [inputs][kv_heads]
+    const uint8_t **rows;      // [inputs][kv_heads][k_max]
+    uint8_t *staging;          // far in a file: [kv_heads][k_max] late rows
+    uint32_t *slot_of;         // [tokens_max] slot + 1 of a token, 0: none; clean between uses
+    float *wanted_value;       // [tokens_max] largest value a guess gave a token; 0: none
+    uint32_t *wanted;          // [inputs * k_max] tokens
+    const uint8_t **codes;     // [kv_heads][pages_max]
+    const uint8_t **resident;  // [pages_max]
+    uint8_t *chunk;            // [chunk_tokens / 64 + 1][kv_heads][64] rows
+    const uint8_t **pages;     // [staging_pages or chunk pages]
+    uint8_t *far_pages;        // far in a file: [staging_pages] layer blocks
+    float *sums;               // [chunk_tokens][query_heads][head_dim + 2]
+    uint8_t *page;             // [layers] layer blocks: a page on its way to far
+    uint64_t bytes;
+};
+Work carve_work(const Plan &plan, uint8_t *base);  // base null: sizes only
+
+}  // namespace specache

@@ -1,0 +1,56 @@
+// sequence.h - one text in a store: its page table, exact rows, slots, and the step or append at
+// work.
+#pragma once
+#include <memory>
+#include <vector>
+
+#include "../device.h"
+#include "plan.h"
+
+namespace specache {
+
+constexpr uint32_t no_token = UINT32_MAX;
+
+enum class Slot : uint8_t { empty = 0, visible = 1 };
+
+// The slots of one layer and KV head. `places` = visible ones and those in flight.
+struct Slots {
+    uint8_t *rows;     // [places] rows
+    uint32_t *tokens;  // [places] whose row it is
+    uint32_t *used;    // [places] the step that chose it last
+    Slot *now;         // [places] as the running step sees it
+    Slot *next;        // [places] as the next step will
+};
+
+struct Counters {
+    uint64_t prefetched_rows = 0, late_rows = 0, reused_rows = 0, fetched_bytes = 0;
+    uint64_t hidden_ns = 0, waited_ns = 0, late_ns = 0;
+};
+
+struct Options {
+    uint32_t k = 0;
+    float late_above = -1;  // late rows whose value is above this are read: -1 all, infinity none
+};
+
+struct Sequence {
+    uint64_t id = 0;          // 0: closed
+    uint32_t length = 0;      // tokens
+    std::vector<uint32_t> pages;  // ids, [length / 64] and one that is being filled
+    uint8_t *memory = nullptr;    // of all below
+    uint8_t *sinks = nullptr;     // [layers][kv_heads][4] rows
+    uint8_t *window = nullptr;    // [layers][kv_heads][window_rows] rows
+    std::vector<Slots> slots;     // [layers][kv_heads]
+    std::vector<std::unique_ptr<Event>> wanted, arrived;  // [layers]
+    std::vector<uint64_t> fetch_ns;  // [layers] duration of the prefetch in flight
+    Copy *copies = nullptr;          // [layers][kv_heads * arriving] what it copies
+    Counters counters;
+
+    // A step at work: inputs == 0 means none.
+    uint32_t inputs = 0, trusted = 0, layer = 0, step = 0;
+    Options options;
+    // An append at work: run == 0 means none.
+    uint32_t run = 0, layers_done = 0;
+    std::vector<uint8_t> layer_done;  // [layers]
+};
+
+}  // namespace specache

@@ -1,0 +1,270 @@
+// slots.cpp - all of this decides only how much of the fetch is hidden, never (but in mode paper,
+// whose exact set is what was fetched) a bit of the output.
+#include "slots.h"
+
+#include <algorithm>
+
+namespace specache {
+namespace {
+
+// One layer and KV head at work.
+struct Head {
+    Store &store;
+    Sequence &sequence;
+    uint32_t layer, head;
+    const Plan &plan = store.plan;
+    Work &work = store.work;
+    Slots &slots = sequence.slots[layer * plan.config.kv_heads + head];
+    uint32_t places = plan.slots + plan.arriving;
+
+    uint32_t pair(uint32_t input) const { return input * plan.config.kv_heads + head; }
+    uint64_t list(uint32_t input) const { return uint64_t(pair(input)) * plan.config.k_max; }
+    uint8_t *slot_row(uint32_t place) const { return slots.rows + place * plan.row; }
+    uint64_t far_row(uint32_t token) const {
+        return store.far_at(sequence.pages[token / page_tokens], layer) +
+               (uint64_t(head) * page_tokens + token % page_tokens) * plan.row;
+    }
+    // slot_of is scratch of all heads: entries are set for one head and cleared again.
+    void map_slots() const {
+        for (uint32_t i = 0; i < places; i++) {
+            if (slots.now[i] == Slot::visible) work.slot_of[slots.tokens[i]] = i + 1;
+        }
+    }
+    void unmap_slots() const {
+        for (uint32_t i = 0; i < places; i++) {
+            if (slots.now[i] == Slot::visible) work.slot_of[slots.tokens[i]] = 0;
+        }
+    }
+    uint32_t place_of(uint32_t token) const { return places == 0 ? 0 : work.slot_of[token]; }
+};
+
+// The true input's rows: in a slot, or late.
+void resolve_true(const Head &at, uint32_t input, Copy *late_copies, uint32_t &late) {
+    Counters &counters = at.sequence.counters;
+    uint64_t list = at.list(input);
+    for (uint32_t i = 0; i < at.work.counts[at.pair(input)]; i++) {
+        uint32_t token = at.work.chosen[list + i], place = at.place_of(token);
+        const uint8_t *&row = at.work.rows[list + i];
+        row = nullptr;
+        if (place != 0) {
+            at.slots.used[place - 1] = at.sequence.step;
+            counters.reused_rows++;
+            row = at.slot_row(place - 1);
+            continue;
+        }
+        if (!(at.work.values[list + i] > at.sequence.options.late_above)) continue;
+        counters.late_rows++;
+        if (at.store.far.memory != nullptr) {
+            row = at.store.far.memory + at.far_row(token);
+            continue;
+        }
+        uint8_t *staged = at.work.staging + uint64_t(late) * at.plan.row;
+        late_copies[late++] = {at.far_row(token), staged};
+        row = staged;
+    }
+}
+
+// A guess uses what slots hold; the rest of its choice is wanted, the largest value of any guess.
+// A row that is late in this step is near already, or can be (far RAM), when the step has attended.
+uint32_t resolve_guess(const Head &at, uint32_t input, uint32_t wanted) {
+    uint64_t list = at.list(input);
+    for (uint32_t i = 0; i < at.work.counts[at.pair(input)]; i++) {
+        uint32_t token = at.work.chosen[list + i], place = at.place_of(token);
+        at.work.rows[list + i] = place != 0 ? at.slot_row(place - 1) : nullptr;
+        if (at.places == 0) continue;
+        float value = at.work.values[list + i];
+        // A value may underflow to 0, which here means "not wanted": the least positive stands in.
+        float &largest = at.work.wanted_value[token];
+        if (largest == 0) at.work.wanted[wanted++] = token;
+        largest = std::max({largest, value, 1e-38f});
+    }
+    return wanted;
+}
+
+// Whether the true input fetches this token late in this step.
+bool is_late(const Head &at, uint32_t token) {
+    for (uint32_t input = 0; input < at.sequence.trusted; input++) {
+        const uint32_t *first = at.work.chosen + at.list(input);
+        const uint32_t *last = first + at.work.counts[at.pair(input)];
+        const uint32_t *found = std::lower_bound(first, last, token);
+        if (found == last || *found != token) continue;
+        return at.work.rows[at.list(input) + uint64_t(found - first)] != nullptr;
+    }
+    return false;
+}
+
+// Starts the fetch of the most valuable wanted rows into places that the running step cannot see.
+// A token of the list is marked when a slot already has it or gets it: its entry becomes the token
+// of a row to keep. Returns how many copies were added.
+uint32_t prefetch(const Head &at, uint32_t wanted, Copy *copies) {
+    uint32_t *tokens = at.work.wanted, count = 0;
+    bool paper = at.plan.rule == Rule::paper;
+    std::fill(at.slots.next, at.slots.next + at.places, Slot::empty);
+    for (uint32_t i = 0; i < wanted; i++) {
+        uint32_t token = tokens[i], place = at.place_of(token);
+        if (place != 0) {
+            at.slots.used[place - 1] = at.sequence.step;
+            if (paper) at.slots.next[place - 1] = Slot::visible;
+        } else if (paper || !is_late(at, token)) {
+            tokens[count++] = token;
+        }
+    }
+    const float *value = at.work.wanted_value;
+    std::sort(tokens, tokens + count, [&](uint32_t a, uint32_t b) {
+        return value[a] != value[b] ? value[a] > value[b] : a < b;
+    });
+    count = std::min(count, at.plan.arriving);
+    uint32_t place = 0;
+    for (uint32_t i = 0; i < count; i++, place++) {
+        while (at.slots.now[place] == Slot::visible || at.slots.next[place] == Slot::visible)
+            place++;
+        copies[i] = {at.far_row(tokens[i]), at.slot_row(place)};
+        at.slots.tokens[place] = tokens[i];
+        at.slots.used[place] = at.sequence.step;
+        at.slots.next[place] = Slot::visible;
+    }
+    return count;
+}
+
+// Mode paper: exact is what the step before fetched, for every input.
+void resolve_paper(const Head &at) {
+    uint32_t *tokens = at.work.exact + at.list(0), count = 0;
+    bool codes_alone = at.sequence.trusted == 0;  // the pre-decode
+    for (uint32_t i = 0; i < at.places && !codes_alone; i++) {
+        if (at.slots.now[i] == Slot::visible) tokens[count++] = at.slots.tokens[i];
+    }
+    std::sort(tokens, tokens + count);
+    for (uint32_t input = 0; input < at.sequence.inputs; input++) {
+        std::copy(tokens, tokens + count, at.work.exact + at.list(input));
+        at.work.exact_counts[at.pair(input)] = count;
+        for (uint32_t i = 0; i < count; i++) {
+            at.work.rows[at.list(input) + i] = at.slot_row(at.place_of(tokens[i]) - 1);
+        }
+    }
+}
+
+struct Candidate {  // a near row that could be kept
+    uint32_t token, place_or_rank;
+    const uint8_t *row;  // null: it is in the slot `place_or_rank`
+    uint32_t kind;       // 0 chosen by a guess, 1 chosen by the true input, 2 older
+    float value;         // of kind 0 and 1
+    uint32_t used;       // of kind 2
+};
+
+bool before(const Candidate &a, const Candidate &b) {
+    if (a.kind != b.kind) return a.kind < b.kind;
+    if (a.kind == 2 && a.used != b.used) return a.used > b.used;
+    if (a.kind != 2 && a.value != b.value) return a.value > b.value;
+    return a.token < b.token;
+}
+
+std::vector<Candidate> &candidates_of(const Head &at, uint32_t &arriving) {
+    static thread_local std::vector<Candidate> list;  // grows once, at the first step
+    list.clear();
+    arriving = 0;
+    const float *wanted = at.work.wanted_value;
+    bool truth = at.sequence.trusted != 0;
+    uint64_t chosen = at.list(0);
+    uint32_t count = truth ? at.work.counts[at.pair(0)] : 0;
+    const uint32_t *first = at.work.chosen + chosen, *last = first + count;
+    for (uint32_t i = 0; i < at.places; i++) {
+        if (at.slots.next[i] == Slot::visible) arriving++;
+        if (at.slots.now[i] != Slot::visible) continue;
+        uint32_t token = at.slots.tokens[i];
+        const uint32_t *found = std::lower_bound(first, last, token);
+        bool by_truth = found != last && *found == token;
+        float value = wanted[token] != 0 ? wanted[token]
+                      : by_truth ? at.work.values[chosen + uint64_t(found - first)] : 0;
+        list.push_back({token, i, nullptr, wanted[token] != 0 ? 0u : by_truth ? 1u : 2u, value,
+                        at.slots.used[i]});
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t token = first[i];
+        const uint8_t *row = at.work.rows[chosen + i];
+        if (row == nullptr || at.place_of(token) != 0) continue;
+        bool by_guess = wanted[token] != 0;
+        list.push_back({token, i, row, by_guess ? 0u : 1u,
+                        by_guess ? wanted[token] : at.work.values[chosen + i], at.sequence.step});
+    }
+    std::sort(list.begin(), list.end(), before);
+    return list;
+}
+
+void settle_head(const Head &at) {
+    at.map_slots();
+    uint32_t arriving = 0;
+    std::vector<Candidate> &list = candidates_of(at, arriving);
+    size_t kept = std::min<size_t>(list.size(), at.plan.slots - arriving);
+    for (size_t i = 0; i < kept; i++) {
+        if (list[i].row == nullptr) at.slots.next[list[i].place_or_rank] = Slot::visible;
+    }
+    at.unmap_slots();
+    uint32_t place = 0;
+    for (size_t i = 0; i < kept; i++) {
+        if (list[i].row == nullptr) continue;
+        while (at.slots.next[place] == Slot::visible) place++;
+        std::copy(list[i].row, list[i].row + at.plan.row, at.slot_row(place));
+        at.slots.tokens[place] = list[i].token;
+        at.slots.used[place] = at.sequence.step;
+        at.slots.next[place] = Slot::visible;
+    }
+    std::copy(at.slots.next, at.slots.next + at.places, at.slots.now);
+}
+
+// Tokens that a guess chose, again: prefetch() reordered the list and settle needs the map clean.
+void clear_wanted(const Head &at) {
+    for (uint32_t input = at.sequence.trusted; input < at.sequence.inputs; input++) {
+        for (uint32_t i = 0; i < at.work.counts[at.pair(input)]; i++) {
+            at.work.wanted_value[at.work.chosen[at.list(input) + i]] = 0;
+        }
+    }
+}
+
+void mark_wanted(const Head &at) {
+    for (uint32_t input = at.sequence.trusted; input < at.sequence.inputs; input++) {
+        uint64_t list = at.list(input);
+        for (uint32_t i = 0; i < at.work.counts[at.pair(input)]; i++) {
+            float &largest = at.work.wanted_value[at.work.chosen[list + i]];
+            largest = std::max({largest, at.work.values[list + i], 1e-38f});
+        }
+    }
+}
+
+}  // namespace
+
+Resolved resolve(Store &store, Sequence &sequence, uint32_t layer, Copy *late_copies) {
+    Resolved resolved;
+    const Plan &plan = store.plan;
+    Copy *copies = sequence.copies + uint64_t(layer) * plan.config.kv_heads * plan.arriving;
+    for (uint32_t head = 0; head < plan.config.kv_heads; head++) {
+        Head at{store, sequence, layer, head};
+        uint32_t wanted = 0;
+        at.map_slots();
+        for (uint32_t input = 0; input < sequence.inputs; input++) {
+            if (input >= sequence.trusted) wanted = resolve_guess(at, input, wanted);
+            else if (plan.rule != Rule::paper) resolve_true(at, input, late_copies, resolved.late);
+        }
+        if (at.places != 0) {
+            bool guessed = sequence.inputs > sequence.trusted;
+            if (plan.rule != Rule::paper || guessed) {
+                resolved.wanted += prefetch(at, wanted, copies + resolved.wanted);
+            }
+            clear_wanted(at);
+        }
+        if (plan.rule == Rule::paper) resolve_paper(at);
+        at.unmap_slots();
+    }
+    return resolved;
+}
+
+void settle(Store &store, Sequence &sequence, uint32_t layer) {
+    if (store.plan.slots == 0 || store.plan.rule == Rule::paper) return;
+    for (uint32_t head = 0; head < store.plan.config.kv_heads; head++) {
+        Head at{store, sequence, layer, head};
+        mark_wanted(at);
+        settle_head(at);
+        clear_wanted(at);
+    }
+}
+
+}  // namespace specache

@@ -1,0 +1,98 @@
+// store.h - the paged memory: pool of pages with reference counts, far memory, sequences, scratch.
+#pragma once
+#include <atomic>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "sequence.h"
+
+namespace specache {
+
+struct Model;
+
+struct Profile {  // copies of the caller's buffers, in near memory once for all sequences
+    const float *value_basis = nullptr;       // [layers][kv_heads][head_dim][head_dim]
+    const uint32_t *plane_channel = nullptr;  // [layers][kv_heads][planes]
+    const float *plane_weight = nullptr;      // [layers][kv_heads][planes]
+};
+
+class Store {
+public:
+    Store(Plan plan, const std::string &far_path, const Profile &profile);
+    ~Store();
+    Store(const Store &) = delete;
+    Store &operator=(const Store &) = delete;
+
+    Sequence &open_sequence();
+    Sequence &sequence(uint64_t id);
+    Sequence &fork(Sequence &sequence);
+    void close(Sequence &sequence);
+    void truncate(Sequence &sequence, uint32_t tokens);
+    void undo(Sequence &sequence);  // a step or append that was not ended
+
+    // Pages. A page that cannot be had is Failure (capacity); nothing changed then.
+    void reserve_pages(Sequence &sequence, uint32_t tokens);  // so that it can hold `tokens`
+    void drop_pages(Sequence &sequence, uint32_t keep);       // all but the first `keep`
+    uint8_t *codes(uint32_t page, uint32_t layer, uint32_t head) const;
+    uint64_t far_at(uint32_t page, uint32_t layer) const;     // bytes from the start of far
+    // Codes one layer of a page and keeps its rows: [kv_heads][64] rows, which the copy stream may
+    // still read until `written` arrives.
+    void keep_page(Sequence &sequence, uint32_t index, uint32_t layer, const uint8_t *rows);
+    // The page that `length` just filled, from the window.
+    void complete_page(Sequence &sequence);
+    // Reads [count] pages' blocks of a layer from a far file, checked.
+    void read_pages(const Sequence &sequence, uint32_t first, uint32_t count, uint32_t layer,
+                    uint8_t *to);
+    const uint8_t *const *code_table(const Sequence &sequence, uint32_t layer, uint32_t pages);
+    const uint8_t *const *resident_table(const Sequence &sequence, uint32_t layer, uint32_t pages);
+    // Window rows of tokens [first, end) from far; the pages must be complete or flushed.
+    void refill_window(Sequence &sequence, uint32_t first, uint32_t end);
+    void flush_partial_page(Sequence &sequence);
+
+    // Rows as stored, widened: keys, values [tokens][kv_heads][head_dim].
+    void copy_rows(const Sequence &sequence, uint32_t layer, uint32_t first, uint32_t tokens,
+                   float *keys, float *values);
+
+    uint8_t *sink_rows(const Sequence &sequence, uint32_t layer) const;
+    uint8_t *window_rows_of(const Sequence &sequence, uint32_t layer) const;
+    uint64_t near_bytes(const Sequence &sequence) const;
+
+    const Plan plan;
+    std::unique_ptr<Device> device;
+    Far far;              // mode full: near memory
+    Work work{};
+    std::vector<HeadCode> head_codes;  // [layers][kv_heads]
+    std::unique_ptr<Event> written;    // page writes so far
+    std::unique_ptr<Event> late_arrived;
+    std::vector<Copy> late_copies;     // [kv_heads * k_max] of the layer at work, far in a file
+    std::atomic<bool> cancelled{false};
+    std::mutex running;
+    std::unique_ptr<Model> model;
+    uint64_t allocated = 0;  // near bytes reserved
+
+private:
+    uint8_t *reserve(uint64_t bytes);
+    void open_far(const std::string &path);
+    void lay_out(Sequence &sequence);
+    uint32_t take_page();
+    void give_page(uint32_t page);
+    void cut(Sequence &sequence, uint32_t tokens);
+    void gather_page(const Sequence &sequence, uint32_t index, uint32_t layer, uint8_t *to);
+
+    std::vector<Sequence> sequences_;      // [sequences_max]
+    uint64_t opened_ = 0;
+    uint8_t *codes_ = nullptr;             // per layer and head [pages] codes
+    std::vector<uint64_t> code_at_;        // [layers][kv_heads] offsets into codes_
+    std::vector<uint32_t> free_;           // page ids, the next one last
+    std::vector<uint32_t> references_;     // [pages]
+    std::vector<uint32_t> checksums_;      // [pages][layers], far in a file
+    std::vector<std::pair<uint8_t *, uint64_t>> blocks_;  // what reserve() took
+    std::vector<uint8_t *> code_places_;   // [kv_heads] scratch of keep_page
+    std::vector<Copy> page_copies_;        // [staging_pages] scratch of read_pages
+};
+
+uint32_t crc32c(const uint8_t *bytes, uint64_t count);
+
+}  // namespace specache

@@ -1,0 +1,170 @@
+// identity_test.cpp - what must not change a bit: tier, slots, delays, guesses, threads, chunks, forks.
+#include "driver.h"
+#include "test.h"
+
+using driver::far_path;
+using driver::Run;
+using driver::same_bits;
+using driver::small_config;
+
+namespace {
+
+// 500 tokens exactly, then 140 steps: two page borders, and windows before and after them.
+std::vector<float> outputs_of(specache_config config, uint32_t guesses, uint32_t k,
+                              uint32_t delay_us = 0) {
+    std::string path = far_path();
+    Run run(config, config.far == 1 ? path.c_str() : nullptr);
+    CHECK(run.status == SPECACHE_OK);
+    if (delay_us != 0) specache_delay(run.store, 7, delay_us);
+    CHECK(run.prefill(0, 500) == SPECACHE_OK);
+    CHECK(run.decode(500, 140, guesses, k) == SPECACHE_OK);
+    return run.outputs;
+}
+
+specache_config in_file(uint32_t slots) {
+    specache_config config = small_config();
+    config.far = 1;
+    config.slots = slots;
+    return config;
+}
+
+}  // namespace
+
+TEST("a run with far in a file gives the bits of one with far in RAM") {
+    std::vector<float> ram = outputs_of(small_config(), 0, 32);
+    for (uint32_t slots : {0u, 16u, 32u, 256u, 1024u}) {
+        CHECK(same_bits(ram, outputs_of(in_file(slots), 0, 32)));
+    }
+}
+
+TEST("guesses change no bit with late all") {
+    std::vector<float> ram = outputs_of(small_config(), 0, 32);
+    for (uint32_t guesses = 1; guesses <= 3; guesses++) {
+        CHECK(same_bits(ram, outputs_of(in_file(40), guesses, 32)));
+        CHECK(same_bits(ram, outputs_of(small_config(), guesses, 32)));
+    }
+}
+
+TEST("random delays of the copy stream change no bit") {
+    CHECK(same_bits(outputs_of(small_config(), 0, 32), outputs_of(in_file(40), 1, 32, 300)));
+}
+
+TEST("the number of threads changes no bit") {
+    std::vector<float> two = outputs_of(small_config(), 1, 32);
+    for (uint32_t threads : {1u, 3u, 5u}) {
+        specache_config config = small_config();
+        config.threads = threads;
+        CHECK(same_bits(two, outputs_of(config, 1, 32)));
+    }
+}
+
+TEST("mode paper in a file under delays gives the bits of RAM") {
+    specache_config ram = small_config();
+    ram.mode = 1;
+    ram.key_bits = ram.value_bits = 1;
+    specache_config file = ram;
+    file.far = 1;
+    CHECK(same_bits(outputs_of(ram, 1, 32), outputs_of(file, 1, 32, 200)));
+}
+
+TEST("how a prompt is cut into runs and chunks changes no bit") {
+    for (uint32_t far = 0; far < 2; far++) {
+        std::vector<float> last;
+        for (uint32_t chunk : {64u, 128u, 512u}) {
+            for (uint32_t cut : {1u, 63u, 64u, 65u, 200u, 499u}) {
+                specache_config config = small_config();
+                config.chunk_tokens = chunk;
+                config.far = far;
+                std::string path = far_path();
+                Run run(config, path.c_str());
+                CHECK(run.prefill(0, cut) == SPECACHE_OK);
+                run.outputs.clear();
+                CHECK(run.prefill(cut, 500 - cut) == SPECACHE_OK);
+                CHECK(run.decode(500, 20, 0, 32) == SPECACHE_OK);
+                CHECK(last.empty() || same_bits(last, run.outputs));
+                last = run.outputs;
+            }
+        }
+    }
+}
+
+TEST("k at or above the tail makes specache and paper equal full up to the order of sums") {
+    specache_config config = small_config();
+    config.kv_type = 0;
+    config.mode = 0;
+    std::vector<float> full = outputs_of(config, 0, 0);
+    for (uint32_t mode : {1u, 2u}) {
+        config.mode = mode;
+        config.k_max = 1024;
+        std::vector<float> coded = outputs_of(config, mode == 1 ? 1 : 0, 1024);
+        CHECK(full.size() == coded.size());
+        double largest = 0;
+        size_t first_step = mode == 1 ? full.size() - 100 * 3 * 6 * 64 : 0;  // paper: slots fill first
+        for (size_t i = first_step; i < full.size(); i++) {
+            largest = std::max(largest, double(std::fabs(full[i] - coded[i])));
+        }
+        // Outputs are means of values below 2.5; 640 terms of f32 round to about sqrt(640) 2^-24 of
+        // that, twice for weights and sums, and exp adds as much: 1e-5 is ten times the sum.
+        CHECK_NEAR(largest, 0.0, 1e-5);
+    }
+}
+
+TEST("a sequence that was cut back goes on as one that never went further") {
+    for (uint32_t far = 0; far < 2; far++) {
+        for (uint32_t cut : {1u, 64u, 130u, 300u, 499u, 500u, 515u}) {
+            specache_config config = small_config();
+            config.far = far;
+            std::string path = far_path();
+            Run plain(config, path.c_str()), cut_back(config, far_path().c_str());
+            plain.prefill(0, 500);
+            cut_back.prefill(0, 500);
+            // Tokens from 500 on are decoded in both, so that their rows are equal.
+            uint32_t steps = cut > 500 ? cut - 500 : 0;
+            plain.decode(500, steps, 0, 32);
+            cut_back.decode(500, 150, 0, 32);
+            CHECK(specache_sequence_truncate(cut_back.store, cut_back.sequence, cut) == SPECACHE_OK);
+            CHECK(cut_back.stats()[SPECACHE_STATS_TOKENS] == cut);
+            if (cut < 500) specache_sequence_truncate(plain.store, plain.sequence, cut);
+            plain.outputs.clear();
+            cut_back.outputs.clear();
+            CHECK(plain.decode(cut, 40, 0, 32) == SPECACHE_OK);
+            CHECK(cut_back.decode(cut, 40, 0, 32) == SPECACHE_OK);
+            CHECK(same_bits(plain.outputs, cut_back.outputs));
+        }
+    }
+}
+
+TEST("a cut prompt goes on as a shorter prompt") {
+    Run plain(small_config()), cut(small_config());
+    plain.prefill(0, 333);
+    cut.prefill(0, 700);
+    CHECK(specache_sequence_truncate(cut.store, cut.sequence, 333) == SPECACHE_OK);
+    plain.outputs.clear();
+    cut.outputs.clear();
+    plain.decode(333, 70, 0, 32);
+    cut.decode(333, 70, 0, 32);
+    CHECK(same_bits(plain.outputs, cut.outputs));
+}
+
+TEST("a fork goes on as its parent would have, and neither disturbs the other") {
+    for (uint32_t far = 0; far < 2; far++) {
+        specache_config config = small_config();
+        config.far = far;
+        config.slots = far ? 40 : 0;
+        std::string path = far_path();
+        Run run(config, path.c_str());
+        run.prefill(0, 500);
+        run.decode(500, 30, 1, 32);
+        uint64_t parent = run.sequence, child = 0;
+        CHECK(specache_sequence_fork(run.store, parent, &child) == SPECACHE_OK);
+        run.outputs.clear();
+        CHECK(run.decode(530, 80, 1, 32) == SPECACHE_OK);
+        std::vector<float> parents = run.outputs;
+        run.sequence = child;
+        run.outputs.clear();
+        CHECK(run.decode(530, 80, 1, 32) == SPECACHE_OK);
+        CHECK(same_bits(parents, run.outputs));
+        CHECK(specache_sequence_close(run.store, parent) == SPECACHE_OK);
+        CHECK(run.decode(610, 30, 1, 32) == SPECACHE_OK);
+    }
+}
