@@ -15,7 +15,7 @@ struct CodedQuery {
 
 // A table is the channels of four planes. Its entries are sums of level times code (up to 1 at one
 // bit, 3 at two) and must fit 8 bits: 125 + 4 / 2 and 3 (41 + 2 / 2) are both below 128.
-inline CodedQuery code_query(const float *query, uint32_t head_dim, uint32_t key_bits) {
+static inline CodedQuery code_query(const float *query, uint32_t head_dim, uint32_t key_bits) {
     CodedQuery coded;
     for (uint32_t i = 0; i < head_dim; i++) coded.rotated[i] = query[i];
     rotate_forward(coded.rotated, head_dim);

@@ -1,6 +1,9 @@
 // rotation.h - the orthonormal rotation of a head: head_dim = 2^m r with r odd, channel i = a r + b,
 // y = (H_{2^m} kron DCT_r) x. The Hadamard spreads an outlier over all channels; where head_dim is no
 // power of two, the cosines of the odd factor do (blocks of 2^m alone cost twice the divergence).
+//
+// Internal linkage: kernels include this once for each instruction set, and the linker must not give
+// one of them another's version.
 #pragma once
 #include <cmath>
 #include <cstdint>
@@ -10,7 +13,7 @@ namespace specache {
 
 // Butterflies over the 2^m index, stride r: H is symmetric, so it is its own inverse.
 template <class Number>
-void hadamard(Number *x, uint32_t head_dim, uint32_t odd) {
+static inline void hadamard(Number *x, uint32_t head_dim, uint32_t odd) {
     for (uint32_t half = odd; half < head_dim; half *= 2) {
         for (uint32_t first = 0; first < head_dim; first += 2 * half) {
             for (uint32_t i = first; i < first + half; i++) {
@@ -26,7 +29,7 @@ void hadamard(Number *x, uint32_t head_dim, uint32_t odd) {
 
 // Orthonormal DCT-II of the odd index (its transpose with `back`), at most 255 points.
 template <class Number>
-void cosines(Number *x, uint32_t head_dim, uint32_t odd, bool back) {
+static inline void cosines(Number *x, uint32_t head_dim, uint32_t odd, bool back) {
     Number table[31 * 31], y[31];  // head_dim <= 256 a multiple of 8: odd <= 31
     for (uint32_t k = 0; k < odd; k++) {
         double norm = std::sqrt((k == 0 ? 1.0 : 2.0) / odd);
@@ -47,20 +50,20 @@ void cosines(Number *x, uint32_t head_dim, uint32_t odd, bool back) {
     }
 }
 
-inline uint32_t odd_factor(uint32_t head_dim) {
+static inline uint32_t odd_factor(uint32_t head_dim) {
     while (head_dim % 2 == 0) head_dim /= 2;
     return head_dim;
 }
 
 template <class Number>
-void rotate_forward(Number *x, uint32_t head_dim) {
+static inline void rotate_forward(Number *x, uint32_t head_dim) {
     uint32_t odd = odd_factor(head_dim);
     if (odd > 1) cosines(x, head_dim, odd, false);
     hadamard(x, head_dim, odd);
 }
 
 template <class Number>
-void rotate_back(Number *x, uint32_t head_dim) {
+static inline void rotate_back(Number *x, uint32_t head_dim) {
     uint32_t odd = odd_factor(head_dim);
     hadamard(x, head_dim, odd);
     if (odd > 1) cosines(x, head_dim, odd, true);

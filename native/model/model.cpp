@@ -1,7 +1,8 @@
 // model.cpp - weights: mapped, named, checked before anything runs.
 #include "model.h"
 
-#include <bit>
+#include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <cmath>
 #include <cstring>
@@ -19,16 +20,34 @@ namespace {
 
 using U64 = unsigned long long;
 
-uint64_t row_size(Type type, uint32_t columns) {
-    switch (type) {
-    case Type::f32: return uint64_t(columns) * 4;
-    case Type::f16:
-    case Type::bf16: return uint64_t(columns) * 2;
-    case Type::q8_0: return uint64_t(columns) / 32 * 34;
-    case Type::q4_0: return uint64_t(columns) / 32 * 18;
-    case Type::q4_1: return uint64_t(columns) / 32 * 20;
+const uint8_t *row_of(const Tensor &tensor, uint32_t row) {
+    return static_cast<const uint8_t *>(tensor.data) +
+           row * weight_row_bytes(tensor.type, tensor.columns);
+}
+
+bool is_finite(uint16_t half, uint32_t exponent) { return (half & exponent) != exponent; }
+
+// Blocks hold integers, so only their scales can be anything but finite.
+bool is_finite(const Tensor &tensor, uint32_t row, uint32_t column) {
+    const uint8_t *block = row_of(tensor, row) +
+                           uint64_t(column / block_values) * block_bytes(tensor.type);
+    uint32_t i = column % block_values;
+    switch (tensor.type) {
+    case Type::f32: return std::isfinite(load_unaligned<float>(block + 4 * i));
+    case Type::f16: return is_finite(load_unaligned<uint16_t>(block + 2 * i), 0x7C00);
+    case Type::bf16: return is_finite(load_unaligned<uint16_t>(block + 2 * i), 0x7F80);
+    case Type::q4_1:
+        if (!is_finite(load_unaligned<uint16_t>(block + 2), 0x7C00)) return false;
+        [[fallthrough]];
+    default: return is_finite(load_unaligned<uint16_t>(block), 0x7C00);
     }
-    return 0;
+}
+
+// The first column of a row that is not finite, or the number of columns.
+uint32_t finite_columns(const Tensor &tensor, uint32_t row) {
+    uint32_t step = in_blocks(tensor.type) ? block_values : 1, column = 0;
+    while (column < tensor.columns && is_finite(tensor, row, column)) column += step;
+    return std::min(column, tensor.columns);
 }
 
 }  // namespace
@@ -123,7 +142,7 @@ void Model::set(const specache_tensor &tensor, const std::string &path, const st
     }
     const MappedFile &file = map(path);
     uint64_t offset = uint64_t(tensor.offset_high) << 32 | tensor.offset_low;
-    uint64_t bytes = row_size(type, tensor.columns) * tensor.rows;
+    uint64_t bytes = weight_row_bytes(type, tensor.columns) * tensor.rows;
     if (offset > file.size || bytes > file.size - offset) {
         fail(SPECACHE_FILE, "tensor %s at %llu needs %llu bytes, file %s has %llu", name.c_str(),
              U64(offset), U64(bytes), path.c_str(), U64(file.size));
@@ -188,31 +207,23 @@ void Model::check_shapes() const {
 void Model::check_finite(const Weight &weight) const {
     const Tensor &tensor = weight.tensor;
     if (tensor.data == nullptr) return;
-    std::vector<uint8_t> bad(tensor.rows, 0);
+    std::atomic<uint32_t> bad{tensor.rows};  // the lowest row with one
     parallel(store.device->compute(), tensor.rows, [&](uint32_t row) {
-        static thread_local std::vector<float> values;
-        values.resize(tensor.columns);
-        dequantize_row(tensor, row, values.data());
-        float sum = 0;  // times zero: NaN if any value is NaN or infinite, else 0
-        for (float value : values) sum += value * 0.0f;
-        bad[row] = !(sum == 0);
+        if (finite_columns(tensor, row) == tensor.columns) return;
+        for (uint32_t seen = bad; row < seen && !bad.compare_exchange_weak(seen, row);) {
+        }
     });
-    for (uint32_t row = 0; row < tensor.rows; row++) {
-        if (!bad[row]) continue;
-        std::vector<float> values(tensor.columns);
-        dequantize_row(tensor, row, values.data());
-        uint32_t column = 0;
-        while (std::isfinite(values[column])) column++;
-        fail(SPECACHE_DATA, "tensor %s holds a NaN or infinity at row %u, column %u",
-             weight.name.c_str(), row, column);
-    }
+    if (bad == tensor.rows) return;
+    fail(SPECACHE_DATA, "tensor %s holds a NaN or infinity at row %u, column %u",
+         weight.name.c_str(), bad.load(), finite_columns(tensor, bad));
 }
 
 // Norms and biases are used as floats whatever their file holds.
 void Model::widen(Weight &weight) const {
     if (weight.tensor.data == nullptr || weight.tensor.rows != 1) return;
     weight.vector.resize(weight.tensor.columns);
-    dequantize_row(weight.tensor, 0, weight.vector.data());
+    dequantize_row(weight.tensor.type, weight.tensor.data, weight.tensor.columns,
+                   weight.vector.data());
 }
 
 void Model::make_ready() {

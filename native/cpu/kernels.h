@@ -1,0 +1,20 @@
+// kernels.h - the kernels of one instruction set; table.cpp puts them into its table.
+#pragma once
+#include "../device.h"
+
+namespace specache::SPECACHE_ISA {
+
+void embed(Stream &, const Embed &);
+void project(Stream &, const Project &);
+void normalize(Stream &, const Normalize &);
+void rotate(Stream &, const Rotate &);
+void gate(Stream &, const Gate &);
+int64_t make_rows(Stream &, const MakeRows &);
+void encode(Stream &, const Encode &);
+void scan(Stream &, const Scan &);
+void choose(Stream &, const Choose &);
+void attend(Stream &, const Attend &);
+void prefill_attend(Stream &, const PrefillAttend &);
+void prefill_finish(Stream &, const PrefillFinish &);
+
+}  // namespace specache::SPECACHE_ISA

@@ -1,0 +1,145 @@
+// project.cpp - out = weights * in, straight from the stored format.
+//
+// Decode: a dot product for each row, which reads every weight once for up to four inputs: memory
+// bandwidth is the limit. Prefill: 32 rows are widened to a panel once for all inputs, then register
+// blocks of 8 inputs by 32 rows: arithmetic is the limit. Either way the order of a sum is fixed.
+#include <algorithm>
+
+#include "../kernels.h"
+#include "../threads.h"
+#include "weights.h"
+
+namespace specache::SPECACHE_ISA {
+namespace {
+
+constexpr uint32_t panel_rows = 32;
+constexpr uint32_t panel_columns = 256;  // a panel is 32 KiB: it stays in the first-level cache
+constexpr uint32_t rows_at_a_time = 16;  // of a thread's piece in decode
+
+void put(const Project &project, uint32_t input, uint32_t row, float sum) {
+    float &out = project.out[uint64_t(input) * project.weights.rows + row];
+    float bias = project.bias != nullptr ? project.bias[row] : 0;
+    out = (project.accumulate ? out : 0) + (sum + bias);
+}
+
+template <Type type, uint32_t Inputs>
+void dot_inputs(const Project &project, uint32_t row, uint32_t first) {
+    uint32_t columns = project.weights.columns, i = 0;
+    const uint8_t *weights = static_cast<const uint8_t *>(project.weights.data) +
+                             row * weight_row_bytes(type, columns);
+    const float *in = project.in + uint64_t(first) * columns;
+    Floats low[Inputs] = {}, high[Inputs] = {};
+    for (; i + block_values <= columns; i += block_values, weights += block_bytes(type)) {
+        Pair pair = load_block<type>(weights);
+        for (uint32_t c = 0; c < Inputs; c++) {
+            low[c] += pair.low * load(in + uint64_t(c) * columns + i);
+            high[c] += pair.high * load(in + uint64_t(c) * columns + i + lanes);
+        }
+    }
+    for (uint32_t c = 0; c < Inputs; c++) {
+        float sum = sum_of(low[c] + high[c]);
+        for (uint32_t rest = i; rest < columns; rest++) {
+            sum += dequantize_number(type, weights, rest - i) * in[uint64_t(c) * columns + rest];
+        }
+        put(project, first + c, row, sum);
+    }
+}
+
+template <Type type>
+void dot_row_of(const Project &project, uint32_t row) {
+    uint32_t first = 0;
+    for (; first + 4 <= project.count; first += 4) dot_inputs<type, 4>(project, row, first);
+    uint32_t rest = project.count - first;
+    if (rest == 3) dot_inputs<type, 3>(project, row, first);
+    if (rest == 2) dot_inputs<type, 2>(project, row, first);
+    if (rest == 1) dot_inputs<type, 1>(project, row, first);
+}
+
+// sums[input][32] += in[input][first .. first + columns) * panel[columns][32].
+template <uint32_t Inputs>
+void multiply(const float *in, uint32_t stride, const float *panel, uint32_t columns, float *sums) {
+    Floats low[Inputs], high[Inputs];
+    for (uint32_t c = 0; c < Inputs; c++) {
+        low[c] = load(sums + c * panel_rows);
+        high[c] = load(sums + c * panel_rows + lanes);
+    }
+    for (uint32_t i = 0; i < columns; i++) {
+        Floats left = load(panel + i * panel_rows), right = load(panel + i * panel_rows + lanes);
+        for (uint32_t c = 0; c < Inputs; c++) {
+            Floats x = spread(in[uint64_t(c) * stride + i]);
+            low[c] += x * left;
+            high[c] += x * right;
+        }
+    }
+    for (uint32_t c = 0; c < Inputs; c++) {
+        store(sums + c * panel_rows, low[c]);
+        store(sums + c * panel_rows + lanes, high[c]);
+    }
+}
+
+struct Scratch {
+    std::vector<float> panel;  // [panel_columns][32] transposed weights
+    std::vector<float> sums;   // [inputs][32]
+};
+
+template <Type type>
+void fill_panel(const Tensor &weights, uint32_t first_row, uint32_t column, uint32_t columns,
+                float *panel) {
+    float row[panel_columns];
+    uint64_t bytes = weight_row_bytes(type, weights.columns);
+    for (uint32_t r = 0; r < panel_rows; r++) {
+        if (first_row + r < weights.rows) {
+            widen_weights<type>(static_cast<const uint8_t *>(weights.data) + (first_row + r) * bytes,
+                                column, columns, row);
+        } else {
+            std::fill(row, row + columns, 0.0f);
+        }
+        for (uint32_t i = 0; i < columns; i++) panel[i * panel_rows + r] = row[i];
+    }
+}
+
+template <Type type>
+void multiply_panel(const Project &project, uint32_t first_row, Scratch &scratch) {
+    uint32_t columns = project.weights.columns;
+    float *panel = grown(scratch.panel, panel_columns * panel_rows);
+    float *sums = grown(scratch.sums, uint64_t(project.count) * panel_rows);
+    std::fill(sums, sums + uint64_t(project.count) * panel_rows, 0.0f);
+    for (uint32_t column = 0; column < columns; column += panel_columns) {
+        uint32_t part = std::min(panel_columns, columns - column), c = 0;
+        fill_panel<type>(project.weights, first_row, column, part, panel);
+        const float *in = project.in + column;
+        for (; c + 8 <= project.count; c += 8) {
+            multiply<8>(in + uint64_t(c) * columns, columns, panel, part, sums + c * panel_rows);
+        }
+        for (; c < project.count; c++) {
+            multiply<1>(in + uint64_t(c) * columns, columns, panel, part, sums + c * panel_rows);
+        }
+    }
+    uint32_t rows = std::min(panel_rows, project.weights.rows - first_row);
+    for (uint32_t c = 0; c < project.count; c++) {
+        for (uint32_t r = 0; r < rows; r++) put(project, c, first_row + r, sums[c * panel_rows + r]);
+    }
+}
+
+}  // namespace
+
+void project(Stream &stream, const Project &project) {
+    uint32_t rows = project.weights.rows;
+    with_type(project.weights.type, [&]<Type type>() {
+        if (project.prefill) {
+            parallel(stream, (rows + panel_rows - 1) / panel_rows, [&](uint32_t panel) {
+                static thread_local Scratch scratch;
+                multiply_panel<type>(project, panel * panel_rows, scratch);
+            });
+            return;
+        }
+        parallel(stream, (rows + rows_at_a_time - 1) / rows_at_a_time, [&](uint32_t piece) {
+            uint32_t end = std::min(rows, (piece + 1) * rows_at_a_time);
+            for (uint32_t row = piece * rows_at_a_time; row < end; row++) {
+                dot_row_of<type>(project, row);
+            }
+        });
+    });
+}
+
+}  // namespace specache::SPECACHE_ISA

@@ -1,0 +1,186 @@
+// scan.cpp - logits of all tail tokens from the codes (DESIGN sections 5 and 8).
+//
+// Four planes of 64 tokens are 64 nibbles; a table of 16 partial sums of the 8-bit query turns each
+// into a number by one byte shuffle. The integer scores are exact, so that every instruction set gives
+// the same ones. A page's codes are unpacked once for all inputs and all query heads of the group.
+#include <algorithm>
+#include <limits>
+
+#include "../../codes.h"
+#include "../../query.h"
+#include "../kernels.h"
+#include "../simd.h"
+#include "../threads.h"
+
+namespace specache::SPECACHE_ISA {
+namespace {
+
+constexpr uint32_t tables_max = 256 * 2 / 4;
+constexpr uint32_t pages_at_a_time = 16;  // one piece of work for a thread
+
+struct Query {
+    CodedQuery coded;
+    int8_t tables[tables_max][16];  // partial sums of one query for four planes
+};
+
+void fill_tables(Query &query, uint32_t dim, uint32_t bits) {
+    uint32_t channels = 4 / bits;
+    for (uint32_t t = 0; t < dim / channels; t++) {
+        const int16_t *n = query.coded.levels + t * channels;
+        for (int index = 0; index < 16; index++) {
+            int sum = 0;
+            for (uint32_t i = 0; i < 4; i++) {
+                int sign = index >> i & 1 ? 1 : -1;
+                sum += bits == 1 ? sign * n[i] : sign * n[i / 2] * (i % 2 == 0 ? 2 : 1);
+            }
+            query.tables[t][index] = int8_t(sum);
+        }
+    }
+}
+
+// indices[t][j]: the four planes of token j.
+void unpack(const uint8_t *keys, uint32_t tables, uint8_t (*indices)[page_tokens]) {
+    for (uint32_t t = 0; t < tables; t++) {
+        for (uint32_t j = 0; j < 32; j++) {
+            indices[t][j] = keys[t * 32 + j] & 15;
+            indices[t][j + 32] = keys[t * 32 + j] >> 4;
+        }
+    }
+}
+
+// sums[j] = I_j: at most 128 tables of |127|, which 16 bits hold.
+void integer_scores(const Query &query, uint32_t tables, const uint8_t (*indices)[page_tokens],
+                    int16_t *sums) {
+#if defined(__AVX512BW__)
+    __m512i even = _mm512_setzero_si512(), odd = even;  // tokens 0, 2, .. and 1, 3, ..
+    for (uint32_t t = 0; t < tables; t++) {
+        __m512i table = _mm512_maskz_broadcast_i32x4(
+            0xFFFF, _mm_loadu_si128(reinterpret_cast<const __m128i *>(query.tables[t])));
+        __m512i value = _mm512_shuffle_epi8(table, _mm512_loadu_si512(indices[t]));
+        even = _mm512_add_epi16(even, _mm512_srai_epi16(_mm512_slli_epi16(value, 8), 8));
+        odd = _mm512_add_epi16(odd, _mm512_srai_epi16(value, 8));
+    }
+    alignas(64) int16_t halves[2][32];
+    _mm512_store_si512(halves[0], even);
+    _mm512_store_si512(halves[1], odd);
+    for (uint32_t j = 0; j < page_tokens; j++) sums[j] = halves[j % 2][j / 2];
+#elif defined(__AVX2__)
+    for (uint32_t first = 0; first < page_tokens; first += 32) {
+        __m256i even = _mm256_setzero_si256(), odd = even;
+        for (uint32_t t = 0; t < tables; t++) {
+            __m256i table = _mm256_broadcastsi128_si256(
+                _mm_loadu_si128(reinterpret_cast<const __m128i *>(query.tables[t])));
+            __m256i index =
+                _mm256_loadu_si256(reinterpret_cast<const __m256i *>(indices[t] + first));
+            __m256i value = _mm256_shuffle_epi8(table, index);
+            even = _mm256_add_epi16(even, _mm256_srai_epi16(_mm256_slli_epi16(value, 8), 8));
+            odd = _mm256_add_epi16(odd, _mm256_srai_epi16(value, 8));
+        }
+        alignas(32) int16_t halves[2][16];
+        _mm256_store_si256(reinterpret_cast<__m256i *>(halves[0]), even);
+        _mm256_store_si256(reinterpret_cast<__m256i *>(halves[1]), odd);
+        for (uint32_t j = 0; j < 32; j++) sums[first + j] = halves[j % 2][j / 2];
+    }
+#else
+    std::fill(sums, sums + page_tokens, int16_t(0));
+    for (uint32_t t = 0; t < tables; t++) {
+        for (uint32_t j = 0; j < page_tokens; j++) {
+            sums[j] = int16_t(sums[j] + query.tables[t][indices[t][j]]);
+        }
+    }
+#endif
+}
+
+float half_at(const uint8_t *from) {
+    uint16_t half;
+    std::memcpy(&half, from, 2);
+    return half_to_float(half);
+}
+
+// One page, one query: logit = (Hq . c' + unit s_j I_j) scale.
+void score_page(const Query &query, const CodeLayout &layout, const uint8_t *codes, uint32_t dim,
+                const uint8_t (*indices)[page_tokens], float scale, float *logits) {
+    int16_t sums[page_tokens];
+    integer_scores(query, layout.key_tables, indices, sums);
+    float centre = 0;
+    const int8_t *levels = reinterpret_cast<const int8_t *>(codes + layout.key_centre);
+    for (uint32_t i = 0; i < dim; i++) centre += query.coded.rotated[i] * float(levels[i]);
+    centre *= half_at(codes + layout.key_parameters);
+    float unit = query.coded.unit * half_at(codes + layout.key_parameters + 2) / 255;
+    const uint8_t *scales = codes + layout.key_scales;
+    for (uint32_t j = 0; j < page_tokens; j++) {
+        logits[j] = (centre + unit * float(scales[j]) * float(sums[j])) * scale;
+    }
+}
+
+// Paper: sum of q_c (zero + scale code), channel by channel over masks of 64 tokens.
+void score_paper_page(const float *query, const HeadCode &code, const CodeLayout &layout,
+                      const uint8_t *codes, uint32_t dim, float scale, float *logits) {
+    uint32_t groups = page_tokens / code.group, vectors = page_tokens / lanes / groups;
+    Floats sums[4] = {};
+    for (uint32_t i = 0; i < dim; i++) {
+        for (uint32_t group = 0; group < groups; group++) {
+            const uint8_t *parameters = codes + layout.key_parameters + (i * groups + group) * 4;
+            float zero = query[i] * half_at(parameters), step = query[i] * half_at(parameters + 2);
+            for (uint32_t v = group * vectors; v < (group + 1) * vectors; v++) {
+                sums[v] += zero;
+                for (uint32_t bit = 0; bit < code.key_bits; bit++) {
+                    uint64_t mask;
+                    std::memcpy(&mask, codes + layout.keys + (uint64_t(bit) * dim + i) * 8, 8);
+                    sums[v] = masked_add(sums[v], uint32_t(mask >> v * lanes & 0xFFFF),
+                                         spread(step * float(1 << bit)));
+                }
+            }
+        }
+    }
+    for (uint32_t v = 0; v < 4; v++) store(logits + v * lanes, sums[v] * scale);
+}
+
+void hide_sinks(float *logits) {
+    std::fill(logits, logits + sink_tokens, -std::numeric_limits<float>::infinity());
+}
+
+}  // namespace
+
+void scan(Stream &stream, const Scan &scan) {
+    const Shape &shape = scan.shape;
+    uint32_t dim = shape.head_dim, group = shape.query_heads / shape.kv_heads;
+    uint32_t pages = coded_pages(scan.positions[scan.inputs - 1]);
+    if (pages == 0 || scan.codes_of[0].rule == Rule::none) return;
+    static thread_local std::vector<Query> scratch;
+    Query *queries = grown(scratch, scan.inputs * shape.query_heads);
+    parallel(stream, scan.inputs * shape.query_heads, [&](uint32_t i) {
+        const HeadCode &code = scan.codes_of[i % shape.query_heads / group];
+        if (code.rule == Rule::paper) return;
+        queries[i].coded = code_query(scan.queries + uint64_t(i) * dim, dim, code.key_bits);
+        fill_tables(queries[i], dim, code.key_bits);
+    });
+    uint32_t pieces = (pages + pages_at_a_time - 1) / pages_at_a_time;
+    parallel(stream, shape.kv_heads * pieces, [&](uint32_t piece) {
+        uint32_t head = piece / pieces, first = piece % pieces * pages_at_a_time;
+        const HeadCode &code = scan.codes_of[head];
+        CodeLayout layout = code_layout(code, dim);
+        alignas(64) uint8_t indices[tables_max][page_tokens];
+        for (uint32_t page = first; page < std::min(pages, first + pages_at_a_time); page++) {
+            const uint8_t *codes = scan.codes[uint64_t(head) * scan.pages_max + page];
+            if (code.rule == Rule::rotated) unpack(codes + layout.keys, layout.key_tables, indices);
+            for (uint32_t input = 0; input < scan.inputs; input++) {
+                if (page >= coded_pages(scan.positions[input])) continue;
+                for (uint32_t g = 0; g < group; g++) {
+                    uint64_t query = uint64_t(input) * shape.query_heads + head * group + g;
+                    float *logits = scan.logits + query * scan.tokens_max + page * page_tokens;
+                    if (code.rule == Rule::rotated) {
+                        score_page(queries[query], layout, codes, dim, indices, shape.scale,
+                                   logits);
+                    } else {
+                        score_paper_page(scan.queries + query * dim, code, layout, codes, dim,
+                                         shape.scale, logits);
+                    }
+                    if (page == 0) hide_sinks(logits);
+                }
+            }
+        }
+    });
+}
+
+}  // namespace specache::SPECACHE_ISA
