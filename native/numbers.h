@@ -1,5 +1,5 @@
-// numbers.h - 16-bit numbers as floats and back, in plain integer arithmetic: the same on every CPU.
-// Internal linkage: see rotation.h.
+// numbers.h - 16-bit numbers as floats and back, in plain integer arithmetic: the same on every
+// CPU. Internal linkage: see rotation.h.
 #pragma once
 #include <bit>
 #include <cstdint>
@@ -9,7 +9,9 @@
 
 namespace specache {
 
-static inline float bf16_to_float(uint16_t bits) { return std::bit_cast<float>(uint32_t(bits) << 16); }
+static inline float bf16_to_float(uint16_t bits) {
+    return std::bit_cast<float>(uint32_t(bits) << 16);
+}
 
 // Nearest, ties to even; a NaN stays one, whatever its low bits.
 static inline uint16_t float_to_bf16(float value) {

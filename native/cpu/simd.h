@@ -54,7 +54,8 @@ static inline float largest_of(Floats x) {
 // exact; e^r by its Taylor series to r^7 / 7!, whose next term is below 5e-9.
 static inline Floats exponential(Floats x) {
     Floats clamped = larger(x, spread(-87.3f));
-    Floats n = (clamped * 1.44269504f + 12582912.0f) - 12582912.0f;  // 1.5 * 2^23 rounds to integers
+    Floats n =
+        (clamped * 1.44269504f + 12582912.0f) - 12582912.0f;  // 1.5 * 2^23 rounds to integers
     Floats r = (clamped - n * 0.693359375f) - n * -2.12194440e-4f;
     Floats p = spread(1.0f / 5040);
     p = p * r + 1.0f / 720;
@@ -91,7 +92,8 @@ static inline Floats widen(Type type, const uint8_t *from) {
     return (Floats)_mm512_maskz_cvtph_ps(0xFFFF, (__m256i)bits);
 #elif defined(__F16C__)
     float wide[lanes];
-    _mm256_storeu_ps(wide, _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i *>(from))));
+    _mm256_storeu_ps(wide,
+                     _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i *>(from))));
     _mm256_storeu_ps(wide + 8, _mm256_cvtph_ps(_mm_loadu_si128(
                                    reinterpret_cast<const __m128i *>(from + 16))));
     return load(wide);
@@ -120,7 +122,8 @@ static inline float dot_row(Type type, const uint8_t *row, const float *with, ui
 }
 
 // sums[count] += weight * row.
-static inline void add_row(Type type, const uint8_t *row, float weight, uint32_t count, float *sums) {
+static inline void add_row(Type type, const uint8_t *row, float weight, uint32_t count,
+                           float *sums) {
     uint32_t bytes = type_bytes(type), i = 0;
     for (; i + lanes <= count; i += lanes) {
         store(sums + i, load(sums + i) + weight * widen(type, row + i * bytes));

@@ -11,5 +11,12 @@ void reference_project(Stream &, const Project &);
 void reference_normalize(Stream &, const Normalize &);
 void reference_rotate(Stream &, const Rotate &);
 void reference_gate(Stream &, const Gate &);
+int64_t reference_make_rows(Stream &, const MakeRows &);
+void reference_encode(Stream &, const Encode &);
+void reference_scan(Stream &, const Scan &);
+void reference_choose(Stream &, const Choose &);
+void reference_attend(Stream &, const Attend &);
+void reference_prefill_attend(Stream &, const PrefillAttend &);
+void reference_prefill_finish(Stream &, const PrefillFinish &);
 
 }  // namespace specache

@@ -1,5 +1,5 @@
-// driver.h - drives a store through the C ABI with made-up queries, keys and values that depend on the
-// position alone: so a guess is always right, and two runs can be compared bit for bit.
+// driver.h - drives a store through the C ABI with made-up queries, keys and values that depend on
+// the position alone: so a guess is always right, and two runs can be compared bit for bit.
 #pragma once
 #include <cmath>
 #include <cstring>
@@ -33,7 +33,8 @@ inline specache_config small_config() {
 
 // A number in -1..1 that depends on its arguments alone (a 64-bit mix: multiply, xor shift).
 inline float noise(uint64_t a, uint64_t b, uint64_t c) {
-    uint64_t x = a * 0x9E3779B97F4A7C15u ^ (b + 1) * 0xBF58476D1CE4E5B9u ^ (c + 7) * 0x94D049BB133111EBu;
+    uint64_t x =
+        a * 0x9E3779B97F4A7C15u ^ (b + 1) * 0xBF58476D1CE4E5B9u ^ (c + 7) * 0x94D049BB133111EBu;
     x ^= x >> 31;
     x *= 0xD6E8FEB86659FD93u;
     x ^= x >> 32;
@@ -58,7 +59,8 @@ struct Run {
 
     int32_t status = SPECACHE_OK;
 
-    // Keys drift slowly and queries look back at some of them, so that choices repeat between steps.
+    // Keys drift slowly and queries look back at some of them, so that choices repeat between
+    // steps.
     std::vector<float> make(uint32_t kind, uint32_t layer, uint32_t first, uint32_t tokens,
                             uint32_t heads) const {
         std::vector<float> x(uint64_t(tokens) * heads * config.head_dim);
@@ -81,7 +83,8 @@ struct Run {
             int32_t got = specache_append(store, sequence, layer, tokens, q.data(), k.data(),
                                           v.data(), out.data());
             if (got != SPECACHE_OK) return got;
-            outputs.insert(outputs.end(), out.end() - config.query_heads * config.head_dim, out.end());
+            outputs.insert(outputs.end(), out.end() - config.query_heads * config.head_dim,
+                           out.end());
         }
         return SPECACHE_OK;
     }
@@ -98,11 +101,14 @@ struct Run {
         auto k = make(1, layer, position, inputs, config.kv_heads);
         auto v = make(2, layer, position, inputs, config.kv_heads);
         std::vector<float> out(q.size());
-        int32_t got = specache_attend(store, sequence, layer, q.data(), k.data(), v.data(), out.data());
-        outputs.insert(outputs.end(), out.begin(), out.begin() + config.query_heads * config.head_dim);
+        int32_t got =
+            specache_attend(store, sequence, layer, q.data(), k.data(), v.data(), out.data());
+        outputs.insert(outputs.end(), out.begin(),
+                       out.begin() + config.query_heads * config.head_dim);
         return got;
     }
-    int32_t decode(uint32_t first, uint32_t steps, uint32_t guesses, uint32_t k, uint32_t late = 1) {
+    int32_t decode(uint32_t first, uint32_t steps, uint32_t guesses, uint32_t k,
+                   uint32_t late = 1) {
         for (uint32_t i = 0; i < steps; i++) {
             int32_t got = step(first + i, guesses, k, late);
             if (got != SPECACHE_OK) return got;

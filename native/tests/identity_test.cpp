@@ -1,4 +1,5 @@
-// identity_test.cpp - what must not change a bit: tier, slots, delays, guesses, threads, chunks, forks.
+// identity_test.cpp - what must not change a bit: tier, slots, delays, guesses, threads, chunks,
+// forks.
 #include "driver.h"
 #include "test.h"
 
@@ -99,7 +100,8 @@ TEST("k at or above the tail makes specache and paper equal full up to the order
         std::vector<float> coded = outputs_of(config, mode == 1 ? 1 : 0, 1024);
         CHECK(full.size() == coded.size());
         double largest = 0;
-        size_t first_step = mode == 1 ? full.size() - 100 * 3 * 6 * 64 : 0;  // paper: slots fill first
+        size_t first_step =
+            mode == 1 ? full.size() - 100 * 3 * 6 * 64 : 0;  // paper: slots fill first
         for (size_t i = first_step; i < full.size(); i++) {
             largest = std::max(largest, double(std::fabs(full[i] - coded[i])));
         }
@@ -122,7 +124,8 @@ TEST("a sequence that was cut back goes on as one that never went further") {
             uint32_t steps = cut > 500 ? cut - 500 : 0;
             plain.decode(500, steps, 0, 32);
             cut_back.decode(500, 150, 0, 32);
-            CHECK(specache_sequence_truncate(cut_back.store, cut_back.sequence, cut) == SPECACHE_OK);
+            CHECK(specache_sequence_truncate(cut_back.store, cut_back.sequence, cut) ==
+                  SPECACHE_OK);
             CHECK(cut_back.stats()[SPECACHE_STATS_TOKENS] == cut);
             if (cut < 500) specache_sequence_truncate(plain.store, plain.sequence, cut);
             plain.outputs.clear();

@@ -1,4 +1,5 @@
-// test.h - a test is a sentence and a block; CHECK goes on after a failure, so that one run tells all.
+// test.h - a test is a sentence and a block; CHECK goes on after a failure, so that one run tells
+// all.
 #pragma once
 #include <cmath>
 #include <cstdio>

@@ -1,5 +1,5 @@
-// attend.cpp - one softmax over sinks, tail, window and inputs: tail tokens by row where one is named,
-// else by their codes.
+// attend.cpp - one softmax over sinks, tail, window and inputs: tail tokens by row where one is
+// named, else by their codes.
 //
 // Three passes: exact logits replace the codes' and the largest logit is found (one piece for each
 // input and KV head); weights and value sums (one for each KV head and block of pages, whatever
@@ -90,11 +90,12 @@ void sum_coded_page(const Work &work, uint32_t head, uint32_t page, uint32_t at,
     }
     sums.sum += sum_of(sum);
     add_page_values(code, code_layout(code, work.dim),
-                    attend.codes[uint64_t(head) * attend.pages_max + page], work.dim, weights, sums);
+                    attend.codes[uint64_t(head) * attend.pages_max + page], work.dim, weights,
+                    sums);
 }
 
-// Mode full: the rows of a page, without the sinks. The largest logit is not known beforehand, so it
-// runs along: `sums.total[0]` holds it.
+// Mode full: the rows of a page, without the sinks. The largest logit is not known beforehand, so
+// it runs along: `sums.total[0]` holds it.
 void sum_resident_page(const Work &work, uint32_t head, uint32_t page, uint32_t at,
                        ValueSums &sums) {
     const Shape &shape = work.shape;

@@ -9,7 +9,8 @@
 namespace specache::SPECACHE_ISA {
 namespace {
 
-// Values are non-negative floats, so their bits order as they do; the upper 12 bits make 4,096 bins.
+// Values are non-negative floats, so their bits order as they do; the upper 12 bits make 4,096
+// bins.
 constexpr uint32_t bins = 4096, bin_shift = 20;
 
 // A value and its token as one number: larger is better, and of equal values the lower token.
@@ -54,7 +55,8 @@ void select(const float *values, uint32_t tail, uint32_t k, std::vector<uint64_t
     for (uint32_t j = sink_tokens; j < tail; j++) {
         counts[std::bit_cast<uint32_t>(values[j]) >> bin_shift]++;
     }
-    uint32_t bin = bins - 1, above = 0;  // `above` tokens are in bins over `bin`, which has the k-th
+    uint32_t bin = bins - 1,
+             above = 0;  // `above` tokens are in bins over `bin`, which has the k-th
     while (above + counts[bin] < k) above += counts[bin--];
     ranks.clear();
     for (uint32_t j = sink_tokens; j < tail; j++) {

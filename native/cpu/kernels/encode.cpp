@@ -1,5 +1,5 @@
-// encode.cpp - a page's rows to codes (DESIGN section 4, METHOD section 7 of the design notes): centre
-// and sign planes of the residual in a basis, or the paper's quarter points.
+// encode.cpp - a page's rows to codes (DESIGN section 4, METHOD section 7 of the design notes):
+// centre and sign planes of the residual in a basis, or the paper's quarter points.
 #include <algorithm>
 
 #include "../../codes.h"
@@ -56,7 +56,8 @@ void encode_centre(const Page &page, uint32_t dim, uint8_t *levels, uint8_t *sca
     }
 }
 
-// y = T (x - c), in place. With the Hadamard T c is the centre itself; with a basis c is rotated back.
+// y = T (x - c), in place. With the Hadamard T c is the centre itself; with a basis c is rotated
+// back.
 void residuals(Page &page, uint32_t dim, const float *centre, const float *basis) {
     float c[256];
     std::copy(centre, centre + dim, c);
@@ -206,7 +207,8 @@ struct Quarter {
     }
     uint32_t code(float x, uint32_t bits) const {
         if (!(scale > 0)) return 0;
-        return uint32_t(std::clamp(std::nearbyintf((x - zero) / scale), 0.0f, bits == 1 ? 1.0f : 3.0f));
+        return uint32_t(
+            std::clamp(std::nearbyintf((x - zero) / scale), 0.0f, bits == 1 ? 1.0f : 3.0f));
     }
 };
 

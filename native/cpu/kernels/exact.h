@@ -7,7 +7,8 @@ namespace specache::SPECACHE_ISA {
 
 constexpr uint32_t exact_near_max = sink_tokens + 128;  // sinks and at most 128 of the window
 
-// Rows of one KV head that an input at `position` sees whatever it chose, ascending; returns how many.
+// Rows of one KV head that an input at `position` sees whatever it chose, ascending; returns how
+// many.
 static inline uint32_t near_rows(const Shape &shape, const NearRows &near, uint32_t head,
                                  uint32_t position, const uint8_t **rows) {
     uint64_t row = row_bytes(shape);

@@ -1,9 +1,9 @@
 // prefill.cpp - exact causal attention of a chunk, page by page.
 //
-// A piece of work is one KV head and 32 tokens: with the group that is about a hundred queries, which
-// share each page's keys and values, widened once to panels. Products of panels are register blocked:
-// 4 queries by 64 columns. A query's sums depend on its own page order alone: a page that it may
-// not see adds exact zeroes.
+// A piece of work is one KV head and 32 tokens: with the group that is about a hundred queries,
+// which share each page's keys and values, widened once to panels. Products of panels are register
+// blocked: 4 queries by 64 columns. A query's sums depend on its own page order alone: a page that
+// it may not see adds exact zeroes.
 #include <algorithm>
 #include <limits>
 

@@ -1,8 +1,9 @@
 // project.cpp - out = weights * in, straight from the stored format.
 //
 // Decode: a dot product for each row, which reads every weight once for up to four inputs: memory
-// bandwidth is the limit. Prefill: 32 rows are widened to a panel once for all inputs, then register
-// blocks of 8 inputs by 32 rows: arithmetic is the limit. Either way the order of a sum is fixed.
+// bandwidth is the limit. Prefill: 32 rows are widened to a panel once for all inputs, then
+// register blocks of 8 inputs by 32 rows: arithmetic is the limit. Either way the order of a sum is
+// fixed.
 #include <algorithm>
 
 #include "../kernels.h"
@@ -89,8 +90,9 @@ void fill_panel(const Tensor &weights, uint32_t first_row, uint32_t column, uint
     uint64_t bytes = weight_row_bytes(type, weights.columns);
     for (uint32_t r = 0; r < panel_rows; r++) {
         if (first_row + r < weights.rows) {
-            widen_weights<type>(static_cast<const uint8_t *>(weights.data) + (first_row + r) * bytes,
-                                column, columns, row);
+            widen_weights<type>(
+                static_cast<const uint8_t *>(weights.data) + (first_row + r) * bytes, column,
+                columns, row);
         } else {
             std::fill(row, row + columns, 0.0f);
         }
@@ -117,7 +119,8 @@ void multiply_panel(const Project &project, uint32_t first_row, Scratch &scratch
     }
     uint32_t rows = std::min(panel_rows, project.weights.rows - first_row);
     for (uint32_t c = 0; c < project.count; c++) {
-        for (uint32_t r = 0; r < rows; r++) put(project, c, first_row + r, sums[c * panel_rows + r]);
+        for (uint32_t r = 0; r < rows; r++)
+            put(project, c, first_row + r, sums[c * panel_rows + r]);
     }
 }
 

@@ -1,8 +1,9 @@
 // scan.cpp - logits of all tail tokens from the codes (DESIGN sections 5 and 8).
 //
 // Four planes of 64 tokens are 64 nibbles; a table of 16 partial sums of the 8-bit query turns each
-// into a number by one byte shuffle. The integer scores are exact, so that every instruction set gives
-// the same ones. A page's codes are unpacked once for all inputs and all query heads of the group.
+// into a number by one byte shuffle. The integer scores are exact, so that every instruction set
+// gives the same ones. A page's codes are unpacked once for all inputs and all query heads of the
+// group.
 #include <algorithm>
 #include <limits>
 

@@ -60,8 +60,8 @@ void add_rotated(const HeadCode &code, const CodeLayout &layout, const uint8_t *
     add_set_bits(codes + layout.values, layout.value_stride, 0, vectors, scaled, sums.set);
 }
 
-// A group is 32 or 64 channels, and a plane's first channel is that of its vector only where head_dim
-// is a multiple of 16; elsewhere planes are added one by one.
+// A group is 32 or 64 channels, and a plane's first channel is that of its vector only where
+// head_dim is a multiple of 16; elsewhere planes are added one by one.
 void add_paper(const HeadCode &code, const CodeLayout &layout, const uint8_t *codes,
                uint32_t head_dim, const float *weights, ValueSums &sums) {
     uint32_t groups = (head_dim + code.group - 1) / code.group;

@@ -1,4 +1,5 @@
-// weights.h - weights of each stored format as vectors of floats; blocks as native/dequantize.h says.
+// weights.h - weights of each stored format as vectors of floats; blocks as native/dequantize.h
+// says.
 #pragma once
 #include "../../dequantize.h"
 #include "../simd.h"
@@ -30,7 +31,8 @@ static inline Pair load_block(const uint8_t *block) {
         std::memcpy(&low, block + 2, 16);
         std::memcpy(&high, block + 18, 16);
         float d = half_of(block);
-        return {d * __builtin_convertvector(low, Floats), d * __builtin_convertvector(high, Floats)};
+        return {d * __builtin_convertvector(low, Floats),
+                d * __builtin_convertvector(high, Floats)};
     } else if constexpr (type == Type::q4_0 || type == Type::q4_1) {
         Octets nibbles;
         std::memcpy(&nibbles, block + (type == Type::q4_0 ? 2 : 4), 16);

@@ -1,0 +1,79 @@
+// describe.ts - a model on disk as the native code needs it: sizes, rope, and where each tensor lies.
+// Only headers are read here; weights are memory-mapped natively and used in their own format.
+import { statSync } from "node:fs";
+import { join } from "node:path";
+import { SpecacheError } from "../errors.ts";
+import { readConfig } from "./config.ts";
+import { describeGguf } from "./gguf_model.ts";
+import { readSafetensors } from "./safetensors.ts";
+import { placeTensors } from "./tensors.ts";
+
+/** Where a tensor lies, and what it is for. */
+export interface TensorPlace {
+  /** Number of its role, as native/specache.h counts them. */
+  readonly role: number;
+  /** Transformer layer; 0 for tensors of no layer. */
+  readonly layer: number;
+  /** 0 f32, 1 f16, 2 bf16, 3 q8_0, 4 q4_0, 5 q4_1. */
+  readonly type: number;
+  readonly rows: number;
+  readonly columns: number;
+  readonly path: string;
+  /** Bytes from the start of the file. */
+  readonly offset: number;
+  /** Its name in the file. */
+  readonly name: string;
+}
+
+/** Sizes of a decoder. */
+export interface ModelShape {
+  readonly name: string;
+  readonly architecture: string;
+  readonly layers: number;
+  readonly queryHeads: number;
+  readonly kvHeads: number;
+  readonly headDim: number;
+  readonly hidden: number;
+  readonly intermediate: number;
+  readonly vocabulary: number;
+  /** Of RMSNorm. */
+  readonly epsilon: number;
+  /** Positions that the model was made for. */
+  readonly tokensMax: number;
+  /** Rope turns neighbouring pairs (llama.cpp's row order), else halves. */
+  readonly ropeNeighbours: boolean;
+  /** Factor of rope's sine and cosine: yarn's attention factor, else 1. */
+  readonly ropeMagnitude: number;
+  /** Radians per position of each pair, [headDim / 2]. */
+  readonly frequencies: Float64Array;
+  /** Qwen3: queries and keys are normalised. */
+  readonly queryKeyNorms: boolean;
+  /** The output projection is the embedding. */
+  readonly tied: boolean;
+  readonly bos: number | null;
+  readonly eos: readonly number[];
+  /** Whether a prompt begins with bos. */
+  readonly addBos: boolean;
+}
+
+/** A model on disk. */
+export interface ModelDescription extends ModelShape {
+  readonly tensors: readonly TensorPlace[];
+}
+
+/**
+ * Reads the headers of a model: a folder with config.json and safetensors, or a GGUF file.
+ *
+ * @throws {SpecacheError} file: something is missing or broken; unsupported: not offered here
+ */
+export function describeModel(path: string): ModelDescription {
+  const status = statSync(path, { throwIfNoEntry: false });
+  if (status === undefined) {
+    throw new SpecacheError("file", `Cannot open model: ${path} does not exist`, {
+      details: { path },
+    });
+  }
+  if (!status.isDirectory()) return describeGguf(path);
+  const shape = readConfig(path);
+  return placeTensors(shape, readSafetensors(path), join(path, "model.safetensors"));
+}

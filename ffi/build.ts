@@ -1,0 +1,186 @@
+// build.ts - builds libspecache from native/ with the C++ compiler of the machine: no build system, so
+// that a user needs a compiler and nothing else. Objects are kept by a hash of all that made them.
+//
+// Two processes may build at once: each file is made under a name of its own and renamed into place.
+import { execFile } from "node:child_process";
+import { createHash } from "node:crypto";
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync } from "node:fs";
+import { availableParallelism } from "node:os";
+import { basename, join, relative } from "node:path";
+import process from "node:process";
+import { promisify } from "node:util";
+import { SpecacheError } from "../engine/errors.ts";
+
+const run = promisify(execFile);
+
+/** How to build. */
+export interface BuildOptions {
+  /** Folder of the sources. */
+  readonly native: string;
+  /** Folder of objects and results. */
+  readonly output: string;
+  /** What g++ calls the sanitizers, e.g. "address,undefined"; none by default. */
+  readonly sanitize?: string;
+  /** Also build the test program. */
+  readonly tests?: boolean;
+  /** Told of each file that is compiled. */
+  readonly progress?: (text: string) => void;
+}
+
+/** What was built. */
+export interface Built {
+  readonly library: string;
+  /** The test program, where it was asked for. */
+  readonly tests: string | null;
+}
+
+const standard = [
+  "-std=c++20",
+  "-O3",
+  "-fPIC",
+  "-fvisibility=hidden",
+  "-Wall",
+  "-Wextra",
+  "-Werror",
+  "-Wno-psabi", // 64-byte vectors only pass between functions of one file
+];
+// Each kernel is compiled for three instruction sets; the library picks one when it is loaded.
+const isas: Record<string, readonly string[]> = {
+  portable: [],
+  avx2: ["-mavx2", "-mfma", "-mf16c", "-mbmi2"],
+  avx512: "-mavx2 -mfma -mf16c -mbmi2 -mavx512f -mavx512bw -mavx512vl -mavx512dq".split(" "),
+};
+const kernels = "cpu/kernels";
+
+interface Unit {
+  readonly source: string;
+  readonly object: string;
+  readonly flags: readonly string[];
+}
+
+/**
+ * Builds the library, and the tests if asked; quick where nothing changed.
+ *
+ * @throws {SpecacheError} unsupported: not Linux x86-64, or no compiler; device: the build failed
+ */
+export async function build(options: BuildOptions): Promise<Built> {
+  checkPlatform();
+  const compiler = await findCompiler();
+  const sanitize = options.sanitize === undefined ? [] : [`-fsanitize=${options.sanitize}`, "-g"];
+  const flags = [...standard, ...sanitize];
+  const folder = join(options.output, options.sanitize?.replaceAll(",", "-") ?? "release");
+  mkdirSync(folder, { recursive: true });
+  const units = unitsOf(options, folder, [compiler, ...flags]);
+  const missing = units.filter(({ object }) => !existsSync(object));
+  let done = 0;
+  await inParallel(missing, async (unit) => {
+    await compile(compiler, flags, unit);
+    options.progress?.(`${++done}/${missing.length} ${relative(options.native, unit.source)}`);
+  });
+  const inTests = (unit: Unit) => relative(options.native, unit.source).startsWith("tests/");
+  const objects = units.filter((unit) => !inTests(unit)).map(({ object }) => object);
+  const link = (target: string, files: readonly string[], more: readonly string[]) =>
+    linkOnce(compiler, target, files, [...sanitize, ...more, "-pthread"]);
+  const library = await link(join(folder, "libspecache.so"), objects, ["-shared"]);
+  if (!options.tests) return { library, tests: null };
+  const all = units.map(({ object }) => object);
+  return { library, tests: await link(join(folder, "native-tests"), all, []) };
+}
+
+function checkPlatform(): void {
+  if (process.platform === "linux" && process.arch === "x64") return;
+  throw new SpecacheError(
+    "unsupported",
+    `Cannot build libspecache: ${process.platform} ${process.arch} is not linux x64`,
+    { details: { platform: process.platform, arch: process.arch } },
+  );
+}
+
+async function findCompiler(): Promise<string> {
+  const wanted = process.env.CXX;
+  for (const name of wanted ? [wanted] : ["g++", "clang++", "c++"]) {
+    try {
+      await run(name, ["--version"]);
+      return name;
+    } catch {
+      // The next one may be there.
+    }
+  }
+  throw new SpecacheError(
+    "unsupported",
+    `Cannot build libspecache: no C++ compiler (${wanted ?? "g++, clang++"}) was found; install ` +
+      "one: apt-get install g++, dnf install gcc-c++, or apk add g++",
+  );
+}
+
+function unitsOf(options: BuildOptions, folder: string, command: readonly string[]): Unit[] {
+  const files = listFiles(options.native);
+  const headers = createHash("sha256").update(command.join(" "));
+  for (const file of files.filter((name) => name.endsWith(".h"))) {
+    headers.update(file).update(readFileSync(join(options.native, file)));
+  }
+  const shared = headers.digest("hex");
+  const unit = (file: string, name: string, flags: readonly string[]): Unit => {
+    const source = join(options.native, file);
+    const hash = createHash("sha256").update(shared).update(flags.join(" "));
+    const key = hash.update(readFileSync(source)).digest("hex").slice(0, 16);
+    return { source, object: join(folder, `${name}-${basename(file, ".cpp")}-${key}.o`), flags };
+  };
+  const sources = files.filter((name) => name.endsWith(".cpp"));
+  const plain = sources.filter((name) => !name.startsWith(kernels))
+    .filter((name) => options.tests || !name.startsWith("tests/"))
+    .map((file) => unit(file, file.split("/").slice(0, -1).join("-") || "top", []));
+  // The least instruction set is linked first: of a function that several objects carry (the
+  // standard library's templates) the linker takes the first, and that one runs everywhere.
+  const perIsa = Object.entries(isas).flatMap(([isa, flags]) =>
+    sources.filter((name) => name.startsWith(kernels))
+      .map((file) => unit(file, isa, [`-DSPECACHE_ISA=${isa}`, ...flags]))
+  );
+  return [...plain, ...perIsa];
+}
+
+function listFiles(folder: string): string[] {
+  const names = readdirSync(folder, { recursive: true }) as string[];
+  return names.map((name) => name.replaceAll("\\", "/")).sort();
+}
+
+async function compile(compiler: string, flags: readonly string[], unit: Unit): Promise<void> {
+  const temporary = `${unit.object}.${process.pid}`;
+  await call(compiler, [...flags, ...unit.flags, "-c", unit.source, "-o", temporary]);
+  renameSync(temporary, unit.object);
+}
+
+// A result carries the hash of its objects in a name beside it, so that an unchanged one is kept.
+async function linkOnce(
+  compiler: string,
+  target: string,
+  objects: readonly string[],
+  flags: readonly string[],
+): Promise<string> {
+  const key = createHash("sha256").update(objects.join("\n")).digest("hex").slice(0, 16);
+  const made = target.replace(/(\.so)?$/, `-${key}$1`);
+  if (existsSync(made)) return made;
+  const temporary = `${made}.${process.pid}`;
+  await call(compiler, ["-o", temporary, ...objects, ...flags]);
+  renameSync(temporary, made);
+  return made;
+}
+
+async function call(compiler: string, args: readonly string[]): Promise<void> {
+  try {
+    await run(compiler, args, { maxBuffer: 1 << 24 });
+  } catch (cause) {
+    const { stderr } = cause as { stderr?: string };
+    throw new SpecacheError("device", `Cannot build libspecache: ${stderr?.trim() ?? cause}`, {
+      cause,
+    });
+  }
+}
+
+async function inParallel<T>(items: readonly T[], work: (item: T) => Promise<void>): Promise<void> {
+  let next = 0;
+  const worker = async () => {
+    while (next < items.length) await work(items[next++]);
+  };
+  await Promise.all(Array.from({ length: availableParallelism() }, worker));
+}

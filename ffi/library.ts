@@ -1,0 +1,107 @@
+// library.ts - finds libspecache, loads it in either runtime, and turns statuses into errors.
+import { existsSync, readdirSync, statSync } from "node:fs";
+import { homedir } from "node:os";
+import { join } from "node:path";
+import process from "node:process";
+import { fileURLToPath } from "node:url";
+import { type ErrorCode, SpecacheError } from "../engine/errors.ts";
+import { loadBun } from "./bun.ts";
+import { abiVersion, statuses } from "./constants.ts";
+import { loadDeno } from "./deno.ts";
+import { type FunctionsOf, symbols } from "./symbols.ts";
+
+/** The loaded library. */
+export interface Library extends Disposable {
+  /** Its functions; u64 are bigints, buffers typed arrays or null. */
+  readonly symbols: FunctionsOf<typeof symbols>;
+  /**
+   * Throws unless the status is that of success.
+   *
+   * @throws {SpecacheError} the status's code: "Cannot <action>: <the library's sentence>"
+   */
+  check(action: string, status: number): void;
+  /** Unloads it. */
+  close(): void;
+}
+
+const codes = new Map<number, ErrorCode>(
+  Object.entries(statuses).flatMap(([code, status]) =>
+    code === "ok" ? [] : [[status, code as ErrorCode] as const]
+  ),
+);
+
+/** Folder of the C++ sources, beside this one in a checkout. */
+export const nativeFolder: string = fileURLToPath(new URL("../native", import.meta.url));
+
+/** Folder that builds go to: build/ of a checkout, else the cache folder. */
+export function buildFolder(): string {
+  const checkout = fileURLToPath(new URL("..", import.meta.url));
+  if (existsSync(join(checkout, ".git"))) return join(checkout, "build");
+  const cache = process.env.XDG_CACHE_HOME ?? join(homedir(), ".cache");
+  return join(process.env.SPECACHE_HOME ?? join(cache, "specache"), "build");
+}
+
+/**
+ * The library to load: SPECACHE_LIBRARY, else the newest that was built.
+ *
+ * @throws {SpecacheError} device: none was built
+ */
+export function findLibrary(): string {
+  const named = process.env.SPECACHE_LIBRARY;
+  if (named) return named;
+  const folder = join(buildFolder(), "release");
+  const names = existsSync(folder) ? readdirSync(folder) : [];
+  const built = names.filter((name) => name.startsWith("libspecache-") && name.endsWith(".so"))
+    .map((name) => join(folder, name))
+    .sort((a, b) => statSync(b).mtimeMs - statSync(a).mtimeMs);
+  if (built.length > 0) return built[0];
+  throw new SpecacheError(
+    "device",
+    `Cannot load libspecache: ${folder} has none; build it: deno task build`,
+    { details: { folder } },
+  );
+}
+
+/**
+ * Loads the library.
+ *
+ * @throws {SpecacheError} device: it cannot be loaded or was built for another ABI
+ */
+export function openLibrary(path: string = findLibrary()): Library {
+  const loaded = load(path);
+  const { functions } = loaded;
+  const version = functions.specache_abi_version();
+  if (version !== abiVersion) {
+    loaded.close();
+    throw new SpecacheError(
+      "device",
+      `Cannot load libspecache: ABI version ${version} of ${path} is not ${abiVersion}`,
+      { details: { path, version, abiVersion } },
+    );
+  }
+  const check = (action: string, status: number) => {
+    if (status === statuses.ok) return;
+    const text = new Uint8Array(512);
+    const length = functions.specache_error(text, text.length);
+    const reason = new TextDecoder().decode(text.subarray(0, Math.min(length, text.length)));
+    throw new SpecacheError(codes.get(status) ?? "device", `Cannot ${action}: ${reason}`);
+  };
+  let open = true;
+  const close = () => {
+    if (open) loaded.close();
+    open = false;
+  };
+  return { symbols: functions, check, close, [Symbol.dispose]: close };
+}
+
+function load(path: string) {
+  try {
+    return "Deno" in globalThis ? loadDeno(path, symbols) : loadBun(path, symbols);
+  } catch (cause) {
+    throw new SpecacheError(
+      "device",
+      `Cannot load libspecache: ${path}: ${(cause as Error).message}`,
+      { cause, details: { path } },
+    );
+  }
+}
