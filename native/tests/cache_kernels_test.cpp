@@ -1,0 +1,330 @@
+// cache_kernels_test.cpp - every kernel table against the reference, over odd shapes.
+#include <limits>
+
+#include "../query.h"
+#include "../reference/codes.h"
+#include "fixture.h"
+#include "test.h"
+#include "tolerances.h"
+
+using namespace specache;
+using fixture::Layer;
+using fixture::Options;
+
+namespace {
+
+// Pairwise: every head_dim, group, type, rule and edge of pages and windows appears with several of
+// the others.
+std::vector<Options> odd_shapes() {
+    std::vector<Options> list;
+    const uint32_t dims[] = {16, 24, 64, 80, 128, 256};
+    const uint32_t positions[] = {0, 3, 63, 127, 128, 129, 191, 192, 193, 320, 1300};
+    const uint32_t groups[] = {1, 3, 4, 8};
+    for (uint32_t i = 0; i < 44; i++) {
+        Options options;
+        options.head_dim = dims[i % 6];
+        options.position = positions[i % 11];
+        options.group = groups[i % 4];
+        options.inputs = i % 4 + 1;
+        options.kv_type = Type(i % 3);
+        options.rule = i % 5 == 4 ? Rule::paper : i % 11 == 10 ? Rule::none : Rule::rotated;
+        options.key_bits = i / 2 % 2 + 1;
+        options.value_bits = options.rule == Rule::paper ? i / 5 % 2 + 1 : i % 3;
+        options.scale_group = i / 3 % 2 == 0 ? 32 : 64;
+        options.k = i % 7 == 0 ? 0 : i % 7 == 1 ? 5000 : 17;
+        options.constant = i % 13 == 12;
+        list.push_back(options);
+    }
+    return list;
+}
+
+double norm_of(const float *x, uint32_t count) {
+    double sum = 0;
+    for (uint32_t i = 0; i < count; i++) sum += double(x[i]) * double(x[i]);
+    return std::sqrt(sum);
+}
+
+// The largest norm of a key, and of a coded one: its residual is at most doubled.
+double largest_key(const Layer &layer) {
+    double largest = 0;
+    std::vector<float> key(layer.shape.head_dim);
+    for (uint32_t token = 0; token < layer.pages * page_tokens; token++) {
+        for (uint32_t i = 0; i < key.size(); i++) {
+            key[i] = load_number(layer.shape.kv_type, layer.row_of(token, 0), i);
+        }
+        largest = std::max(largest, norm_of(key.data(), uint32_t(key.size())));
+    }
+    return 2 * largest;
+}
+
+double logits_off(const Layer &layer) {
+    double query = 0;
+    for (uint32_t i = 0; i < layer.queries.size(); i += layer.shape.head_dim) {
+        query = std::max(query, norm_of(&layer.queries[i], layer.shape.head_dim));
+    }
+    return tolerance::logit(layer.shape.head_dim, query * largest_key(layer),
+                            double(layer.shape.scale));
+}
+
+double largest_value(const Layer &layer) {
+    double largest = 0;
+    for (uint32_t token = 0; token < layer.pages * page_tokens; token++) {
+        for (uint32_t i = 0; i < layer.shape.head_dim; i++) {
+            largest = std::max(largest, std::fabs(double(load_number(
+                layer.shape.kv_type, layer.row_of(token, 1), layer.shape.head_dim + i))));
+        }
+    }
+    return largest;
+}
+
+}  // namespace
+
+TEST("encode() decodes to what the reference's codes decode to") {
+    for (const Options &options : odd_shapes()) {
+        if (options.rule == Rule::none) continue;
+        for (const Kernels *kernels : kernel_tables()) {
+            Layer layer(options), other(options);
+            other.encode(*kernels);
+            uint32_t dim = options.head_dim, differ = 0;
+            for (uint32_t i = 0; i < layer.pages; i++) {
+                std::vector<double> keys[2], values[2];
+                for (int which = 0; which < 2; which++) {
+                    keys[which].resize(page_tokens * dim);
+                    values[which].resize(page_tokens * dim);
+                    reference_decode(layer.code, dim, (which ? other : layer).places[i],
+                                     keys[which].data(), values[which].data());
+                }
+                for (uint32_t j = i == 0 ? sink_tokens : 0; j < page_tokens; j++) {
+                    double off = 0;
+                    for (uint32_t c = 0; c < dim; c++) {
+                        off = std::max(off, std::fabs(keys[0][j * dim + c] - keys[1][j * dim + c]));
+                        off = std::max(off, std::fabs(values[0][j * dim + c] -
+                                                      values[1][j * dim + c]));
+                    }
+                    differ += off > 1e-4;
+                }
+            }
+            // A sign or threshold within rounding (about 1e-6 of the spread) may fall either way:
+            // far fewer than one token in fifty has one.
+            CHECK(differ * 50 <= layer.pages * page_tokens);
+        }
+    }
+}
+
+TEST("decode(encode(x)) is as near to x as each rule allows, and a constant page is its centre") {
+    struct Bound {
+        Rule rule;
+        uint32_t bits;
+        double share;  // of the spread's norm: sqrt of the distortion of 1 and 2 bits, and a tenth
+    };
+    for (Bound bound : {Bound{Rule::rotated, 1, .663}, Bound{Rule::rotated, 2, .377},
+                        Bound{Rule::paper, 1, .85}, Bound{Rule::paper, 2, .75}}) {
+        Options options;
+        options.rule = bound.rule;
+        options.key_bits = options.value_bits = bound.bits;
+        Layer layer(options);
+        std::vector<double> keys(64 * 64), values(64 * 64);
+        reference_decode(layer.code, 64, layer.places[1], keys.data(), values.data());
+        double error = 0;
+        for (uint32_t j = 0; j < 64; j++) {
+            for (uint32_t i = 0; i < 64; i++) {
+                double x = load_number(layer.shape.kv_type, layer.row_of(64 + j, 0), i);
+                error += (keys[j * 64 + i] - x) * (keys[j * 64 + i] - x);
+            }
+        }
+        CHECK(std::sqrt(error / 4096) < bound.share);
+        options.constant = true;
+        Layer flat(options);
+        reference_decode(flat.code, 64, flat.places[1], keys.data(), values.data());
+        for (uint32_t i = 0; i < 64; i++) {
+            double x = load_number(flat.shape.kv_type, flat.row_of(64, 0), i);
+            // The centre has 8 bits of its largest rotated channel, 16 is a generous such.
+            CHECK_NEAR(keys[5 * 64 + i], x, bound.rule == Rule::paper ? 0.01 : 16.0 / 127);
+        }
+    }
+}
+
+TEST("scan() gives the reference's logits, and hides the sinks") {
+    for (const Options &options : odd_shapes()) {
+        for (const Kernels *kernels : kernel_tables()) {
+            Layer truth(options), layer(options);
+            truth.scan(reference_kernels);
+            layer.scan(*kernels);
+            double off = logits_off(truth), worst = 0;
+            for (size_t i = 0; i < layer.logits.size(); i++) {
+                bool hidden = std::isinf(truth.logits[i]);
+                if (hidden) CHECK(std::isinf(layer.logits[i]) && layer.logits[i] < 0);
+                else
+                    worst = std::max(worst,
+                                     std::fabs(double(truth.logits[i]) - double(layer.logits[i])));
+            }
+            CHECK_NEAR(worst, 0.0, off);
+        }
+    }
+}
+
+TEST("the integer scores of equal queries are equal: keys with a zero centre give the same bits") {
+    // With every key's centre zero the logit is unit * scale * I, in the same float operations.
+    for (uint32_t bits : {1u, 2u}) {
+        Options options;
+        options.key_bits = bits;
+        std::vector<float> first;
+        for (const Kernels *kernels : kernel_tables()) {
+            if (kernels == &reference_kernels) continue;
+            Layer layer(options);
+            for (uint8_t *codes : layer.places) {
+                std::fill_n(codes + layer.layout.key_centre, options.head_dim, uint8_t(0));
+            }
+            layer.scan(*kernels);
+            if (first.empty()) first = layer.logits;
+            double worst = 0;
+            for (size_t i = 0; i < first.size(); i++) {
+                if (std::isinf(first[i])) continue;
+                worst = std::max(worst, std::fabs(double(first[i] - layer.logits[i])) /
+                                            std::max(1e-3, std::fabs(double(first[i]))));
+            }
+            // One integer more or less would be a share of 1 / (64 * 123) at least.
+            CHECK(worst < 4 * tolerance::unit);
+        }
+    }
+}
+
+TEST("table entries of the 8-bit query fit 8 bits whatever the query") {
+    std::mt19937 random(3);
+    std::normal_distribution<float> normal;
+    for (uint32_t round = 0; round < 2000; round++) {
+        float query[128];
+        for (float &x : query) x = normal(random) * std::exp(3 * normal(random));
+        for (uint32_t bits : {1u, 2u}) {
+            CodedQuery coded = code_query(query, 128, bits);
+            for (uint32_t first = 0; first < 128; first += 4 / bits) {
+                int sum = 0;
+                for (uint32_t i = first; i < first + 4 / bits; i++) {
+                    sum += std::abs(coded.levels[i]) * (bits == 1 ? 1 : 3);
+                }
+                CHECK(sum <= 127);
+            }
+        }
+    }
+    float zero[64] = {};
+    CHECK(code_query(zero, 64, 2).unit == 1.0f);
+}
+
+TEST("choose() takes the reference's tokens, but for values within 1e-4 of the k-th") {
+    for (const Options &options : odd_shapes()) {
+        for (const Kernels *kernels : kernel_tables()) {
+            Layer truth(options), layer(options);
+            truth.scan(reference_kernels);
+            layer.logits = truth.logits;
+            truth.choose(reference_kernels);
+            layer.choose(*kernels);
+            CHECK(truth.counts == layer.counts);
+            for (uint32_t pair = 0; pair < layer.counts.size(); pair++) {
+                auto begin = [&](Layer &of) { return of.chosen.begin() + pair * layer.k_max; };
+                uint32_t count = layer.counts[pair];
+                CHECK(std::is_sorted(begin(layer), begin(layer) + count));
+                float least = 1;
+                for (uint32_t i = 0; i < count; i++) {
+                    least = std::min(least, truth.values[pair * layer.k_max + i]);
+                }
+                for (uint32_t i = 0; i < count; i++) {
+                    uint32_t token = *(begin(layer) + i);
+                    if (std::binary_search(begin(truth), begin(truth) + count, token)) continue;
+                    CHECK_NEAR(layer.values[pair * layer.k_max + i], least, 1e-4 * double(least));
+                }
+            }
+        }
+    }
+}
+
+TEST("choose() on equal scores picks the lower tokens") {
+    for (const Kernels *kernels : kernel_tables()) {
+        Layer layer(Options{});
+        std::fill(layer.logits.begin(), layer.logits.end(), 0.25f);
+        layer.choose(*kernels);
+        for (uint32_t i = 0; i < layer.counts[0]; i++) CHECK(layer.chosen[i] == sink_tokens + i);
+    }
+}
+
+TEST("attend() gives the reference's outputs") {
+    for (const Options &options : odd_shapes()) {
+        for (const Kernels *kernels : kernel_tables()) {
+            Layer truth(options), layer(options);
+            truth.scan(reference_kernels);
+            truth.choose(reference_kernels);
+            layer.logits = truth.logits;
+            layer.chosen = truth.chosen;
+            layer.counts = truth.counts;
+            truth.attend(reference_kernels);
+            layer.attend(*kernels);
+            double worst = 0;
+            for (size_t i = 0; i < truth.outputs.size(); i++) {
+                worst = std::max(worst,
+                                 std::fabs(double(truth.outputs[i]) - double(layer.outputs[i])));
+            }
+            CHECK_NEAR(worst, 0.0, tolerance::output(options.position + 1, options.head_dim,
+                                                     logits_off(truth), largest_value(truth)));
+        }
+    }
+}
+
+TEST("prefill_attend() gives the reference's outputs, in one call or in several") {
+    for (const Options &options : odd_shapes()) {
+        Layer layer(options);
+        uint32_t tokens = std::min(options.position + 1, 70u),
+                 first = options.position + 1 - tokens;
+        uint32_t dim = options.head_dim, heads = layer.shape.query_heads;
+        std::vector<float> queries(tokens * heads * dim), sums(tokens * heads * (dim + 2));
+        std::normal_distribution<float> normal;
+        for (float &x : queries) x = normal(layer.random);
+        std::vector<float> truth(queries.size());
+        for (const Kernels *kernels : kernel_tables()) {
+            for (uint32_t step : {1u, 3u, 100u}) {
+                std::vector<float> outputs(queries.size());
+                for (uint32_t page = 0; page < layer.pages; page += step) {
+                    kernels->prefill_attend(
+                        layer.stream, {layer.shape, queries.data(), layer.resident.data() + page,
+                                       sums.data(), tokens, first, page,
+                                       std::min(step, layer.pages - page), page == 0});
+                }
+                kernels->prefill_finish(layer.stream,
+                                        {layer.shape, sums.data(), outputs.data(), tokens});
+                if (kernels == &reference_kernels) truth = outputs;
+                double worst = 0;
+                for (size_t i = 0; i < truth.size(); i++) {
+                    worst = std::max(worst, std::fabs(double(truth[i]) - double(outputs[i])));
+                }
+                CHECK_NEAR(worst, 0.0,
+                           tolerance::output(options.position + 1, dim, 3 * logits_off(layer),
+                                             largest_value(layer)));
+            }
+        }
+    }
+}
+
+TEST("make_rows() rounds as the reference does and finds the first row that is not finite") {
+    for (const Kernels *kernels : kernel_tables()) {
+        for (Type type : {Type::f32, Type::f16, Type::bf16}) {
+            Shape shape{3, 3, 24, type, 1};
+            std::mt19937 random(1);
+            std::normal_distribution<float> normal(0, 100);
+            std::vector<float> keys(5 * 3 * 24), values(keys.size());
+            for (float &x : keys) x = normal(random);
+            for (float &x : values) x = normal(random);
+            uint64_t row = row_bytes(shape);
+            std::vector<uint8_t> rows(15 * row), truth(15 * row);
+            CpuStream stream;
+            auto make = [&](const Kernels *by, std::vector<uint8_t> &to) {
+                return by->make_rows(stream, {shape, keys.data(), values.data(), to.data(), 3 * row,
+                                              row, 5});
+            };
+            CHECK(make(kernels, rows) == -1);
+            CHECK(make(&reference_kernels, truth) == -1);
+            CHECK(rows == truth);
+            values[(3 * 3 + 2) * 24 + 23] = std::numeric_limits<float>::quiet_NaN();
+            CHECK(make(kernels, rows) == 11);
+            keys[(2 * 3 + 1) * 24] = type == Type::f16 ? 65520.0f : 3.4e38f;
+            CHECK(make(kernels, rows) == (type == Type::f32 ? 11 : 7));
+        }
+    }
+}
