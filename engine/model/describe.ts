@@ -1,5 +1,5 @@
-// describe.ts - a model on disk as the native code needs it: sizes, rope, and where each tensor lies.
-// Only headers are read here; weights are memory-mapped natively and used in their own format.
+// describe.ts - a model on disk as the native code needs it: sizes, rope, and where each tensor
+// lies. Only headers are read here; weights are memory-mapped natively and used in their own format.
 import { statSync } from "node:fs";
 import { join } from "node:path";
 import { SpecacheError } from "../errors.ts";
@@ -67,13 +67,16 @@ export interface ModelDescription extends ModelShape {
  * @throws {SpecacheError} file: something is missing or broken; unsupported: not offered here
  */
 export function describeModel(path: string): ModelDescription {
+  if (!isFolder(path)) return describeGguf(path);
+  const { shape, biases } = readConfig(path);
+  return placeTensors(shape, readSafetensors(path), join(path, "model.safetensors"), biases);
+}
+
+/** Whether a model is a folder, else it is a GGUF file. */
+export function isFolder(path: string): boolean {
   const status = statSync(path, { throwIfNoEntry: false });
-  if (status === undefined) {
-    throw new SpecacheError("file", `Cannot open model: ${path} does not exist`, {
-      details: { path },
-    });
-  }
-  if (!status.isDirectory()) return describeGguf(path);
-  const shape = readConfig(path);
-  return placeTensors(shape, readSafetensors(path), join(path, "model.safetensors"));
+  if (status !== undefined) return status.isDirectory();
+  throw new SpecacheError("file", `Cannot open model: ${path} does not exist`, {
+    details: { path },
+  });
 }

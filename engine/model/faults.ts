@@ -16,15 +16,20 @@ export function unsupported(path: string, what: string): never {
   });
 }
 
+/** Refuses a file that the system does not let us read. */
+export function unreadable(path: string, cause: unknown): never {
+  throw new SpecacheError("file", `Cannot open model: ${path}: ${(cause as Error).message}`, {
+    cause,
+    details: { path },
+  });
+}
+
 /** The text of a small file; a file that cannot be read is a SpecacheError. */
 export function readText(path: string): string {
   try {
     return readFileSync(path, "utf8");
   } catch (cause) {
-    throw new SpecacheError("file", `Cannot read ${path}: ${(cause as Error).message}`, {
-      cause,
-      details: { path },
-    });
+    return unreadable(path, cause);
   }
 }
 

@@ -1,7 +1,8 @@
-// gguf.ts - the header of a GGUF file: metadata and where each tensor lies. Every count and length is
-// held against the file's size before anything is allocated for it.
-import { closeSync, fstatSync, openSync, readSync } from "node:fs";
+// gguf.ts - the header of a GGUF file: metadata and where each tensor lies. Every count and length
+// is held against the file's size, and against our own limits, before anything is allocated for it.
+import { type FileBytes, withFile } from "./bytes.ts";
 import { broken } from "./faults.ts";
+import { type GgufType, ggufTypes } from "./gguf_types.ts";
 import type { StoredTensor } from "./safetensors.ts";
 
 /** A metadata value; arrays stay arrays. */
@@ -13,50 +14,30 @@ export interface Gguf {
   readonly tensors: ReadonlyMap<string, StoredTensor>;
 }
 
-interface TensorType {
-  readonly name: string;
-  readonly type: number | null;
-  /** Values and bytes of a block. */
-  readonly values: number;
-  readonly bytes: number;
-}
-
-// GGML's numbers. Those without a native type are known, so that their sizes can be checked.
-const tensorTypes: Record<number, TensorType> = {
-  0: { name: "F32", type: 0, values: 1, bytes: 4 },
-  1: { name: "F16", type: 1, values: 1, bytes: 2 },
-  2: { name: "Q4_0", type: 4, values: 32, bytes: 18 },
-  3: { name: "Q4_1", type: 5, values: 32, bytes: 20 },
-  6: { name: "Q5_0", type: null, values: 32, bytes: 22 },
-  7: { name: "Q5_1", type: null, values: 32, bytes: 24 },
-  8: { name: "Q8_0", type: 3, values: 32, bytes: 34 },
-  10: { name: "Q2_K", type: null, values: 256, bytes: 84 },
-  11: { name: "Q3_K", type: null, values: 256, bytes: 110 },
-  12: { name: "Q4_K", type: null, values: 256, bytes: 144 },
-  13: { name: "Q5_K", type: null, values: 256, bytes: 176 },
-  14: { name: "Q6_K", type: null, values: 256, bytes: 210 },
-  30: { name: "BF16", type: 2, values: 1, bytes: 2 },
-};
-
 const blockBytes = 1 << 20; // read ahead
+// Llama 3's header of 128,256 tokens and 280,147 merges has 8 MB: no model comes near these.
+const headerMax = 100_000_000; // bytes
+const valuesMax = 1 << 24; // of an array
+const magic = 0x46554747; // "GGUF"
 
 class Reader {
   private buffer = new Uint8Array(0);
   private start = 0; // of the buffer in the file
   at = 0;
 
-  constructor(readonly path: string, readonly file: number, readonly size: number) {}
+  constructor(readonly file: FileBytes) {}
 
   /** The next `count` bytes. */
   take(count: number): DataView {
-    if (count > this.size - this.at) {
-      broken(this.path, `ends inside its header: ${count} bytes at ${this.at}, file size ${this.size}`);
+    const { path, size } = this.file;
+    if (count > size - this.at) {
+      broken(path, `ends inside its header: ${count} bytes at ${this.at}, file size ${size}`);
     }
+    if (this.at + count > headerMax) broken(path, `the header is longer than ${headerMax} bytes`);
     const offset = this.at - this.start;
     if (offset + count > this.buffer.length) {
       this.start = this.at;
-      this.buffer = new Uint8Array(Math.min(this.size - this.at, Math.max(count, blockBytes)));
-      readSync(this.file, this.buffer, 0, this.buffer.length, this.at);
+      this.buffer = this.file.read(this.at, Math.min(size - this.at, Math.max(count, blockBytes)));
     }
     const view = new DataView(this.buffer.buffer, this.at - this.start, count);
     this.at += count;
@@ -71,8 +52,9 @@ class Reader {
   /** A count of things of at least `bytes` bytes each, so at most what the file can hold. */
   count(what: string, bytes: number): number {
     const count = this.u64();
-    if (count > BigInt(Math.floor((this.size - this.at) / bytes))) {
-      broken(this.path, `${what} ${count} does not fit the file size ${this.size}`);
+    const { path, size } = this.file;
+    if (count > BigInt(Math.floor((size - this.at) / bytes))) {
+      broken(path, `${what} ${count} does not fit the file size ${size}`);
     }
     return Number(count);
   }
@@ -102,38 +84,41 @@ const valueTypes: Record<number, { bytes: number; read: Read }> = {
 const arrayType = 9;
 
 function readValue(reader: Reader, key: string, type: number): GgufValue {
+  const { path } = reader.file;
   if (type !== arrayType) {
     const known = valueTypes[type];
-    if (known === undefined) broken(reader.path, `metadata ${key} has type ${type}`);
+    if (known === undefined) broken(path, `metadata ${key} has type ${type}`);
     return known.read(reader);
   }
   const of = reader.u32();
   const known = valueTypes[of];
-  if (known === undefined) broken(reader.path, `metadata ${key} is an array of type ${of}`);
+  if (known === undefined) broken(path, `metadata ${key} is an array of type ${of}`);
   const length = reader.count(`length of metadata ${key}`, known.bytes);
+  if (length > valuesMax) broken(path, `length of metadata ${key} ${length} is above ${valuesMax}`);
   return Array.from({ length }, () => known.read(reader));
 }
 
 interface TensorInfo {
   readonly name: string;
   readonly shape: number[];
-  readonly type: TensorType;
+  readonly type: GgufType;
   readonly offset: bigint;
   readonly bytes: bigint;
 }
 
 function readTensorInfo(reader: Reader): TensorInfo {
+  const { path } = reader.file;
   const name = reader.text();
   const dimensions = reader.u32();
-  if (dimensions > 4) broken(reader.path, `tensor ${name} has ${dimensions} dimensions, above 4`);
+  if (dimensions > 4) broken(path, `tensor ${name} has ${dimensions} dimensions, above 4`);
   const sizes = Array.from({ length: dimensions }, () => reader.u64());
   const number = reader.u32();
-  const type = tensorTypes[number];
+  const type = ggufTypes.get(number);
   const offset = reader.u64();
-  if (type === undefined) broken(reader.path, `tensor ${name} has type ${number}`);
+  if (type === undefined) broken(path, `tensor ${name} has type ${number}`);
   const columns = sizes[0] ?? 1n;
   if (columns % BigInt(type.values) !== 0n) {
-    broken(reader.path, `tensor ${name} has rows of ${columns} values, not blocks of ${type.values}`);
+    broken(path, `tensor ${name} has rows of ${columns} values, not blocks of ${type.values}`);
   }
   const values = sizes.reduce((product, n) => product * n, 1n);
   const bytes = values / BigInt(type.values) * BigInt(type.bytes);
@@ -141,16 +126,17 @@ function readTensorInfo(reader: Reader): TensorInfo {
 }
 
 function readHeader(reader: Reader): Gguf {
-  const { path, size } = reader;
-  if (size < 4 || reader.u32() !== 0x46554747) broken(path, "is not GGUF: it does not begin so");
+  const { path, size } = reader.file;
+  if (size < 4 || reader.u32() !== magic) broken(path, "is not GGUF: it does not begin so");
   const version = reader.u32();
   if (version !== 2 && version !== 3) broken(path, `GGUF version ${version} is neither 2 nor 3`);
-  // Name length, dimensions, type and offset take 24 bytes at least.
+  // A tensor takes 24 bytes at least: length of its name 8, dimensions 4, type 4, offset 8.
   const tensorCount = reader.count("tensor count", 24);
   const metadataCount = reader.count("metadata count", 1);
   const metadata = new Map<string, GgufValue>();
   for (let i = 0; i < metadataCount; i++) {
     const key = reader.text();
+    if (metadata.has(key)) broken(path, `names metadata ${key} twice`);
     metadata.set(key, readValue(reader, key, reader.u32()));
   }
   const infos = Array.from({ length: tensorCount }, () => readTensorInfo(reader));
@@ -164,6 +150,7 @@ function readHeader(reader: Reader): Gguf {
     if (tensors.has(info.name)) broken(path, `names tensor ${info.name} twice`);
     tensors.set(info.name, placed(path, info, start, alignment, size));
   }
+  checkOverlap(path, infos);
   return { metadata, tensors };
 }
 
@@ -183,15 +170,19 @@ function placed(
       `tensor ${name} of ${bytes} bytes at offset ${offset} ends after the file size ${size}`,
     );
   }
-  return { name, type: type.type, typeName: type.name, shape, path, offset: start + Number(offset) };
+  const place = start + Number(offset);
+  return { name, type: type.type, typeName: type.name, shape, path, offset: place };
+}
+
+function checkOverlap(path: string, infos: readonly TensorInfo[]): void {
+  let end = 0n;
+  for (const { name, offset, bytes } of infos.toSorted((a, b) => a.offset < b.offset ? -1 : 1)) {
+    if (offset < end) broken(path, `tensor ${name} begins at ${offset}, inside the one before it`);
+    end = offset + bytes;
+  }
 }
 
 /** Reads a GGUF file's header. */
 export function readGguf(path: string): Gguf {
-  const file = openSync(path, "r");
-  try {
-    return readHeader(new Reader(path, file, fstatSync(file).size));
-  } finally {
-    closeSync(file);
-  }
+  return withFile(path, (file) => readHeader(new Reader(file)));
 }

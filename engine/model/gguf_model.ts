@@ -1,18 +1,32 @@
 // gguf_model.ts - a GGUF file's metadata as a model.
-import { closeSync, openSync, readSync } from "node:fs";
 import { basename } from "node:path";
 import type { ModelDescription, ModelShape } from "./describe.ts";
 import { broken, unsupported } from "./faults.ts";
 import { type Gguf, readGguf } from "./gguf.ts";
-import { type Rope, ropeFrequencies } from "./rope.ts";
-import { type Names, placeTensors } from "./tensors.ts";
+import { type Fields, fieldsOf } from "./gguf_fields.ts";
+import { ggufRope } from "./gguf_rope.ts";
+import { llama3PreTokenizers } from "./gguf_tokenizer.ts";
+import { inputBiases, type Names, placeTensors, type Role } from "./tensors.ts";
 
-// llama.cpp stores Llama's (and Mistral's) q and k rows so that neighbouring pairs turn.
-const families: Record<string, { architecture: string; neighbours: boolean; norms: boolean }> = {
-  llama: { architecture: "LlamaForCausalLM", neighbours: true, norms: false },
-  qwen2: { architecture: "Qwen2ForCausalLM", neighbours: false, norms: false },
-  qwen3: { architecture: "Qwen3ForCausalLM", neighbours: false, norms: true },
-};
+interface Family {
+  readonly architecture: string;
+  /** llama.cpp stores Llama's (and Mistral's) q and k rows so that neighbouring pairs turn. */
+  readonly neighbours: boolean;
+  readonly norms: boolean;
+  readonly biases: readonly Role[];
+}
+
+// Mistral's files call themselves llama.
+const families = new Map<string, Family>([
+  ["llama", { architecture: "LlamaForCausalLM", neighbours: true, norms: false, biases: [] }],
+  ["qwen2", {
+    architecture: "Qwen2ForCausalLM",
+    neighbours: false,
+    norms: false,
+    biases: inputBiases,
+  }],
+  ["qwen3", { architecture: "Qwen3ForCausalLM", neighbours: false, norms: true, biases: [] }],
+]);
 
 const ggufNames: Names = {
   embedding: "token_embd.weight",
@@ -41,62 +55,72 @@ const ggufNames: Names = {
 /** Describes the model in a GGUF file. */
 export function describeGguf(path: string): ModelDescription {
   const gguf = readGguf(path);
-  const family = gguf.metadata.get("general.architecture");
-  const known = typeof family === "string" ? families[family] : undefined;
-  if (known === undefined) {
-    unsupported(
-      path,
-      `architecture ${String(family)} is none of ${Object.keys(families).join(", ")}`,
-    );
+  const name = String(gguf.metadata.get("general.architecture"));
+  const family = families.get(name);
+  if (family === undefined) {
+    unsupported(path, `architecture ${name} is none of ${[...families.keys()].join(", ")}`);
   }
-  const shape = shapeOf(path, gguf, String(family), known);
-  return placeTensors(shape, gguf.tensors, path, ggufNames);
+  const fields = fieldsOf(path, name, gguf);
+  refuseUnsupported(path, gguf, fields);
+  const shape = shapeOf(path, gguf, family, fields);
+  return placeTensors(shape, gguf.tensors, path, family.biases, ggufNames);
 }
 
-function shapeOf(
-  path: string,
-  gguf: Gguf,
-  family: string,
-  { architecture, neighbours, norms }: { architecture: string; neighbours: boolean; norms: boolean },
-): ModelShape {
-  const { metadata, tensors } = gguf;
-  const number = (key: string, standard?: number): number => {
-    const value = Number(metadata.get(`${family}.${key}`) ?? standard);
-    if (Number.isFinite(value) && value > 0) return value;
-    return broken(path, `metadata ${family}.${key} ${value} is not a positive number`);
-  };
-  if (metadata.has(`${family}.attention.sliding_window`)) {
-    unsupported(path, "sliding windows are not supported");
+function refuseUnsupported(path: string, { metadata }: Gguf, { get, whole }: Fields): void {
+  const parts = metadata.get("split.count");
+  if (typeof parts === "number" && parts > 1) {
+    unsupported(path, `split.count ${parts}: a model in several files`);
   }
-  const hidden = number("embedding_length");
-  const queryHeads = number("attention.head_count");
-  const kvHeads = number("attention.head_count_kv", queryHeads);
-  const headDim = number("attention.key_length", hidden / queryHeads);
+  // Zero experts, and a window of zero, are how files say that there are none.
+  const set = (name: string) => Number(get(name) ?? 0) !== 0;
+  if (set("expert_count")) {
+    unsupported(path, `expert_count ${whole("expert_count")}: mixtures of experts`);
+  }
+  if (!set("attention.sliding_window")) return;
+  const window = whole("attention.sliding_window");
+  const positions = whole("context_length");
+  if (window < positions) {
+    unsupported(path, `sliding_window ${window} is below context_length ${positions}`);
+  }
+}
+
+function shapeOf(path: string, gguf: Gguf, family: Family, fields: Fields): ModelShape {
+  const { metadata, tensors } = gguf;
+  const { whole } = fields;
+  const hidden = whole("embedding_length");
+  const queryHeads = whole("attention.head_count");
+  const kvHeads = whole("attention.head_count_kv", queryHeads);
   if (queryHeads % kvHeads !== 0) {
     broken(path, `head_count ${queryHeads} is not a multiple of head_count_kv ${kvHeads}`);
   }
-  const tokensMax = number("context_length");
-  const rope = ropeOf(path, gguf, family, headDim, tokensMax, number);
+  const headDim = whole("attention.key_length", Math.floor(hidden / queryHeads));
+  for (const name of ["attention.value_length", "rope.dimension_count"]) {
+    const size = whole(name, headDim);
+    if (size !== headDim) unsupported(path, `${name} ${size} is not the head size ${headDim}`);
+  }
+  const rope = ggufRope(path, gguf, headDim, fields);
+  const eos = [tokenId(gguf, "eos_token_id"), tokenId(gguf, "eot_token_id")];
+  const bos = tokenId(gguf, "bos_token_id");
   return {
     name: String(metadata.get("general.name") ?? basename(path)),
-    architecture,
-    layers: number("block_count"),
+    architecture: family.architecture,
+    layers: whole("block_count"),
     queryHeads,
     kvHeads,
     headDim,
     hidden,
-    intermediate: number("feed_forward_length"),
-    vocabulary: tensors.get("token_embd.weight")?.shape[0] ?? number("vocab_size"),
-    epsilon: number("attention.layer_norm_rms_epsilon"),
-    tokensMax,
-    ropeNeighbours: neighbours,
+    intermediate: whole("feed_forward_length"),
+    vocabulary: tensors.get("token_embd.weight")?.shape[0] ?? whole("vocab_size"),
+    epsilon: fields.positive("attention.layer_norm_rms_epsilon"),
+    tokensMax: whole("context_length"),
+    ropeNeighbours: family.neighbours,
     ropeMagnitude: rope.magnitude,
     frequencies: rope.frequencies,
-    queryKeyNorms: norms,
+    queryKeyNorms: family.norms,
     tied: !tensors.has("output.weight"),
-    bos: tokenId(gguf, "bos_token_id"),
-    eos: [tokenId(gguf, "eos_token_id"), tokenId(gguf, "eot_token_id")].filter((id) => id !== null),
-    addBos: metadata.get("tokenizer.ggml.add_bos_token") === true,
+    bos,
+    eos: [...new Set(eos.filter((id) => id !== null))],
+    addBos: bos !== null && addsBos(gguf),
   };
 }
 
@@ -105,37 +129,10 @@ function tokenId({ metadata }: Gguf, name: string): number | null {
   return typeof id === "number" ? id : null;
 }
 
-function ropeOf(
-  path: string,
-  gguf: Gguf,
-  family: string,
-  headDim: number,
-  tokensMax: number,
-  number: (key: string, standard?: number) => number,
-): Rope {
-  const type = String(gguf.metadata.get(`${family}.rope.scaling.type`) ?? "none");
-  const original = gguf.metadata.get(`${family}.rope.scaling.original_context_length`);
-  const rope = ropeFrequencies(path, headDim, tokensMax, {
-    type: type === "none" ? "default" : type,
-    theta: number("rope.freq_base", 10000),
-    ...(type === "none" ? {} : { factor: number("rope.scaling.factor") }),
-    ...(original === undefined ? {} : { original_max_position_embeddings: Number(original) }),
-  });
-  const divisors = gguf.tensors.get("rope_freqs.weight");
-  if (divisors === undefined) return rope;
-  if (divisors.type !== 0 || divisors.shape.length !== 1 || divisors.shape[0] !== headDim / 2) {
-    broken(path, `tensor rope_freqs.weight is ${divisors.typeName} [${divisors.shape}]`);
-  }
-  const bytes = new Uint8Array(headDim / 2 * 4);
-  const file = openSync(path, "r");
-  try {
-    readSync(file, bytes, 0, bytes.length, divisors.offset);
-  } finally {
-    closeSync(file);
-  }
-  const view = new DataView(bytes.buffer);
-  return {
-    magnitude: rope.magnitude,
-    frequencies: rope.frequencies.map((f, i) => f / view.getFloat32(4 * i, true)),
-  };
+// Where a file does not say, llama.cpp adds bos to SentencePiece and Llama 3 vocabularies.
+function addsBos({ metadata }: Gguf): boolean {
+  const said = metadata.get("tokenizer.ggml.add_bos_token");
+  if (typeof said === "boolean") return said;
+  return metadata.get("tokenizer.ggml.model") === "llama" ||
+    llama3PreTokenizers.includes(String(metadata.get("tokenizer.ggml.pre")));
 }

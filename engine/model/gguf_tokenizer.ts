@@ -9,21 +9,22 @@ const words = "[^\\r\\n\\p{L}\\p{N}]?\\p{L}+";
 const rest = " ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+";
 const byteLevel = { type: "ByteLevel", add_prefix_space: false, trim_offsets: true };
 
-function cut(pattern: string): object[] {
-  return [
-    { type: "Split", pattern: { Regex: pattern }, behavior: "Isolated", invert: false },
-    { ...byteLevel, use_regex: false },
-  ];
-}
+const gpt2 = "'(?:s|t|re|ve|m|ll|d)| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
+const llama3 = `${contraction}|${words}|\\p{N}{1,3}|${rest}`;
+const qwen2 = `${contraction}|${words}|\\p{N}|${rest}`;
 
-const gpt2 = [{ ...byteLevel, use_regex: true }];
-const preTokenizers: Record<string, object[]> = {
-  "default": gpt2,
-  "gpt-2": gpt2,
-  "smollm": [{ type: "Digits", individual_digits: true }, ...gpt2],
-  "llama-bpe": cut(`${contraction}|${words}|\\p{N}{1,3}|${rest}`),
-  "qwen2": cut(`${contraction}|${words}|\\p{N}|${rest}`),
-};
+/** Names of Llama 3's pre-tokenizer. Its whole words are tokens even where no merges lead there. */
+export const llama3PreTokenizers: readonly string[] = ["llama-bpe", "llama3", "llama-v3"];
+
+// Patterns, applied one after another: matches and what lies between them become pieces.
+const preTokenizers = new Map<string, readonly string[]>([
+  ["default", [gpt2]],
+  ["gpt-2", [gpt2]],
+  ["gpt2", [gpt2]],
+  ["smollm", ["\\p{N}", gpt2]],
+  ["qwen2", [qwen2]],
+  ...llama3PreTokenizers.map((name): [string, readonly string[]] => [name, [llama3]]),
+]);
 
 // Token types of GGUF.
 const control = 3;
@@ -37,11 +38,14 @@ export function tokenizerOfGguf(path: string): object {
     unsupported(path, `tokenizer model ${String(model)} is not a byte-pair vocabulary (gpt2)`);
   }
   const pre = String(metadata.get("tokenizer.ggml.pre") ?? "default");
-  const pretokenizers = preTokenizers[pre];
-  if (pretokenizers === undefined) {
-    const known = Object.keys(preTokenizers).join(", ");
+  const patterns = preTokenizers.get(pre);
+  if (patterns === undefined) {
+    const known = [...preTokenizers.keys()].join(", ");
     unsupported(path, `pre-tokenizer ${pre} is none of ${known}`);
   }
+  const splits = patterns.map((pattern) => (
+    { type: "Split", pattern: { Regex: pattern }, behavior: "Isolated", invert: false }
+  ));
   const tokens = strings(path, "tokens", metadata.get("tokenizer.ggml.tokens"));
   const merges = strings(path, "merges", metadata.get("tokenizer.ggml.merges"));
   const types = metadata.get("tokenizer.ggml.token_type");
@@ -64,7 +68,10 @@ export function tokenizerOfGguf(path: string): object {
     padding: null,
     added_tokens: added,
     normalizer: pre === "qwen2" ? { type: "NFC" } : null,
-    pre_tokenizer: { type: "Sequence", pretokenizers },
+    pre_tokenizer: {
+      type: "Sequence",
+      pretokenizers: [...splits, { ...byteLevel, use_regex: false }],
+    },
     post_processor: null,
     decoder: { ...byteLevel, use_regex: true },
     model: {
@@ -75,6 +82,7 @@ export function tokenizerOfGguf(path: string): object {
       end_of_word_suffix: "",
       fuse_unk: false,
       byte_fallback: false,
+      ignore_merges: llama3PreTokenizers.includes(pre),
       vocab: Object.fromEntries(tokens.map((token, id) => [token, id])),
       merges,
     },

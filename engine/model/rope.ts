@@ -16,6 +16,9 @@ export interface Rope {
   readonly magnitude: number;
 }
 
+// Far above every model; only so that a wrong number cannot ask for all memory.
+const headDimMax = 4096;
+
 /** The frequencies of a scaling; positions is the model's own limit. */
 export function ropeFrequencies(
   path: string,
@@ -23,6 +26,13 @@ export function ropeFrequencies(
   positions: number,
   scaling: RopeScaling,
 ): Rope {
+  if (headDim % 2 !== 0 || headDim > headDimMax) {
+    broken(path, `the head size ${headDim} is not an even number of at most ${headDimMax}`);
+  }
+  const part = scaling.partial_rotary_factor ?? 1;
+  if (part !== 1) {
+    unsupported(path, `partial_rotary_factor ${String(part)}: all channels must turn, not a part`);
+  }
   const plain = Float64Array.from(
     { length: headDim / 2 },
     (_, i) => scaling.theta ** (-2 * i / headDim),
@@ -34,11 +44,14 @@ export function ropeFrequencies(
     case "linear":
       return { frequencies: plain.map((f) => f / number("factor")), magnitude: 1 };
     case "llama3":
-      return { frequencies: llama3(plain, number), magnitude: 1 };
+      return { frequencies: llama3(path, plain, positions, number), magnitude: 1 };
     case "yarn":
       return yarn(plain, headDim, positions, scaling, number);
     default:
-      return unsupported(path, `rope type ${scaling.type} is none of default, linear, llama3, yarn`);
+      return unsupported(
+        path,
+        `rope type ${scaling.type} is none of default, linear, llama3, yarn`,
+      );
   }
 }
 
@@ -52,11 +65,17 @@ function fieldOf(path: string, scaling: RopeScaling, name: string, standard?: nu
 
 // Llama 3.1: slow frequencies (fewer than low_freq_factor turns in the original context) are divided
 // by the factor, fast ones kept, those between blended.
-function llama3(plain: Float64Array, number: Field): Float64Array {
+function llama3(
+  path: string,
+  plain: Float64Array,
+  positions: number,
+  number: Field,
+): Float64Array {
   const factor = number("factor");
   const low = number("low_freq_factor");
   const high = number("high_freq_factor");
-  const original = number("original_max_position_embeddings");
+  if (high <= low) broken(path, `high_freq_factor ${high} is not above low_freq_factor ${low}`);
+  const original = number("original_max_position_embeddings", positions);
   return plain.map((frequency) => {
     const turns = original * frequency / (2 * Math.PI);
     const smooth = Math.min(1, Math.max(0, (turns - low) / (high - low)));

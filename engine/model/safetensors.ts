@@ -1,8 +1,10 @@
 // safetensors.ts - headers of safetensors files: 8 bytes of length, JSON, then the data.
 // Everything in a header is checked before a byte of data is used: the file may be anybody's.
-import { closeSync, existsSync, fstatSync, openSync, readSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { basename, join } from "node:path";
+import { type FileBytes, withFile } from "./bytes.ts";
 import { broken, readJson } from "./faults.ts";
+import { tensorTypes } from "./roles.ts";
 
 /** A tensor as its file declares it. */
 export interface StoredTensor {
@@ -17,24 +19,33 @@ export interface StoredTensor {
   readonly offset: number;
 }
 
-const dtypes: Record<string, { bytes: number; type: number | null }> = {
-  F32: { bytes: 4, type: 0 },
-  F16: { bytes: 2, type: 1 },
-  BF16: { bytes: 2, type: 2 },
-  F64: { bytes: 8, type: null },
-  I64: { bytes: 8, type: null },
-  I32: { bytes: 4, type: null },
-  I16: { bytes: 2, type: null },
-  I8: { bytes: 1, type: null },
-  U8: { bytes: 1, type: null },
-  U32: { bytes: 4, type: null },
-  BOOL: { bytes: 1, type: null },
-  F8_E4M3: { bytes: 1, type: null },
-  F8_E5M2: { bytes: 1, type: null },
+interface Dtype {
+  /** Bytes of a value. */
+  readonly bytes: number;
+  /** Number of the native type, or null for one that is not offered. */
+  readonly type: number | null;
+}
+
+// A Map, so that a file whose dtype is "constructor" finds nothing.
+const dtypes = new Map<string, Dtype>([
+  ["F32", { bytes: 4, type: tensorTypes.f32 }],
+  ["F16", { bytes: 2, type: tensorTypes.f16 }],
+  ["BF16", { bytes: 2, type: tensorTypes.bf16 }],
+]);
+const notOffered: Record<number, string[]> = {
+  8: ["F64", "I64", "U64"],
+  4: ["I32", "U32"],
+  2: ["I16", "U16"],
+  1: ["I8", "U8", "BOOL", "F8_E4M3", "F8_E5M2", "F8_E8M0"],
 };
+for (const [bytes, names] of Object.entries(notOffered)) {
+  for (const name of names) dtypes.set(name, { bytes: Number(bytes), type: null });
+}
 
 // The largest header worth reading: the format's own limit.
 const headerMax = 100_000_000;
+// Weights have 1 or 2; a shape of a million would only cost time.
+const dimensionsMax = 8;
 
 /** All tensors of a folder: model.safetensors, or the shards that its index names. */
 export function readSafetensors(folder: string): Map<string, StoredTensor> {
@@ -44,7 +55,7 @@ export function readSafetensors(folder: string): Map<string, StoredTensor> {
   if (typeof map !== "object" || map === null) broken(index, "weight_map is missing");
   const tensors = new Map<string, StoredTensor>();
   for (const shard of new Set(Object.values(map as Record<string, unknown>))) {
-    if (typeof shard !== "string" || shard !== basename(shard)) {
+    if (typeof shard !== "string" || shard !== basename(shard) || shard === "..") {
       broken(index, `shard ${String(shard)} is not a file of this folder`);
     }
     for (const [name, tensor] of readFile(join(folder, shard))) {
@@ -60,24 +71,17 @@ export function readSafetensors(folder: string): Map<string, StoredTensor> {
 
 /** The tensors of one file. */
 export function readFile(path: string): Map<string, StoredTensor> {
-  if (!existsSync(path)) broken(path, "does not exist");
-  const file = openSync(path, "r");
-  try {
-    const size = fstatSync(file).size;
-    const length = headerLength(path, file, size);
-    const bytes = new Uint8Array(length);
-    readSync(file, bytes, 0, length, 8);
-    return tensorsOf(path, parseHeader(path, bytes), 8 + length, size);
-  } finally {
-    closeSync(file);
-  }
+  return withFile(path, (file) => {
+    const length = headerLength(file);
+    const header = parseHeader(path, file.read(8, length));
+    return tensorsOf(path, header, 8 + length, file.size);
+  });
 }
 
-function headerLength(path: string, file: number, size: number): number {
+function headerLength(file: FileBytes): number {
+  const { path, size } = file;
   if (size < 8) broken(path, `has ${size} bytes, fewer than the 8 of its header's length`);
-  const bytes = new Uint8Array(8);
-  readSync(file, bytes, 0, 8, 0);
-  const length = new DataView(bytes.buffer).getBigUint64(0, true);
+  const length = new DataView(file.read(0, 8).buffer).getBigUint64(0, true);
   if (length > BigInt(size - 8)) {
     broken(path, `header length ${length} does not fit the file size ${size}`);
   }
@@ -147,16 +151,21 @@ function tensorsOf(
 
 function tensorOf(path: string, name: string, entry: unknown, start: number, size: number) {
   const { dtype, shape, data_offsets: offsets } = (entry ?? {}) as Record<string, unknown>;
-  const type = typeof dtype === "string" ? dtypes[dtype] : undefined;
+  const type = typeof dtype === "string" ? dtypes.get(dtype) : undefined;
   if (type === undefined) broken(path, `tensor ${name} has dtype ${String(dtype)}`);
   const text = JSON.stringify(shape);
   const whole = (value: unknown) => typeof value === "number" && Number.isInteger(value);
   if (!Array.isArray(shape) || !shape.every((n) => whole(n) && n >= 0)) {
     broken(path, `tensor ${name} has shape ${text}, not whole numbers of 0 or more`);
   }
+  if (shape.length > dimensionsMax) {
+    broken(path, `tensor ${name} has ${shape.length} dimensions, above ${dimensionsMax}`);
+  }
   const values = (shape as number[]).reduce((product, n) => product * BigInt(n), 1n);
   const [begin, end] = Array.isArray(offsets) ? offsets as unknown[] : [];
-  if (!whole(begin) || !whole(end) || (begin as number) < 0 || (end as number) < (begin as number)) {
+  if (
+    !whole(begin) || !whole(end) || (begin as number) < 0 || (end as number) < (begin as number)
+  ) {
     broken(path, `tensor ${name} has data_offsets ${JSON.stringify(offsets)}`);
   }
   const span = { name, begin: begin as number, end: end as number };

@@ -1,10 +1,14 @@
 // tensors.ts - names of tensors to their roles, with shapes checked against the config.
-import { roles } from "../../ffi/constants.ts";
 import type { ModelDescription, ModelShape, TensorPlace } from "./describe.ts";
 import { broken, unsupported } from "./faults.ts";
+import { roles } from "./roles.ts";
 import type { StoredTensor } from "./safetensors.ts";
 
-type Role = keyof typeof roles;
+/** What a tensor is for. */
+export type Role = keyof typeof roles;
+
+/** Biases of the attention's inputs, which Qwen2 always has. */
+export const inputBiases: readonly Role[] = ["queryBias", "keyBias", "valueBias"];
 
 /** What a role is called in a family of files; `{}` stands for the layer. */
 export type Names = Readonly<Record<Role, string>>;
@@ -66,27 +70,33 @@ function shapeOf(role: Role, shape: ModelShape): number[] {
   return shapes[role];
 }
 
-function isNeeded(role: Role, shape: ModelShape): boolean {
+function isNeeded(role: Role, shape: ModelShape, biases: readonly Role[]): boolean {
   if (role === "output") return !shape.tied;
   if (role === "queryNorm" || role === "keyNorm") return shape.queryKeyNorms;
-  return !role.endsWith("Bias");
+  return !role.endsWith("Bias") || biases.includes(role);
 }
 
-/** Finds every tensor of the model; `path` is what an error about a missing one names. */
+/**
+ * Finds every tensor of the model. `path` is what an error about a missing one names, `biases` are
+ * those that must be there; others are used where the file has them.
+ */
 export function placeTensors(
   shape: ModelShape,
   stored: ReadonlyMap<string, StoredTensor>,
   path: string,
+  biases: readonly Role[],
   names: Names = transformersNames,
 ): ModelDescription {
   const tensors: TensorPlace[] = [];
   for (const role of Object.keys(roles) as Role[]) {
+    // Files of tied models may hold the embedding a second time as the output.
+    if (role === "output" && shape.tied) continue;
     const layers = wholeModel.includes(role) ? 1 : shape.layers;
     for (let layer = 0; layer < layers; layer++) {
       const name = names[role].replace("{}", String(layer));
       const tensor = stored.get(name);
       if (tensor !== undefined) tensors.push(placed(tensor, role, layer, shape));
-      else if (isNeeded(role, shape)) broken(path, `tensor ${name} is missing`);
+      else if (isNeeded(role, shape, biases)) broken(path, `tensor ${name} is missing`);
     }
   }
   return { ...shape, tensors };
@@ -94,11 +104,15 @@ export function placeTensors(
 
 function placed(tensor: StoredTensor, role: Role, layer: number, shape: ModelShape): TensorPlace {
   const { name, path } = tensor;
+  if ((role === "queryNorm" || role === "keyNorm") && !shape.queryKeyNorms) {
+    unsupported(path, `tensor ${name}: ${shape.architecture} has no norm of queries and keys`);
+  }
   if (tensor.type === null) unsupported(path, `tensor ${name} has type ${tensor.typeName}`);
   const wanted = shapeOf(role, shape);
   if (tensor.shape.length !== wanted.length || tensor.shape.some((n, i) => n !== wanted[i])) {
     broken(path, `tensor ${name} is [${tensor.shape}], the config asks for [${wanted}]`);
   }
   const [rows, columns] = wanted.length === 1 ? [1, wanted[0]] : wanted;
-  return { role: roles[role], layer, type: tensor.type, rows, columns, path, offset: tensor.offset, name };
+  const { type, offset } = tensor;
+  return { role: roles[role], layer, type, rows, columns, path, offset, name };
 }

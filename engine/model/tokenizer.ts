@@ -1,8 +1,8 @@
 // tokenizer.ts - text to token ids and back, by @huggingface/tokenizers, also for GGUF files.
-import { existsSync, statSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { Tokenizer as Library } from "@huggingface/tokenizers";
-import type { ModelDescription } from "./describe.ts";
+import { isFolder, type ModelDescription } from "./describe.ts";
 import { broken, readJson } from "./faults.ts";
 import { tokenizerOfGguf } from "./gguf_tokenizer.ts";
 
@@ -16,7 +16,10 @@ export interface TextStream {
 
 /** Text to token ids and back. */
 export interface Tokenizer {
-  /** Token ids; special tokens in the text are recognised, bos comes first where the model asks. */
+  /**
+   * Token ids. Special tokens in the text are recognised; bos comes first where the model asks for
+   * it and the text does not begin with it already, as text out of a chat template may.
+   */
   encode(text: string): number[];
   /** Text without special tokens. */
   decode(ids: readonly number[]): string;
@@ -24,16 +27,13 @@ export interface Tokenizer {
   stream(): TextStream;
 }
 
-// A character of UTF-8 has at most 4 bytes, so at most 3 tokens can end inside one.
-const bytesOfCharacter = 4;
-
 /**
  * The tokenizer of a model, or null for a folder without tokenizer.json.
  *
  * @throws {SpecacheError} file: broken; unsupported: a vocabulary that is not byte-pair
  */
 export function loadTokenizer(path: string, description: ModelDescription): Tokenizer | null {
-  if (!statSync(path).isDirectory()) return wrap(path, tokenizerOfGguf(path), {}, description);
+  if (!isFolder(path)) return wrap(path, tokenizerOfGguf(path), {}, description);
   const file = join(path, "tokenizer.json");
   if (!existsSync(file)) return null;
   const config = join(path, "tokenizer_config.json");
@@ -47,35 +47,57 @@ function wrap(path: string, tokenizer: object, config: object, model: ModelDescr
   } catch (cause) {
     return broken(path, `is not a tokenizer: ${(cause as Error).message}`);
   }
-  const bos = model.addBos && model.bos !== null ? [model.bos] : [];
-  const decode = (ids: readonly number[]) =>
-    ids.length === 0 ? "" : library.decode([...ids], {
-      skip_special_tokens: true,
-      clean_up_tokenization_spaces: false,
-    });
+  const special = new Set<number>();
+  for (const [id, token] of library.get_added_tokens_decoder()) if (token.special) special.add(id);
+  // Models round their vocabulary up, so a sampled id may have no token: it has no text either.
+  const hasText = (id: number) => !special.has(id) && library.id_to_token(id) !== undefined;
+  const decode = (ids: readonly number[]) => {
+    const kept = ids.filter(hasText);
+    return kept.length === 0 ? "" : library.decode(kept, { clean_up_tokenization_spaces: false });
+  };
   return {
-    encode: (text) => [
-      ...bos,
-      ...(text === "" ? [] : library.encode(text, { add_special_tokens: false }).ids),
-    ],
+    encode(text) {
+      const ids = text === "" ? [] : library.encode(text, { add_special_tokens: false }).ids;
+      const { bos, addBos } = model;
+      return addBos && bos !== null && ids[0] !== bos ? [bos, ...ids] : ids;
+    },
     decode,
-    stream: () => textStream(decode),
+    stream: () => textStream(decode, hasText),
   };
 }
 
-function textStream(decode: (ids: readonly number[]) => string): TextStream {
-  let pending: number[] = [];
-  const take = () => {
-    const text = decode(pending);
-    pending = [];
-    return text;
-  };
+// A character of UTF-8 has at most 4 bytes and a token at least 1, so the last 3 tokens hold the
+// beginning of an unfinished one. A fourth stands before them because some decoders drop the space
+// before the first token they see.
+const tokensBefore = 4;
+const tokensMax = 16;
+const unfinished = "\uFFFD"; // what decoders make of the beginning of a character
+
+function textStream(
+  decode: (ids: readonly number[]) => string,
+  hasText: (id: number) => boolean,
+): TextStream {
+  let ids: number[] = []; // the newest tokens, of which the first `given` code units are given
+  let given = 0;
+  const ready = (text: string) => text.endsWith(unfinished) ? text.length - 1 : text.length;
   return {
     push(id) {
-      pending.push(id);
-      const unfinished = decode(pending).endsWith("\uFFFD") && pending.length < bytesOfCharacter;
-      return unfinished ? "" : take();
+      if (!hasText(id)) return "";
+      ids.push(id);
+      const text = decode(ids);
+      const piece = text.slice(given, ready(text));
+      given = Math.max(given, ready(text));
+      if (ids.length === tokensMax) {
+        ids = ids.slice(-tokensBefore);
+        given = ready(decode(ids));
+      }
+      return piece;
     },
-    end: take,
+    end() {
+      const piece = decode(ids).slice(given);
+      ids = [];
+      given = 0;
+      return piece;
+    },
   };
 }

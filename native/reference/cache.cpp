@@ -56,18 +56,16 @@ void softmax(std::map<uint32_t, Token> &tokens) {  // logits become probabilitie
     for (auto &[at, token] : tokens) token.logit /= sum;
 }
 
-float coded_logit(const Shape &shape, const HeadCode &code, const uint8_t *codes,
-                  const float *query, uint32_t token) {
+float paper_logit(const Shape &shape, const float *query, const double *key) {
+    double sum = 0;
+    for (uint32_t i = 0; i < shape.head_dim; i++) sum += double(query[i]) * key[i];
+    return float(sum * double(shape.scale));
+}
+
+float rotated_logit(const Shape &shape, const HeadCode &code, const uint8_t *codes,
+                    const CodedQuery &coded, uint32_t token) {
     uint32_t dim = shape.head_dim;
-    if (code.rule == Rule::paper) {
-        std::vector<double> keys(page_tokens * dim), values(page_tokens * dim);
-        reference_decode(code, dim, codes, keys.data(), values.data());
-        double sum = 0;
-        for (uint32_t i = 0; i < dim; i++) sum += double(query[i]) * keys[token * dim + i];
-        return float(sum * double(shape.scale));
-    }
     CodeLayout layout = code_layout(code, dim);
-    CodedQuery coded = code_query(query, dim, code.key_bits);
     double centre = 0;
     int64_t score = 0;
     for (uint32_t i = 0; i < dim; i++) {
@@ -100,20 +98,31 @@ int64_t reference_make_rows(Stream &, const MakeRows &make) {
 
 void reference_scan(Stream &, const Scan &scan) {
     const Shape &shape = scan.shape;
-    uint32_t group = shape.query_heads / shape.kv_heads;
+    uint32_t group = shape.query_heads / shape.kv_heads, dim = shape.head_dim;
+    std::vector<double> keys(page_tokens * dim), values(page_tokens * dim);
     for (uint32_t at = 0; at < scan.inputs * shape.query_heads; at++) {
         uint32_t head = at % shape.query_heads / group;
-        if (scan.codes_of[head].rule == Rule::none) continue;
-        uint32_t tail = coded_pages(scan.positions[at / shape.query_heads]) * page_tokens;
-        for (uint32_t token = 0; token < tail; token++) {
-            const uint8_t *codes =
-                scan.codes[uint64_t(head) * scan.pages_max + token / page_tokens];
-            scan.logits[uint64_t(at) * scan.tokens_max + token] =
-                token < sink_tokens ? -std::numeric_limits<float>::infinity()
-                                    : coded_logit(shape, scan.codes_of[head], codes,
-                                                  scan.queries + uint64_t(at) * shape.head_dim,
-                                                  token % page_tokens);
+        const HeadCode &code = scan.codes_of[head];
+        if (code.rule == Rule::none) continue;
+        const float *query = scan.queries + uint64_t(at) * dim;
+        float *logits = scan.logits + uint64_t(at) * scan.tokens_max;
+        CodedQuery coded{};
+        if (code.rule == Rule::rotated) coded = code_query(query, dim, code.key_bits);
+        for (uint32_t page = 0; page < coded_pages(scan.positions[at / shape.query_heads]);
+             page++) {
+            const uint8_t *codes = scan.codes[uint64_t(head) * scan.pages_max + page];
+            if (code.rule == Rule::paper) {
+                reference_decode(code, dim, codes, keys.data(), values.data());
+            }
+            for (uint32_t j = 0; j < page_tokens; j++) {
+                logits[page * page_tokens + j] =
+                    code.rule == Rule::paper ? paper_logit(shape, query, keys.data() + j * dim)
+                                             : rotated_logit(shape, code, codes, coded, j);
+            }
         }
+        bool tail = coded_pages(scan.positions[at / shape.query_heads]) > 0;
+        std::fill(logits, logits + (tail ? sink_tokens : 0),
+                  -std::numeric_limits<float>::infinity());
     }
 }
 
