@@ -13,7 +13,8 @@ export type ErrorCode =
   | "cancelled"
   | "busy"
   | "unsupported"
-  | "closed";
+  | "closed"
+  | "internal";
 
 /** Every error that specache throws on purpose. */
 export class SpecacheError extends Error {

@@ -1,12 +1,20 @@
 // describe.test.ts - every supported model is described, every broken file refused by its fault.
-import { cpSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { cpSync, readdirSync, readFileSync } from "node:fs";
+import { basename, join } from "node:path";
 import { SpecacheError } from "../../engine/errors.ts";
-import { describeModel } from "../../engine/model/describe.ts";
-import { assertEquals, assertInstanceOf, assertStringIncludes, assertThrows, test } from "../harness.ts";
+import { describeModel, type TensorPlace } from "../../engine/model/describe.ts";
+import { roles, tensorTypes } from "../../engine/model/roles.ts";
+import {
+  assert,
+  assertAlmostEquals,
+  assertEquals,
+  assertInstanceOf,
+  assertStringIncludes,
+  assertThrows,
+  test,
+} from "../harness.ts";
+import { golden, withFolder } from "./files.ts";
 
-const golden = new URL("../golden/", import.meta.url).pathname;
 const up = "model.layers.0.mlp.up_proj.weight";
 
 // What the error about each broken file must name.
@@ -57,6 +65,12 @@ for (const [file, words] of Object.entries(faults)) {
     assertInstanceOf(error, SpecacheError);
     assertStringIncludes(error.message, file.replace(/^idx-.*/, "bad/"));
     for (const word of words) assertStringIncludes(error.message, word);
+    const unknown = [
+      "cfg-unknown-architecture",
+      "cfg-unknown-rope",
+      "gguf-unknown-architecture.gguf",
+    ];
+    assertEquals(error.code, unknown.includes(file) ? "unsupported" : "file");
   });
 }
 
@@ -66,7 +80,12 @@ test("every broken file has a test, and the controls load", () => {
   for (const name of controls) assertEquals(describeModel(join(golden, "bad", name)).layers, 1);
 });
 
-for (const [name, word] of [["mistral-sliding", "sliding_window 32"], ["llama-dynamic-rope", "dynamic"]]) {
+for (
+  const [name, word] of [["mistral-sliding", "sliding_window 32"], [
+    "llama-dynamic-rope",
+    "dynamic",
+  ]]
+) {
   test(`describeModel() refuses ${name} by name`, () => {
     const error = assertThrows(() => describeModel(join(golden, name)));
     assertInstanceOf(error, SpecacheError);
@@ -75,19 +94,68 @@ for (const [name, word] of [["mistral-sliding", "sliding_window 32"], ["llama-dy
   });
 }
 
-test("the older spelling of config.json describes the same model", () => {
-  for (const name of ["llama-plain", "llama3-rope", "qwen2-yarn", "llama-linear-rope", "qwen3"]) {
-    const folder = mkdtempSync(join(tmpdir(), "specache-"));
-    try {
-      cpSync(join(golden, name), folder, { recursive: true });
-      cpSync(join(golden, name, "config-legacy.json"), join(folder, "config.json"));
-      const { name: _, tensors: __, ...legacy } = describeModel(folder);
-      const { name: ___, tensors: ____, ...current } = describeModel(join(golden, name));
-      assertEquals(legacy, current);
-    } finally {
-      rmSync(folder, { recursive: true });
-    }
+test("mistral's older spelling is refused for its window too", () => {
+  withFolder((folder) => {
+    cpSync(join(golden, "mistral-sliding"), folder, { recursive: true });
+    cpSync(join(folder, "config-legacy.json"), join(folder, "config.json"));
+    const error = assertThrows(() => describeModel(folder));
+    assertInstanceOf(error, SpecacheError);
+    assertEquals(error.code, "unsupported");
+  });
+});
+
+test("tensors of both shards are placed by role, layer, shape and file", () => {
+  const model = describeModel(join(golden, "llama-bf16-sharded-tied"));
+  // Nine of each of 3 layers, the embedding and the last norm; the output is the embedding.
+  assertEquals(model.tensors.length, 3 * 9 + 2);
+  assertEquals(model.tied, true);
+  assertEquals(new Set(model.tensors.map(({ path }) => basename(path))).size, 2);
+  const key = model.tensors.find(({ role, layer }) => role === roles.key && layer === 2);
+  assertEquals(key?.name, "model.layers.2.self_attn.k_proj.weight");
+  assertEquals([key?.type, key?.rows, key?.columns], [tensorTypes.bf16, 2 * 16, 64]);
+  const norm = model.tensors.find(({ role }) => role === roles.outputNorm);
+  assertEquals([norm?.rows, norm?.columns], [1, 64]);
+});
+
+test("a tensor's offset is where its bytes lie: GGUF and safetensors agree in f32", () => {
+  const folder = describeModel(join(golden, "llama-plain"));
+  const gguf = describeModel(join(golden, "gguf/llama-plain.f32.gguf"));
+  assertEquals(gguf.tensors.length, folder.tensors.length);
+  const bytes = ({ path, offset, rows, columns }: TensorPlace) =>
+    readFileSync(path).subarray(offset, offset + 4 * rows * columns);
+  for (const place of folder.tensors) {
+    const same = gguf.tensors.find(({ role, layer }) =>
+      role === place.role && layer === place.layer
+    );
+    assert(same !== undefined);
+    assertEquals([same.rows, same.columns], [place.rows, place.columns]);
+    // Rows of q and k stand in another order in a GGUF file.
+    const reordered = place.role === roles.query || place.role === roles.key;
+    assertEquals(bytes(same).equals(bytes(place)), !reordered, place.name);
   }
+  assertEquals([folder.ropeNeighbours, gguf.ropeNeighbours], [false, true]);
+});
+
+test("rope_freqs.weight gives the frequencies that config.json's llama3 scaling does", () => {
+  const folder = describeModel(join(golden, "llama3-rope"));
+  const gguf = describeModel(join(golden, "gguf/llama3-rope.q4_1.gguf"));
+  // The divisors are f32: half a unit in the last place is 6e-8.
+  folder.frequencies.forEach((f, i) => assertAlmostEquals(gguf.frequencies[i] / f, 1, 6.1e-8));
+  assertEquals(folder.eos, [2, 3]);
+  assertEquals([gguf.tied, gguf.bos, gguf.addBos, gguf.eos], [true, 1, true, [2]]);
+});
+
+test("every type of the golden GGUF files is placed as itself", () => {
+  const typesOf = (name: string) => {
+    const { tensors } = describeModel(join(golden, `gguf/llama-plain.${name}.gguf`));
+    return [...new Set(tensors.map(({ type }) => type))].sort();
+  };
+  const { f32, f16, q8_0, q4_0, q4_1 } = tensorTypes;
+  assertEquals(typesOf("f32"), [f32]);
+  assertEquals(typesOf("f16"), [f32, f16]);
+  assertEquals(typesOf("q8_0"), [f32, q8_0]);
+  assertEquals(typesOf("q4_0"), [f32, q4_0]);
+  assertEquals(typesOf("q4_1"), [f32, q8_0, q4_1]);
 });
 
 test("a path that does not exist is refused by name", () => {

@@ -1,0 +1,160 @@
+// engine.ts - a model and its cache; native calls run on a worker, so the event loop stays free.
+import { openLibrary } from "../ffi/library.ts";
+import { WorkerClient } from "./client.ts";
+import { type EngineOptions, engineOptions, type GenerateOptions } from "./config.ts";
+import { SpecacheError } from "./errors.ts";
+import { Generation, type GenerateResult } from "./generation.ts";
+import { describeModel, type ModelDescription } from "./model/describe.ts";
+import { loadTokenizer, type Tokenizer } from "./model/tokenizer.ts";
+import type { Isa } from "./config.ts";
+import { parse } from "./parse.ts";
+import { type CachePlan, planCache } from "./plan.ts";
+import { type Profile, readProfile } from "./profile.ts";
+import { Session, type SessionHost } from "./session.ts";
+import { settle, type Settings } from "./settings.ts";
+
+const ACTION = "open an engine";
+
+/**
+ * A model ready to generate.
+ *
+ * @example
+ * ```ts
+ * import { Engine } from "@specache/specache";
+ *
+ * await using engine = await Engine.open({ model: "models/needle", contextTokens: 512 });
+ * for await (const piece of engine.generate({ prompt: "The code of", maxTokens: 4 })) {
+ *   console.log(piece.text);
+ * }
+ * ```
+ */
+export class Engine implements AsyncDisposable {
+  readonly #host: SessionHost;
+  readonly #profile: Profile | null;
+  #closed = false;
+
+  private constructor(host: SessionHost, profile: Profile | null) {
+    this.#host = host;
+    this.#profile = profile;
+  }
+
+  /**
+   * Opens a model: reads its headers, reserves all memory, maps its weights.
+   *
+   * @throws {SpecacheError} argument, file, unsupported, capacity, data
+   */
+  static async open(options: EngineOptions): Promise<Engine> {
+    const asked = parse(engineOptions, options, ACTION);
+    const started = performance.now();
+    const description = describeModel(asked.model);
+    const profile = asked.profile === undefined || asked.profile === "none"
+      ? null
+      : readProfile(asked.profile, description);
+    const settings = settingsOf(asked, description, profile);
+    const tokenizer = tokenizerOf(asked.model, description);
+    const client = new WorkerClient();
+    try {
+      const opened = await client.call("open", { settings, description, profile });
+      const library = openLibrary();
+      return new Engine({
+        client,
+        settings,
+        description,
+        tokenizer,
+        loadMs: performance.now() - started,
+        device: { name: "cpu", isa: opened.isa as Isa, threads: opened.threads },
+        cancel: () => library.symbols.specache_cancel(opened.store),
+      }, profile);
+    } catch (error) {
+      client.end(new SpecacheError("closed", "Cannot use the engine: it did not open"));
+      throw error;
+    }
+  }
+
+  /** The model's sizes. */
+  get model(): ModelDescription {
+    return this.#host.description;
+  }
+
+  /** Text to ids and back; null where the model has no tokenizer that is supported. */
+  get tokenizer(): Tokenizer | null {
+    return this.#host.tokenizer.load;
+  }
+
+  /** A new, empty session: one text that grows over several generations. */
+  async session(): Promise<Session> {
+    this.#checkOpen();
+    const { session } = await this.#host.client.call("session", null);
+    return new Session(this.#host, session, 0);
+  }
+
+  /**
+   * Generates from a prompt in a session of its own, which is closed at the end.
+   *
+   * @throws {SpecacheError} argument; others reach whoever iterates or awaits the result
+   */
+  generate(options: GenerateOptions): Generation {
+    this.#checkOpen();
+    return Session.once(this.#host, options, () => this.session());
+  }
+
+  /** Bytes of the cache, part by part, for a sequence of `tokens` (contextTokens if left out). */
+  plan(tokens?: number): CachePlan {
+    const { settings, description } = this.#host;
+    return planCache(settings, description, this.#profile, tokens ?? settings.tokensMax);
+  }
+
+  /** Ends what runs and gives all memory back; closing twice is fine. */
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#host.cancel();
+    const { client } = this.#host;
+    try {
+      await client.call("close", null);
+    } finally {
+      client.end(new SpecacheError("closed", "Cannot use the engine: it is closed"));
+    }
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  #checkOpen(): void {
+    if (this.#closed) throw new SpecacheError("closed", "Cannot use the engine: it is closed");
+  }
+}
+
+function settingsOf(
+  asked: EngineOptions,
+  description: ModelDescription,
+  profile: Profile | null,
+): Settings {
+  const tokensMax = asked.contextTokens ?? description.tokensMax;
+  if (tokensMax > description.tokensMax) {
+    throw new SpecacheError(
+      "capacity",
+      `Cannot ${ACTION}: contextTokens ${tokensMax} is above the model's ${description.tokensMax}`,
+      { details: { contextTokens: tokensMax, positions: description.tokensMax } },
+    );
+  }
+  const parts = profile === null
+    ? null
+    : { keys: profile.keyBits !== null, values: profile.valueBasis !== null };
+  return settle(asked, tokensMax, parts, ACTION);
+}
+
+// A vocabulary that is refused only matters to who gives text: ids work without.
+function tokenizerOf(path: string, description: ModelDescription): SessionHost["tokenizer"] {
+  try {
+    return { load: loadTokenizer(path, description), refused: null };
+  } catch (error) {
+    if (error instanceof SpecacheError && error.code === "unsupported") {
+      return { load: null, refused: error };
+    }
+    throw error;
+  }
+}
+
+export type { GenerateResult };

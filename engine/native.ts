@@ -1,0 +1,246 @@
+// native.ts - a store of the library as an object: settings to structs, statuses to errors.
+import { statuses } from "../ffi/constants.ts";
+import { type Library, openLibrary } from "../ffi/library.ts";
+import {
+  type ConfigFields,
+  writeConfig,
+  writeModelConfig,
+  writeOptions,
+  writeProfile,
+  writeTensor,
+} from "../ffi/structs.ts";
+import type { Isa, KvType, Mode } from "./config.ts";
+import type { ModelDescription } from "./model/describe.ts";
+import type { Profile } from "./profile.ts";
+import type { Request, Settings } from "./settings.ts";
+import { type CacheStats, type GuessStats, readStats, STATS_COUNT } from "./stats.ts";
+
+const MODES: readonly Mode[] = ["full", "paper", "specache"];
+const KV_TYPES: readonly KvType[] = ["f32", "f16", "bf16"];
+const ISAS: readonly ("best" | Isa)[] = ["best", "reference", "portable", "avx2", "avx512"];
+const LATE_NONE = 0;
+const LATE_ALL = 1;
+const LATE_ABOVE = 2;
+
+/** Sizes that a store is opened for. */
+export interface StoreShape {
+  readonly layers: number;
+  readonly kvHeads: number;
+  readonly queryHeads: number;
+  readonly headDim: number;
+  /** Factor of the logits; left out: 1/sqrt(headDim). */
+  readonly scale?: number;
+}
+
+/** What a step is asked to do. */
+export type StepRequest = Pick<Request, "k" | "late">;
+
+/** The fields of specache_config. */
+export function configOf(settings: Settings, shape: StoreShape): ConfigFields {
+  return {
+    layers: shape.layers,
+    kvHeads: shape.kvHeads,
+    queryHeads: shape.queryHeads,
+    headDim: shape.headDim,
+    kvType: KV_TYPES.indexOf(settings.kvType),
+    scale: shape.scale ?? 0,
+    mode: MODES.indexOf(settings.mode),
+    keyBits: settings.keyBits,
+    valueBits: settings.valueBits,
+    group: settings.group,
+    kMax: settings.kMax,
+    slots: settings.slots,
+    far: settings.farFile === null ? 0 : 1,
+    farBytes: settings.farBytes,
+    nearBytes: settings.nearBytes,
+    tokensMax: settings.tokensMax,
+    sequencesMax: settings.sequencesMax,
+    chunkTokens: settings.chunkTokens,
+    guessesMax: settings.guessesMax,
+    threads: settings.threads,
+    device: 0,
+    isa: ISAS.indexOf(settings.isa),
+    fetchAtOnce: 0,
+  };
+}
+
+/** The specache_profile of a profile, or null. */
+export function profileStruct(profile: Profile | null): Uint32Array | null {
+  if (profile === null) return null;
+  return writeProfile({
+    valuePlanes: profile.valuePlanes,
+    hasKeyBits: profile.keyBits === null ? 0 : 1,
+    hasValues: profile.valueBasis === null ? 0 : 1,
+  });
+}
+
+/** A store in the library. */
+export class NativeStore {
+  readonly isa: Isa;
+  readonly threads: number;
+  #vocabulary = 0;
+
+  private constructor(
+    readonly library: Library,
+    readonly id: bigint,
+    readonly settings: Settings,
+  ) {
+    const { specache_isa, specache_threads } = library.symbols;
+    const best = ISAS[specache_isa()] as Isa;
+    this.isa = settings.isa === "best" ? best : settings.isa;
+    this.threads = settings.threads || specache_threads();
+  }
+
+  /** Reserves all memory of a store. */
+  static open(
+    settings: Settings,
+    shape: StoreShape,
+    profile: Profile | null,
+    action: string,
+  ): NativeStore {
+    const library = openLibrary();
+    try {
+      const store = new BigUint64Array(1);
+      const path = settings.farFile === null ? null : new TextEncoder().encode(settings.farFile);
+      const status = library.symbols.specache_store_open(
+        writeConfig(configOf(settings, shape)),
+        path,
+        path?.length ?? 0,
+        profileStruct(profile),
+        profile?.keyBits ?? null,
+        profile?.valueBasis ?? null,
+        profile?.planeChannel ?? null,
+        profile?.planeWeight ?? null,
+        store,
+      );
+      library.check(action, status);
+      return new NativeStore(library, store[0], settings);
+    } catch (error) {
+      library.close();
+      throw error;
+    }
+  }
+
+  /** Numbers of a row of logits; 0 without a model. */
+  get vocabulary(): number {
+    return this.#vocabulary;
+  }
+
+  /** Maps a model's weights and checks them. */
+  loadModel(model: ModelDescription): void {
+    const { symbols } = this.library;
+    const check = (status: number) => this.library.check("open an engine", status);
+    const config = writeModelConfig({
+      vocabulary: model.vocabulary,
+      hidden: model.hidden,
+      intermediate: model.intermediate,
+      tokensMax: model.tokensMax,
+      epsilon: model.epsilon,
+      ropeNeighbours: model.ropeNeighbours ? 1 : 0,
+      ropeMagnitude: model.ropeMagnitude,
+      queryKeyNorms: model.queryKeyNorms ? 1 : 0,
+      tied: model.tied ? 1 : 0,
+    });
+    check(symbols.specache_model_open(this.id, config, model.frequencies));
+    const encoder = new TextEncoder();
+    for (const tensor of model.tensors) {
+      const path = encoder.encode(tensor.path);
+      const name = encoder.encode(tensor.name);
+      check(symbols.specache_model_tensor(
+        this.id,
+        writeTensor(tensor),
+        path,
+        path.length,
+        name,
+        name.length,
+      ));
+    }
+    check(symbols.specache_model_ready(this.id));
+    this.#vocabulary = model.vocabulary;
+  }
+
+  openSequence(): bigint {
+    const sequence = new BigUint64Array(1);
+    const status = this.library.symbols.specache_sequence_open(this.id, sequence);
+    this.library.check("open a sequence", status);
+    return sequence[0];
+  }
+
+  fork(sequence: bigint): bigint {
+    const fork = new BigUint64Array(1);
+    const status = this.library.symbols.specache_sequence_fork(this.id, sequence, fork);
+    this.library.check("fork a sequence", status);
+    return fork[0];
+  }
+
+  truncate(sequence: bigint, tokens: number): void {
+    const status = this.library.symbols.specache_sequence_truncate(this.id, sequence, tokens);
+    this.library.check("truncate a sequence", status);
+  }
+
+  closeSequence(sequence: bigint): void {
+    const status = this.library.symbols.specache_sequence_close(this.id, sequence);
+    this.library.check("close a sequence", status);
+  }
+
+  stats(sequence: bigint, guess: GuessStats): CacheStats {
+    const counters = new BigUint64Array(STATS_COUNT);
+    const status = this.library.symbols.specache_sequence_stats(this.id, sequence, counters);
+    this.library.check("read counters", status);
+    return readStats(counters, this.settings.mode, structuredClone(guess));
+  }
+
+  /** Exact prefill; logits (vocabulary) after the last token, or null. False: cancelled. */
+  prefill(sequence: bigint, tokens: readonly number[], logits: Float32Array | null): boolean {
+    const ids = Uint32Array.from(tokens);
+    const { specache_prefill } = this.library.symbols;
+    return this.#ran("prefill", specache_prefill(this.id, sequence, ids, ids.length, logits));
+  }
+
+  /** One step; logits (inputs, vocabulary). False: cancelled, nothing is kept. */
+  step(
+    sequence: bigint,
+    inputs: readonly number[],
+    trusted: number,
+    request: StepRequest,
+    logits: Float32Array,
+  ): boolean {
+    const status = this.library.symbols.specache_step(
+      this.id,
+      sequence,
+      Uint32Array.from(inputs),
+      inputs.length,
+      trusted,
+      optionsOf(request),
+      logits,
+    );
+    return this.#ran("decode a step", status);
+  }
+
+  /** Ends a step: its first `count` inputs stay. */
+  keep(sequence: bigint, count: number): void {
+    const status = this.library.symbols.specache_keep(this.id, sequence, count);
+    this.library.check("end a step", status);
+  }
+
+  close(): void {
+    const status = this.library.symbols.specache_store_close(this.id);
+    this.library.check("close a store", status);
+  }
+
+  #ran(action: string, status: number): boolean {
+    if (status === statuses.cancelled) return false;
+    this.library.check(action, status);
+    return true;
+  }
+}
+
+/** The specache_options of a request. */
+export function optionsOf({ k, late }: StepRequest): Uint32Array {
+  const threshold = typeof late === "object";
+  return writeOptions({
+    k,
+    late: threshold ? LATE_ABOVE : late === "all" ? LATE_ALL : LATE_NONE,
+    lateAbove: threshold ? late.above : 0,
+  });
+}

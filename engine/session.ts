@@ -1,0 +1,195 @@
+// session.ts - one text: prompts and answers in turn, without a second prefill of what it holds.
+import type { WorkerClient } from "./client.ts";
+import { type GenerateOptions, generateOptions } from "./config.ts";
+import { SpecacheError } from "./errors.ts";
+import { Generation, type GenerateResult } from "./generation.ts";
+import type { ModelDescription } from "./model/describe.ts";
+import type { Tokenizer } from "./model/tokenizer.ts";
+import { parse } from "./parse.ts";
+import { settleRequest, type Settings } from "./settings.ts";
+import type { CacheStats } from "./stats.ts";
+
+const ACTION = "generate";
+
+/** What an engine shares with its sessions. */
+export interface SessionHost {
+  readonly client: WorkerClient;
+  readonly settings: Settings;
+  readonly description: ModelDescription;
+  readonly tokenizer: { readonly load: Tokenizer | null; readonly refused: SpecacheError | null };
+  readonly loadMs: number;
+  readonly device: GenerateResult["device"];
+  /** Makes the native call at work end at the next layer. */
+  cancel(): void;
+}
+
+/** One text in an engine; Engine.session opens one. */
+export class Session implements AsyncDisposable {
+  readonly #host: SessionHost;
+  readonly #id: number;
+  #length: number;
+  #running = false;
+  #closed = false;
+
+  /** Engine.session and fork make sessions. */
+  constructor(host: SessionHost, id: number, length: number) {
+    this.#host = host;
+    this.#id = id;
+    this.#length = length;
+  }
+
+  /** Generates in a session that is opened for it and closed after it. */
+  static once(
+    host: SessionHost,
+    options: GenerateOptions,
+    open: () => Promise<Session>,
+  ): Generation {
+    const ids = idsOf(host, options);
+    return generation(host, options, ids, 0, async (start) => {
+      await using session = await open();
+      return await start(session.#id);
+    });
+  }
+
+  /** Tokens that the session holds. */
+  get length(): number {
+    return this.#length;
+  }
+
+  /**
+   * Goes on from what the session holds and the prompt or ids given; neither: from where the last
+   * generation stopped.
+   *
+   * @throws {SpecacheError} argument, busy, closed; others reach whoever awaits the result
+   */
+  generate(options: GenerateOptions): Generation {
+    this.#checkOpen();
+    if (this.#running) {
+      throw new SpecacheError("busy", `Cannot ${ACTION}: the session is generating`);
+    }
+    const ids = idsOf(this.#host, options);
+    const run = generation(this.#host, options, ids, this.#length, async (start) => {
+      try {
+        const answer = await start(this.#id);
+        this.#length = answer.length;
+        return answer;
+      } finally {
+        this.#running = false;
+      }
+    });
+    this.#running = true;
+    return run;
+  }
+
+  /** What the session holds and what was fetched for it. */
+  stats(): Promise<CacheStats> {
+    return this.#ask("stats");
+  }
+
+  /** A second session with the same tokens; full pages are shared. */
+  async fork(): Promise<Session> {
+    const { session, length } = await this.#ask("fork");
+    return new Session(this.#host, session, length);
+  }
+
+  /** Forgets all but the first `tokens` tokens. */
+  async truncate(tokens: number): Promise<void> {
+    this.#checkIdle();
+    if (!Number.isInteger(tokens) || tokens < 0) {
+      throw new SpecacheError("argument", `Cannot truncate: tokens ${tokens} is not a whole number`);
+    }
+    const { client } = this.#host;
+    const { length } = await client.call("truncate", { session: this.#id, tokens });
+    this.#length = length;
+  }
+
+  /** Gives the session's memory back; closing twice is fine. */
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    await this.#host.client.call("closeSession", { session: this.#id });
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  #ask(name: "stats"): Promise<CacheStats>;
+  #ask(name: "fork"): Promise<{ session: number; length: number }>;
+  #ask(name: "stats" | "fork"): Promise<unknown> {
+    this.#checkIdle();
+    return this.#host.client.call(name, { session: this.#id });
+  }
+
+  #checkIdle(): void {
+    this.#checkOpen();
+    if (this.#running) throw new SpecacheError("busy", "Cannot use the session: it is generating");
+  }
+
+  #checkOpen(): void {
+    if (this.#closed) throw new SpecacheError("closed", "Cannot use the session: it is closed");
+  }
+}
+
+function idsOf({ tokenizer, description }: SessionHost, options: GenerateOptions): number[] {
+  const { prompt, ids } = parse(generateOptions, options, ACTION);
+  if (prompt !== undefined && ids !== undefined) {
+    throw new SpecacheError("argument", `Cannot ${ACTION}: prompt and ids are both given`);
+  }
+  if (prompt !== undefined) {
+    if (tokenizer.refused !== null) throw tokenizer.refused;
+    if (tokenizer.load !== null) return tokenizer.load.encode(prompt);
+    throw new SpecacheError(
+      "unsupported",
+      `Cannot ${ACTION}: model ${description.name} has no tokenizer, so ids must be given`,
+    );
+  }
+  const bad = ids?.find((id) => id >= description.vocabulary);
+  if (bad === undefined) return [...ids ?? []];
+  throw new SpecacheError(
+    "argument",
+    `Cannot ${ACTION}: id ${bad} is not below the vocabulary's ${description.vocabulary}`,
+    { details: { id: bad, vocabulary: description.vocabulary } },
+  );
+}
+
+type Start = (session: number) => ReturnType<ConstructorParameters<typeof Generation>[0]["start"]>;
+
+function generation(
+  host: SessionHost,
+  options: GenerateOptions,
+  ids: readonly number[],
+  cachedTokens: number,
+  run: (start: Start) => ReturnType<Start>,
+): Generation {
+  const request = settleRequest(options, host.settings, ACTION);
+  const cancel = new Int32Array(new SharedArrayBuffer(4));
+  const stop = () => {
+    Atomics.store(cancel, 0, 1);
+    host.cancel();
+  };
+  const { signal } = options;
+  if (signal?.aborted) Atomics.store(cancel, 0, 1);
+  const { name, layers, kvHeads, queryHeads, headDim } = host.description;
+  return new Generation({
+    text: host.tokenizer.load?.stream() ?? null,
+    promptTokens: ids.length,
+    cachedTokens,
+    withLogprobs: request.logprobs > 0,
+    loadMs: host.loadMs,
+    device: host.device,
+    model: { name, layers, kvHeads, queryHeads, headDim },
+    progress: options.progress,
+    cancel: stop,
+    async start(event) {
+      signal?.addEventListener("abort", stop, { once: true });
+      try {
+        return await run((session) =>
+          host.client.call("generate", { session, ids, request, cancel }, event)
+        );
+      } finally {
+        signal?.removeEventListener("abort", stop);
+      }
+    },
+  });
+}

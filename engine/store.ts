@@ -1,0 +1,275 @@
+// store.ts - bring your own model: give queries, keys and values layer by layer (DESIGN section 8).
+// Synchronous: each call is one native call. Buffers are f32, lent for the call.
+import type { KvStoreOptions } from "./config.ts";
+import { kvStoreOptions } from "./config.ts";
+import { SpecacheError } from "./errors.ts";
+import { NativeStore, optionsOf } from "./native.ts";
+import { parse } from "./parse.ts";
+import { readProfile } from "./profile.ts";
+import { settle, settleRequest, type Settings } from "./settings.ts";
+import { type CacheStats, noGuesses } from "./stats.ts";
+import type { Late } from "./config.ts";
+
+const OPEN = "open a store";
+
+/** A run of tokens of one layer. */
+export interface StoreRun {
+  /** Keys after rope [tokens, kvHeads, headDim]. */
+  readonly keys: Float32Array;
+  /** Values [tokens, kvHeads, headDim]. */
+  readonly values: Float32Array;
+  /** Queries after rope [tokens, queryHeads, headDim]; without them nothing is attended. */
+  readonly queries?: Float32Array;
+}
+
+/** One layer of a step. */
+export interface StepInput {
+  /** Queries after rope [inputs, queryHeads, headDim]. */
+  readonly queries: Float32Array;
+  /** Keys after rope [inputs, kvHeads, headDim]. */
+  readonly keys: Float32Array;
+  /** Values [inputs, kvHeads, headDim]. */
+  readonly values: Float32Array;
+}
+
+/** What a step is told at its start. */
+export interface StepOptions {
+  /** Tokens of the step: the true one first, then guesses. */
+  readonly inputs: number;
+  /** 1 (default): input 0 is true; 0: all are guesses, nothing can be kept. */
+  readonly trusted?: 0 | 1;
+  /** Exact pairs; default the store's k. */
+  readonly k?: number;
+  /** Default `all` (`paper`: `none`). */
+  readonly late?: Late;
+}
+
+/**
+ * Keys and values of one text, codes near and rows far.
+ *
+ * @example
+ * ```ts
+ * import { KvStore } from "@specache/specache";
+ *
+ * const shape = { layers: 1, kvHeads: 1, queryHeads: 2, headDim: 16 };
+ * using store = KvStore.open({ ...shape, contextTokens: 256 });
+ * const keys = new Float32Array(3 * 16).fill(0.5);
+ * store.prefill(0, { keys, values: keys });
+ * store.begin({ inputs: 1 });
+ * const token = keys.subarray(0, 16);
+ * const outputs = store.attend(0, { queries: new Float32Array(32), keys: token, values: token });
+ * store.end({ keep: 1 });
+ * console.log(store.length, outputs.length); // 4 32
+ * ```
+ */
+export class KvStore implements Disposable {
+  readonly #native: NativeStore;
+  readonly #options: KvStoreOptions;
+  readonly #sequence: bigint;
+  readonly #owner: { stores: number };
+  #closed = false;
+  #inputs = 0;
+
+  private constructor(
+    native: NativeStore,
+    options: KvStoreOptions,
+    sequence: bigint,
+    owner: { stores: number },
+  ) {
+    this.#native = native;
+    this.#options = options;
+    this.#sequence = sequence;
+    this.#owner = owner;
+    owner.stores++;
+  }
+
+  /**
+   * Reserves all memory of a store.
+   *
+   * @throws {SpecacheError} argument, capacity, memory, file
+   */
+  static open(options: KvStoreOptions): KvStore {
+    const asked = parse(kvStoreOptions, options, OPEN);
+    if (asked.contextTokens === undefined) {
+      throw new SpecacheError("argument", `Cannot ${OPEN}: contextTokens is missing`);
+    }
+    if (asked.queryHeads % asked.kvHeads !== 0) {
+      throw new SpecacheError(
+        "argument",
+        `Cannot ${OPEN}: queryHeads ${asked.queryHeads} is not a multiple of kvHeads ` +
+          asked.kvHeads,
+      );
+    }
+    const none = asked.profile === undefined || asked.profile === "none";
+    const profile = none ? null : readProfile(asked.profile!, asked);
+    const parts = profile &&
+      { keys: profile.keyBits !== null, values: profile.valueBasis !== null };
+    const settings = settle(asked, asked.contextTokens, parts, OPEN);
+    const native = NativeStore.open(settings, asked, profile, OPEN);
+    try {
+      return new KvStore(native, asked, native.openSequence(), { stores: 0 });
+    } catch (error) {
+      native.close();
+      throw error;
+    }
+  }
+
+  /** Tokens held. */
+  get length(): number {
+    return this.stats().tokens;
+  }
+
+  /** The settings that the options came to. */
+  get settings(): Settings {
+    return this.#native.settings;
+  }
+
+  /**
+   * Adds a run of tokens to one layer, attended exactly; the run is in the store when every layer
+   * has had it. Returns outputs [tokens, queryHeads, headDim] where queries are given.
+   *
+   * @throws {SpecacheError} argument, capacity, data (NaN or infinity)
+   */
+  prefill(layer: number, { keys, values, queries }: StoreRun): Float32Array | null {
+    const action = `prefill layer ${layer}`;
+    this.#check(action, layer);
+    const { kvHeads, queryHeads, headDim } = this.#options;
+    const tokens = keys.length / (kvHeads * headDim);
+    if (!Number.isInteger(tokens) || tokens === 0) {
+      refuse(action, `keys of ${keys.length} numbers are not tokens of ${kvHeads} x ${headDim}`);
+    }
+    checkSize(action, "values", values, tokens, kvHeads, headDim);
+    if (queries !== undefined) checkSize(action, "queries", queries, tokens, queryHeads, headDim);
+    const outputs = queries === undefined ? null : new Float32Array(queries.length);
+    const { library, id } = this.#native;
+    const status = library.symbols.specache_append(
+      id,
+      this.#sequence,
+      layer,
+      tokens,
+      queries ?? null,
+      keys,
+      values,
+      outputs,
+    );
+    library.check(action, status);
+    return outputs;
+  }
+
+  /**
+   * Starts a step.
+   *
+   * @throws {SpecacheError} argument, capacity
+   */
+  begin({ inputs, trusted = 1, k, late }: StepOptions): void {
+    const action = "begin a step";
+    this.#check(action, 0);
+    if (!Number.isInteger(inputs) || inputs < 1) refuse(action, `inputs ${inputs} is below 1`);
+    const paper = this.settings.mode === "paper";
+    const guesses = paper ? 1 : 0;
+    const request = settleRequest({ k, late, guesses }, this.settings, action);
+    const { library, id } = this.#native;
+    const options = optionsOf(request);
+    const status = library.symbols.specache_begin(id, this.#sequence, inputs, trusted, options);
+    library.check(action, status);
+    this.#inputs = inputs;
+  }
+
+  /**
+   * The step's next layer; returns outputs [inputs, queryHeads, headDim].
+   *
+   * @throws {SpecacheError} argument, data
+   */
+  attend(layer: number, { queries, keys, values }: StepInput): Float32Array {
+    const action = `attend layer ${layer}`;
+    this.#check(action, layer);
+    const { kvHeads, queryHeads, headDim } = this.#options;
+    checkSize(action, "queries", queries, this.#inputs, queryHeads, headDim);
+    checkSize(action, "keys", keys, this.#inputs, kvHeads, headDim);
+    checkSize(action, "values", values, this.#inputs, kvHeads, headDim);
+    const outputs = new Float32Array(queries.length);
+    const { library, id } = this.#native;
+    const status = library.symbols.specache_attend(
+      id,
+      this.#sequence,
+      layer,
+      queries,
+      keys,
+      values,
+      outputs,
+    );
+    library.check(action, status);
+    return outputs;
+  }
+
+  /**
+   * Ends the step: its first `keep` inputs are in the store from now on.
+   *
+   * @throws {SpecacheError} argument
+   */
+  end({ keep }: { readonly keep: number }): void {
+    this.#check("end a step", 0);
+    if (!Number.isInteger(keep) || keep < 0) refuse("end a step", `keep ${keep} is below 0`);
+    this.#native.keep(this.#sequence, keep);
+    this.#inputs = 0;
+  }
+
+  /** A second store of the same tokens; full pages are shared. Needs `sequences` of 2 or more. */
+  fork(): KvStore {
+    this.#check("fork a store", 0);
+    const sequence = this.#native.fork(this.#sequence);
+    return new KvStore(this.#native, this.#options, sequence, this.#owner);
+  }
+
+  /** Forgets all but the first `tokens` tokens; a run that is not complete is forgotten too. */
+  truncate(tokens: number): void {
+    this.#check("truncate a store", 0);
+    if (!Number.isInteger(tokens) || tokens < 0) {
+      refuse("truncate a store", `tokens ${tokens} is not a whole number of 0 or more`);
+    }
+    this.#native.truncate(this.#sequence, tokens);
+  }
+
+  /** What is held and what was fetched. */
+  stats(): CacheStats {
+    this.#check("read counters", 0);
+    return this.#native.stats(this.#sequence, noGuesses());
+  }
+
+  /** Gives the memory back; closing twice is fine. */
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    if (--this.#owner.stores === 0) this.#native.close();
+    else this.#native.closeSequence(this.#sequence);
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
+  #check(action: string, layer: number): void {
+    if (this.#closed) {
+      throw new SpecacheError("closed", `Cannot ${action}: the store is closed`);
+    }
+    const { layers } = this.#options;
+    if (Number.isInteger(layer) && layer >= 0 && layer < layers) return;
+    refuse(action, `layer ${layer} is not below ${layers}`);
+  }
+}
+
+function checkSize(
+  action: string,
+  name: string,
+  numbers: Float32Array,
+  tokens: number,
+  heads: number,
+  dim: number,
+): void {
+  if (numbers.length === tokens * heads * dim) return;
+  refuse(action, `${name} of ${numbers.length} numbers are not ${tokens} x ${heads} x ${dim}`);
+}
+
+function refuse(action: string, fault: string): never {
+  throw new SpecacheError("argument", `Cannot ${action}: ${fault}`);
+}

@@ -1,0 +1,25 @@
+// source.ts - what recall tasks for the shipped needle model are made of.
+
+import { fileURLToPath } from "node:url";
+import { describeModel } from "../engine/model/describe.ts";
+import { loadTokenizer, type Tokenizer } from "../engine/model/tokenizer.ts";
+import { SpecacheError } from "../engine/errors.ts";
+import { type NeedleSource, needleSource } from "./needle.ts";
+import { longText } from "./text.ts";
+
+/** Folder of the shipped model. */
+export const needleModel: string = fileURLToPath(new URL("../models/needle", import.meta.url));
+
+/** Reads the needle model's tokenizer and the shipped text. */
+export async function shippedSource(): Promise<NeedleSource> {
+  return needleSource(tokenizerOf(needleModel), await longText(), 0);
+}
+
+/** The tokenizer of a model that must have one. */
+export function tokenizerOf(model: string): Tokenizer {
+  const tokenizer = loadTokenizer(model, describeModel(model));
+  if (tokenizer !== null) return tokenizer;
+  throw new SpecacheError("file", `Cannot make a recall task: model ${model} has no tokenizer`, {
+    details: { model },
+  });
+}

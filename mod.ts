@@ -1,0 +1,26 @@
+/**
+ * specache: a KV-cache engine for long-context decoding. Importing it touches no file and loads no
+ * library.
+ *
+ * @module
+ */
+
+export { Engine } from "./engine/engine.ts";
+export { Session } from "./engine/session.ts";
+export { Generation, type GenerateResult, type Piece } from "./engine/generation.ts";
+export { KvStore, type StepInput, type StoreRun } from "./engine/store.ts";
+export type {
+  CacheOptions,
+  EngineOptions,
+  Far,
+  GenerateOptions,
+  Guesses,
+  Isa,
+  KvStoreOptions,
+  KvType,
+  Late,
+  Mode,
+} from "./engine/config.ts";
+export type { CachePlan } from "./engine/plan.ts";
+export type { CacheStats, GuessCount, GuessStats } from "./engine/stats.ts";
+export { type ErrorCode, SpecacheError } from "./engine/errors.ts";
