@@ -7,7 +7,7 @@
 
 export { Engine } from "./engine/engine.ts";
 export { Session } from "./engine/session.ts";
-export { Generation, type GenerateResult, type Piece } from "./engine/generation.ts";
+export { type GenerateResult, Generation, type Piece } from "./engine/generation.ts";
 export { KvStore, type StepInput, type StoreRun } from "./engine/store.ts";
 export type {
   CacheOptions,

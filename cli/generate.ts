@@ -4,13 +4,7 @@ import { Engine } from "../engine/engine.ts";
 import { describeModel } from "../engine/model/describe.ts";
 import { loadTokenizer } from "../engine/model/tokenizer.ts";
 import type { GenerateResult } from "../engine/generation.ts";
-import {
-  cacheFlags,
-  engineOptionsOf,
-  generateOptionsOf,
-  promptOf,
-  readFlags,
-} from "./options.ts";
+import { cacheFlags, engineOptionsOf, generateOptionsOf, promptOf, readFlags } from "./options.ts";
 import { bytesText, progressBar } from "./output.ts";
 
 const text = { type: "string" } as const;
@@ -75,7 +69,10 @@ export async function generate(args: readonly string[]): Promise<void> {
 }
 
 // Prompt and answer; at least one token, at most what the model was made for.
-function contextOf(model: string, asked: { prompt?: string; ids?: readonly number[]; maxTokens?: number }) {
+function contextOf(
+  model: string,
+  asked: { prompt?: string; ids?: readonly number[]; maxTokens?: number },
+) {
   const description = describeModel(model);
   const prompt = asked.ids?.length ??
     loadTokenizer(model, description)?.encode(asked.prompt ?? "").length ?? 0;

@@ -26,7 +26,9 @@ export class WorkerClient {
       this.end(new SpecacheError("internal", `Cannot go on in the worker: ${event.message}`));
     };
     this.#worker.onmessageerror = () => {
-      this.end(new SpecacheError("internal", "Cannot go on in the worker: a message was unreadable"));
+      this.end(
+        new SpecacheError("internal", "Cannot go on in the worker: a message was unreadable"),
+      );
     };
   }
 

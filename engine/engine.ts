@@ -3,7 +3,7 @@ import { openLibrary } from "../ffi/library.ts";
 import { WorkerClient } from "./client.ts";
 import { type EngineOptions, engineOptions, type GenerateOptions } from "./config.ts";
 import { SpecacheError } from "./errors.ts";
-import { Generation, type GenerateResult } from "./generation.ts";
+import type { GenerateResult, Generation } from "./generation.ts";
 import { describeModel, type ModelDescription } from "./model/describe.ts";
 import { loadTokenizer, type Tokenizer } from "./model/tokenizer.ts";
 import type { Isa } from "./config.ts";
@@ -11,7 +11,7 @@ import { parse } from "./parse.ts";
 import { type CachePlan, planCache } from "./plan.ts";
 import { type Profile, readProfile } from "./profile.ts";
 import { Session, type SessionHost } from "./session.ts";
-import { settle, type Settings } from "./settings.ts";
+import { type Settings, settle } from "./settings.ts";
 
 const ACTION = "open an engine";
 

@@ -65,7 +65,11 @@ export interface GenerateAnswer {
 
 /** A call on its way to the worker. */
 export type Call = {
-  [Name in keyof Calls]: { readonly name: Name; readonly id: number; readonly ask: Calls[Name]["ask"] };
+  [Name in keyof Calls]: {
+    readonly name: Name;
+    readonly id: number;
+    readonly ask: Calls[Name]["ask"];
+  };
 }[keyof Calls];
 
 /** An answer on its way back, or an event of a request that goes on. */

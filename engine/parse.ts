@@ -59,7 +59,9 @@ function expected(type: string, value: unknown): string {
 
 function nameOf(path: readonly PropertyKey[]): string {
   if (path.length === 0) return "options";
-  return path.map((part, at) => typeof part === "number" ? `[${part}]` : at ? `.${String(part)}` : part)
+  return path.map((part, at) =>
+    typeof part === "number" ? `[${part}]` : at ? `.${String(part)}` : part
+  )
     .map(String).join("");
 }
 

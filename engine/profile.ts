@@ -83,12 +83,16 @@ function checkBases(path: string, bases: Float32Array, dim: number): void {
     for (let row = 0; row < dim; row++) {
       for (let other = 0; other <= row; other++) {
         let dot = 0;
-        for (let i = 0; i < dim; i++) dot += bases[at + row * dim + i] * bases[at + other * dim + i];
+        for (let i = 0; i < dim; i++) {
+          dot += bases[at + row * dim + i] * bases[at + other * dim + i];
+        }
         const off = Math.abs(dot - (row === other ? 1 : 0));
         if (off <= ORTHONORMAL) continue;
         refuse(
           path,
-          `rows ${row} and ${other} of basis ${at / (dim * dim)} are ${off} off orthonormal, above ` +
+          `rows ${row} and ${other} of basis ${
+            at / (dim * dim)
+          } are ${off} off orthonormal, above ` +
             `${ORTHONORMAL}`,
         );
       }

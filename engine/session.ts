@@ -2,11 +2,11 @@
 import type { WorkerClient } from "./client.ts";
 import { type GenerateOptions, generateOptions } from "./config.ts";
 import { SpecacheError } from "./errors.ts";
-import { Generation, type GenerateResult } from "./generation.ts";
+import { type GenerateResult, Generation } from "./generation.ts";
 import type { ModelDescription } from "./model/describe.ts";
 import type { Tokenizer } from "./model/tokenizer.ts";
 import { parse } from "./parse.ts";
-import { settleRequest, type Settings } from "./settings.ts";
+import { type Settings, settleRequest } from "./settings.ts";
 import type { CacheStats } from "./stats.ts";
 
 const ACTION = "generate";
@@ -96,7 +96,10 @@ export class Session implements AsyncDisposable {
   async truncate(tokens: number): Promise<void> {
     this.#checkIdle();
     if (!Number.isInteger(tokens) || tokens < 0) {
-      throw new SpecacheError("argument", `Cannot truncate: tokens ${tokens} is not a whole number`);
+      throw new SpecacheError(
+        "argument",
+        `Cannot truncate: tokens ${tokens} is not a whole number`,
+      );
     }
     const { client } = this.#host;
     const { length } = await client.call("truncate", { session: this.#id, tokens });

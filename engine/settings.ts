@@ -68,7 +68,9 @@ export function settle(
   const kMax = capped(options.kMax ?? k, tokensMax);
   const inFile = options.far !== undefined && options.far !== "ram";
   if (k > kMax) refuse(action, "k", k, `is above kMax ${kMax}`);
-  if (paper && profile !== null) refuse(action, "profile", options.profile, "has no use in mode paper");
+  if (paper && profile !== null) {
+    refuse(action, "profile", options.profile, "has no use in mode paper");
+  }
   if (paper && options.slots !== undefined && options.slots !== kMax) {
     refuse(action, "slots", options.slots, `is not k ${kMax}, the slots of mode paper`);
   }

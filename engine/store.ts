@@ -6,7 +6,7 @@ import { SpecacheError } from "./errors.ts";
 import { NativeStore, optionsOf } from "./native.ts";
 import { parse } from "./parse.ts";
 import { readProfile } from "./profile.ts";
-import { settle, settleRequest, type Settings } from "./settings.ts";
+import { type Settings, settle, settleRequest } from "./settings.ts";
 import { type CacheStats, noGuesses } from "./stats.ts";
 import type { Late } from "./config.ts";
 
