@@ -1,5 +1,5 @@
-// main.ts - the command line: specache <command> [flags]. Errors are one sentence on standard error;
-// exit status 2 for what the user can mend, 1 otherwise.
+// main.ts - the command line: specache <command> [flags]. Errors are one sentence on standard
+// error; exit status 2 for what the user can mend, 1 otherwise.
 import process from "node:process";
 import { generate, generateHelp } from "./cli/generate.ts";
 import { plan, planHelp } from "./cli/plan.ts";

@@ -1,5 +1,5 @@
-// client.ts - the main thread's end of the worker: calls become promises, and every promise settles,
-// also when the worker dies.
+// client.ts - the main thread's end of the worker: calls become promises, and every promise
+// settles, also when the worker dies.
 
 import type { DecodeEvent } from "./decode.ts";
 import { SpecacheError } from "./errors.ts";

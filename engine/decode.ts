@@ -5,10 +5,9 @@
 //   pre-decode r passes of x_1 and the guesses so far -> r guesses; nothing is kept
 //   step       inputs [x_t, guesses] -> logits row 0 -> x_{t+1}; row i -> the next step's guess i
 //
-// Positions: the sequence holds `length` tokens, so x_t stands at `length` and what input i predicts
-// at `length + 1 + i`. The last emitted token is not in the sequence before it has run as an input,
-// so a request that ended or was cancelled goes on as if it had not.
-
+// Positions: the sequence holds `length` tokens, so x_t stands at `length`, and what input i
+// predicts at `length + 1 + i`. The last emitted token is not in the sequence before it has run as
+// an input, so a request that ended or was cancelled goes on as if it had not.
 import { SpecacheError } from "./errors.ts";
 import { Chain, countGuess } from "./guesses.ts";
 import type { NativeStore } from "./native.ts";

@@ -3,8 +3,8 @@ import { openLibrary } from "../ffi/library.ts";
 import { WorkerClient } from "./client.ts";
 import { type EngineOptions, engineOptions, type GenerateOptions } from "./config.ts";
 import { SpecacheError } from "./errors.ts";
-import type { GenerateResult, Generation } from "./generation.ts";
-import { describeModel, type ModelDescription } from "./model/describe.ts";
+import type { Generation } from "./generation.ts";
+import { describeModel, type ModelDescription, type ModelShape } from "./model/describe.ts";
 import { loadTokenizer, type Tokenizer } from "./model/tokenizer.ts";
 import type { Isa } from "./config.ts";
 import { parse } from "./parse.ts";
@@ -72,7 +72,7 @@ export class Engine implements AsyncDisposable {
   }
 
   /** The model's sizes. */
-  get model(): ModelDescription {
+  get model(): ModelShape {
     return this.#host.description;
   }
 
@@ -117,6 +117,7 @@ export class Engine implements AsyncDisposable {
     }
   }
 
+  /** As close(). */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }
@@ -156,5 +157,3 @@ function tokenizerOf(path: string, description: ModelDescription): SessionHost["
     throw error;
   }
 }
-
-export type { GenerateResult };

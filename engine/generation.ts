@@ -4,6 +4,7 @@
 import type { DecodeEvent, Stop } from "./decode.ts";
 import type { GenerateAnswer } from "./messages.ts";
 import type { Isa } from "./config.ts";
+import type { TextStream } from "./model/tokenizer.ts";
 import type { TokenLogprob } from "./sampler.ts";
 import type { CacheStats } from "./stats.ts";
 
@@ -52,12 +53,6 @@ export interface GenerateResult {
     readonly queryHeads: number;
     readonly headDim: number;
   };
-}
-
-/** Turns ids into text, holding back what is not complete yet. */
-export interface TextStream {
-  push(id: number): string;
-  end(): string;
 }
 
 /** What a generation needs of its session. */

@@ -8,6 +8,7 @@ import type { Settings } from "./settings.ts";
 
 /** Bytes of a cache that holds `tokens` tokens. */
 export interface CachePlan {
+  /** Tokens of the sequence. */
   readonly tokens: number;
   /** Of one sequence of these tokens. */
   readonly nearBytes: number;

@@ -60,8 +60,8 @@ function likeliest(logits: Float32Array): number {
   throw new SpecacheError("data", `Cannot sample a token: largest logit ${most} is not finite`);
 }
 
-// Inverse of the cumulative distribution in order of ids. Sums are float64, so a probability's error
-// is far below the 2^-53 steps of the random number.
+// Inverse of the cumulative distribution in order of ids. Sums are float64, so the error of a
+// probability is far below the 2^-53 steps of the random number.
 function draw(logits: Float32Array, most: number, temperature: number, random: number): number {
   const weights = new Float64Array(logits.length); // (vocabulary) exp((logit - most) / temperature)
   let sum = 0;

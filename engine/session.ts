@@ -113,6 +113,7 @@ export class Session implements AsyncDisposable {
     await this.#host.client.call("closeSession", { session: this.#id });
   }
 
+  /** As close(). */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }

@@ -7,14 +7,21 @@ import { SpecacheError } from "./errors.ts";
 
 /** A cache's options, complete. */
 export interface Settings {
+  /** Cache system. */
   readonly mode: Mode;
   /** 1 or 2; 0: as the profile says. */
   readonly keyBits: 0 | 1 | 2;
+  /** 1 or 2; 0: the profile's basis. */
   readonly valueBits: 0 | 1 | 2;
+  /** Numbers that share a scale in mode paper. */
   readonly group: 32 | 64;
+  /** Exact pairs of a step, per layer and KV head. */
   readonly k: number;
+  /** Most that a request may ask for. */
   readonly kMax: number;
+  /** Rows that stay near, per layer and KV head; 0 where far memory is RAM. */
   readonly slots: number;
+  /** Type of exact keys and values. */
   readonly kvType: KvType;
   /** Far file, or null for RAM. */
   readonly farFile: string | null;
@@ -22,9 +29,13 @@ export interface Settings {
   readonly farBytes: number;
   /** Budget of near memory; 0: none. */
   readonly nearBytes: number;
+  /** Tokens of a sequence at most. */
   readonly tokensMax: number;
+  /** Sequences at once. */
   readonly sequencesMax: number;
+  /** Tokens of a prefill chunk. */
   readonly chunkTokens: number;
+  /** Guesses beside a true token at most. */
   readonly guessesMax: number;
   /** 0: the machine's cores. */
   readonly threads: number;

@@ -244,6 +244,7 @@ export class KvStore implements Disposable {
     else this.#native.closeSequence(this.#sequence);
   }
 
+  /** As close(). */
   [Symbol.dispose](): void {
     this.close();
   }

@@ -1,4 +1,4 @@
-// worker.ts - the thread that makes the native calls of an engine, so that the event loop stays free.
+// worker.ts - the thread that makes the native calls of an engine: the event loop stays free.
 // Requests of several sessions take turns, one native call at a time. A request's cancel flag is
 // shared memory: it is seen even while messages wait behind a native call.
 

@@ -1,5 +1,5 @@
-// demo.ts - what `npm start` runs: one long real text with facts hidden in it, read once in each mode,
-// then every fact asked in a continuation of its own.
+// demo.ts - what `npm start` runs: one long real text with facts hidden in it, read once in each
+// mode, then every fact asked in a continuation of its own.
 
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -41,7 +41,7 @@ const MODES: readonly Mode[] = ["full", "paper", "specache"];
 const TOKENS = 8_000;
 const FACTS = 12;
 const QUESTION_TOKENS_MAX = 32;
-const SEED = 8; // of the task
+const SEED = 5; // of the task
 
 /** Runs all modes, with far memory in a file of the temporary folder. */
 export async function demo(progress: DemoProgress): Promise<Demo> {

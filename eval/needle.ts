@@ -1,5 +1,5 @@
 // needle.ts - recall tasks for models/needle: facts hidden in real text, one asked at the end.
-//   text      bos, then real text with sentences " The code of <words> is <value>." at random places
+//   text      bos, then real text with sentences " The code of <words> is <value>." in it
 //   question  "\nRecall: The code of <words> is"
 //   answer    " <value>", then "."
 // A task is put together from token ids, not from text: the model was trained on facts that begin
@@ -96,7 +96,7 @@ export function needleDocument(source: NeedleSource, options: NeedleOptions): Ne
   return { ...fact, ids: [...ids, ...fact.question] };
 }
 
-/** Whether `generated` begins with exactly the value: " 48213." recalls 48213, " 482135" does not. */
+/** Whether `generated` is the value up to the dot: " 48213." recalls 48213, " 482135" does not. */
 export function recalls(generated: string, answer: string): boolean {
   return generated.trimStart().split(".")[0] === answer;
 }

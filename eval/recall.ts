@@ -1,4 +1,5 @@
-// recall.ts - how many documents an engine recalls: each is read, and its answer generated greedily.
+// recall.ts - how many documents an engine recalls: each is read, and its answer is generated
+// greedily.
 
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";

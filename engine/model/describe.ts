@@ -1,5 +1,6 @@
 // describe.ts - a model on disk as the native code needs it: sizes, rope, and where each tensor
-// lies. Only headers are read here; weights are memory-mapped natively and used in their own format.
+// lies. Only headers are read here; weights are memory-mapped natively and used in their own
+// format.
 import { statSync } from "node:fs";
 import { join } from "node:path";
 import { SpecacheError } from "../errors.ts";
@@ -27,14 +28,23 @@ export interface TensorPlace {
 
 /** Sizes of a decoder. */
 export interface ModelShape {
+  /** Of the folder or file. */
   readonly name: string;
+  /** As its config or metadata calls it, e.g. "llama". */
   readonly architecture: string;
+  /** Transformer layers. */
   readonly layers: number;
+  /** Query heads of a layer. */
   readonly queryHeads: number;
+  /** KV heads of a layer. */
   readonly kvHeads: number;
+  /** Channels of a head. */
   readonly headDim: number;
+  /** Channels between layers. */
   readonly hidden: number;
+  /** Channels inside the feed-forward part. */
   readonly intermediate: number;
+  /** Token ids; all are below it. */
   readonly vocabulary: number;
   /** Of RMSNorm. */
   readonly epsilon: number;
@@ -50,7 +60,9 @@ export interface ModelShape {
   readonly queryKeyNorms: boolean;
   /** The output projection is the embedding. */
   readonly tied: boolean;
+  /** Id that begins a text. */
   readonly bos: number | null;
+  /** Ids that end a text. */
   readonly eos: readonly number[];
   /** Whether a prompt begins with bos. */
   readonly addBos: boolean;
@@ -58,6 +70,7 @@ export interface ModelShape {
 
 /** A model on disk. */
 export interface ModelDescription extends ModelShape {
+  /** Its weights; each role of each layer once. */
   readonly tensors: readonly TensorPlace[];
 }
 

@@ -63,8 +63,8 @@ function fieldOf(path: string, scaling: RopeScaling, name: string, standard?: nu
   return broken(path, `${name} ${JSON.stringify(value)} of rope is not a positive number`);
 }
 
-// Llama 3.1: slow frequencies (fewer than low_freq_factor turns in the original context) are divided
-// by the factor, fast ones kept, those between blended.
+// Llama 3.1: slow frequencies (fewer than low_freq_factor turns in the original context) are
+// divided by the factor, fast ones kept, those between blended.
 function llama3(
   path: string,
   plain: Float64Array,

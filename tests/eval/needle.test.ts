@@ -95,7 +95,7 @@ test("needleDocument() is the same for the same seed and another for another", (
   assert(words.decode(of(6).ids) !== words.decode(of(7).ids));
 });
 
-test("needleText() refuses facts that do not fit the length, and text that does not fill it", () => {
+test("needleText() refuses facts that do not fit, and text that does not fill the length", () => {
   assertThrows(
     () => needleText(source, { seed: 1, tokens: 100, facts: 40 }),
     SpecacheError,

@@ -11,7 +11,7 @@ const FACTS = 16;
 const DOCUMENTS = 40;
 
 for (const values of ["mixed", "numbers"] as const) {
-  test(`recall of ${values} values: specache is within one document of full, at least paper`, async () => {
+  test(`recall of ${values} values: specache is near full and not below paper`, async () => {
     const source = await shippedSource();
     const documents = Array.from({ length: DOCUMENTS }, (_, seed) => {
       const { ids, answer } = needleDocument(source, {

@@ -1,5 +1,5 @@
-// SmolLM2-135M-Instruct (GGUF, Q4_1 with Q8_0 embeddings) against a float64 reference: token ids, top
-// logits and greedy text; mode full, KV type f32.
+// SmolLM2-135M-Instruct (GGUF, Q4_1 with Q8_0 embeddings) against a float64 reference: token
+// ids, top logits and greedy text; mode full, KV type f32.
 
 import { readFileSync } from "node:fs";
 import { tokenizerOf } from "../../eval/source.ts";
@@ -19,7 +19,7 @@ interface Golden {
 }
 
 const golden: Golden = JSON.parse(readFileSync(goldenPath("smollm2.json"), "utf8"));
-// As for the tiny models: ten times what float32 is off there (at most 3e-4), as logits are as large.
+// Ten times what float32 is off in the tiny models, at most 3e-4: these logits are as large.
 const TOLERANCE = 3e-3;
 const TOKENS_MAX = 2_048;
 

@@ -9,7 +9,8 @@ import { assert, assertEquals, test } from "../harness.ts";
 
 const TOKENS = 3_400;
 const DOCUMENTS = 10;
-const ROOM_TOKENS = 200; // behind TOKENS: sentences are encoded anew once the fact stands among them
+// Behind TOKENS: the text is encoded anew once the fact stands in it.
+const ROOM_TOKENS = 200;
 
 test("SmolLM2 recalls with specache every secret number that it recalls with full", async () => {
   const model = await smollm2();

@@ -93,6 +93,26 @@ for (const [name, [edit, word]] of Object.entries(headers)) {
   });
 }
 
+test("attention_bias asks for the bias of the output projection too", () => {
+  withFolder((folder) => {
+    writeConfig(folder, "llama-bias", {});
+    const bias = "model.layers.0.self_attn.o_proj.bias";
+    writeHeader(folder, "llama-bias", (text) => text.replace(bias, "unused"));
+    const error = assertThrows(() => describeModel(folder), SpecacheError);
+    assertStringIncludes(error.message, `${bias} is missing`);
+  });
+});
+
+test("a tied model's second copy of the embedding is left out", () => {
+  withFolder((folder) => {
+    cpSync(join(golden, "llama-plain"), folder, { recursive: true });
+    const names = () => describeModel(folder).tensors.map(({ name }) => name);
+    assertEquals(names().includes("lm_head.weight"), true);
+    writeConfig(folder, "llama-plain", { tie_word_embeddings: true });
+    assertEquals(names().includes("lm_head.weight"), false);
+  });
+});
+
 test("types that are known but not offered are unsupported, by name", () => {
   withFolder((folder) => {
     writeConfig(folder, "bad/ok", {});

@@ -98,7 +98,7 @@ test("yarn's attn_factor multiplies yarn's own magnitude", () => {
   assertAlmostEquals(scaled.ropeMagnitude, own / 2, 1e-15);
 });
 
-test("end tokens are eos and eot, each once; bos is added where the file or its kind says so", () => {
+test("end tokens are eos and eot, each once; bos is added where file or kind says so", () => {
   const ids: Metadata = { "/tokenizer.ggml.bos_token_id": 1, "/tokenizer.ggml.eos_token_id": 2 };
   assertEquals(describe("llama", { ...ids, "/tokenizer.ggml.eot_token_id": 2 }).eos, [2]);
   assertEquals(describe("llama", { ...ids, "/tokenizer.ggml.eot_token_id": 3 }).eos, [2, 3]);

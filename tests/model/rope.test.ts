@@ -109,6 +109,20 @@ const cases: Record<
       3.952847075210474e-5,
     ],
   ],
+  "yarn whose ramp has no length": [
+    { type: "yarn", theta: 1e4, factor: 4, original_max_position_embeddings: 6 },
+    1.138629436111989,
+    [
+      1,
+      0.07905694150420949,
+      0.025,
+      0.007905694150420948,
+      0.0025,
+      0.000790569415042095,
+      0.00025,
+      7.905694150420948e-5,
+    ],
+  ],
   "llama3": [
     {
       type: "llama3",

@@ -16,7 +16,8 @@ import { ggufBytes, golden, type Metadata, withFolder } from "./files.ts";
 const model = describeModel(join(golden, "gguf/llama-plain.f32.gguf"));
 const withoutBos: ModelDescription = { ...model, addBos: false };
 
-// Bytes as byte-level vocabularies write them: printable ones as themselves, the rest from U+0100 on.
+// Bytes as byte-level vocabularies write them: printable ones as themselves, the others
+// from U+0100 on.
 const letters = Array.from({ length: 256 }, (_, byte) => byte);
 const isPrintable = (byte: number) =>
   byte > 32 && byte < 127 || byte > 160 && byte < 256 && byte !== 173;

@@ -1,5 +1,5 @@
-// Every model of tests/golden in mode full with KV type f32, on every instruction set of this machine:
-// logits within the derived tolerance of a float64 reference, and the same greedy text.
+// Every model of tests/golden in mode full with KV type f32, on every instruction set of this
+// machine: logits within the derived tolerance of a float64 reference, and the same greedy text.
 
 import process from "node:process";
 import type { Isa } from "../../engine/config.ts";
@@ -9,7 +9,7 @@ import { assert, assertEquals, skip, test } from "../harness.ts";
 import { goldenModel, goldenNames, type GoldenPrompt, tolerance } from "./golden.ts";
 import { greedyText, openFull } from "./run.ts";
 
-const isas: readonly Isa[] = ["portable", "avx2", "avx512"]; // as specache_isa() counts them, from 2
+const isas: readonly Isa[] = ["portable", "avx2", "avx512"]; // specache_isa() counts from 2
 const { SPECACHE_ISA } = process.env;
 const tested = SPECACHE_ISA ? [SPECACHE_ISA as Isa] : isas;
 const TOKENS_MAX = 512; // positions of every golden model

@@ -1,4 +1,5 @@
-// run.ts - runs a model in mode full with KV type f32 on the native store itself: no worker between.
+// run.ts - runs a model in mode full with KV type f32 on the native store itself, with no
+// worker between.
 
 import type { Isa } from "../../engine/config.ts";
 import { decode, DecodeState } from "../../engine/decode.ts";
