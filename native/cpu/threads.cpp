@@ -33,24 +33,30 @@ Threads::~Threads() {
     for (std::thread &worker : workers_) worker.join();
 }
 
+// An index and the count that bounds it are one atomic number. So a worker that comes late, even a
+// round late, either owns an index of the round at work or sees that none is left.
 void Threads::take() {
-    for (;;) {
-        uint32_t index = next_.fetch_add(1, std::memory_order_relaxed);
-        if (index >= count_) return;
+    uint32_t taken = 0;
+    for (;; taken++) {
+        uint64_t ticket = next_.fetch_add(1, std::memory_order_acq_rel);
+        uint32_t index = uint32_t(ticket);
+        if (index >= ticket >> 32) break;
         body_(context_, index);
     }
+    if (taken != 0) done_.fetch_add(taken, std::memory_order_release);
 }
 
+// Returns when all indices have ended, whether or not all workers have come: one that the system
+// has put aside holds nobody up.
 void Threads::run(uint32_t count, Body body, const void *context) {
     body_ = body;
     context_ = context;
-    count_ = count;
-    next_.store(0, std::memory_order_relaxed);
-    busy_.store(static_cast<uint32_t>(workers_.size()), std::memory_order_relaxed);
+    done_.store(0, std::memory_order_relaxed);
+    next_.store(uint64_t(count) << 32, std::memory_order_release);
     round_.fetch_add(1, std::memory_order_release);
     round_.notify_all();
     take();
-    for (uint32_t i = 0; busy_.load(std::memory_order_acquire) != 0; i++) {
+    for (uint32_t i = 0; done_.load(std::memory_order_acquire) != count; i++) {
         if (i < spins) relax();
         else std::this_thread::yield();
     }
@@ -62,10 +68,9 @@ void Threads::work() {
         for (uint32_t i = 0; i < spins && round_.load(std::memory_order_acquire) == seen; i++)
             relax();
         round_.wait(seen, std::memory_order_acquire);
-        seen++;
+        seen = round_.load(std::memory_order_acquire);
         if (stop_) return;
         take();
-        busy_.fetch_sub(1, std::memory_order_release);
     }
 }
 

@@ -27,10 +27,9 @@ private:
     std::vector<std::thread> workers_;
     Body body_ = nullptr;
     const void *context_ = nullptr;
-    uint32_t count_ = 0;
-    std::atomic<uint32_t> next_{0};      // the next index to take
-    std::atomic<uint32_t> busy_{0};      // workers still inside the current round
-    std::atomic<uint32_t> round_{0};     // odd or even, a new value wakes the workers
+    std::atomic<uint64_t> next_{0};   // count << 32 | the next index to take
+    std::atomic<uint32_t> done_{0};   // indices of the current round that have ended
+    std::atomic<uint32_t> round_{0};  // a new value wakes the workers
     std::atomic<bool> stop_{false};
 };
 
