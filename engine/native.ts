@@ -60,7 +60,7 @@ export function configOf(settings: Settings, shape: StoreShape): ConfigFields {
     threads: settings.threads,
     device: 0,
     isa: ISAS.indexOf(settings.isa),
-    fetchAtOnce: 0,
+    variant: 0,
   };
 }
 

@@ -36,7 +36,7 @@ export const structs = {
     threads: "u32",
     device: "u32",
     isa: "u32",
-    fetchAtOnce: "u32",
+    variant: "u32",
   },
   specache_profile: { valuePlanes: "u32", hasKeyBits: "u32", hasValues: "u32" },
   specache_options: { k: "u32", late: "u32", lateAbove: "f32" },

@@ -50,7 +50,8 @@ typedef struct specache_config {
     uint32_t threads;         // compute threads; 0: the machine's cores
     uint32_t device;          // 0 cpu
     uint32_t isa;             // 0 best, 1 reference, 2 portable, 3 avx2, 4 avx512
-    uint32_t fetch_at_once;   // tests only: 1 makes the step wait for each prefetch where it starts
+    uint32_t variant;         // tests only: 1 waits for each prefetch where it starts, 2 keeps the
+                              // rows that guesses chose no longer than others
 } specache_config;
 
 // Values in the head's own basis and key bits by head (DESIGN section 4); all buffers copied.

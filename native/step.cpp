@@ -56,7 +56,7 @@ void prefetch_rows(Store &store, Sequence &sequence, uint32_t layer, uint32_t wa
     device.copy().signal(*sequence.arrived[layer]);
     sequence.counters.prefetched_rows += wanted;
     sequence.counters.fetched_bytes += wanted * plan.row;
-    if (plan.config.fetch_at_once) device.compute().wait(*sequence.arrived[layer]);
+    if (plan.config.variant == 1) device.compute().wait(*sequence.arrived[layer]);
 }
 
 void fetch_late(Store &store, Sequence &sequence, uint32_t layer, uint32_t late) {

@@ -261,7 +261,7 @@ void settle(Store &store, Sequence &sequence, uint32_t layer) {
     if (store.plan.slots == 0 || store.plan.rule == Rule::paper) return;
     for (uint32_t head = 0; head < store.plan.config.kv_heads; head++) {
         Head at{store, sequence, layer, head};
-        mark_wanted(at);
+        if (store.plan.config.variant != 2) mark_wanted(at);
         settle_head(at);
         clear_wanted(at);
     }

@@ -25,9 +25,9 @@ specache_config file_config() {
 }
 
 // Holds the prefetch of layer 0 back and answers whether the step ended nevertheless.
-bool step_ends_while_held(uint32_t fetch_at_once) {
+bool step_ends_while_held(uint32_t variant) {
     specache_config config = file_config();
-    config.fetch_at_once = fetch_at_once;
+    config.variant = variant;
     Run run(config, far_path().c_str());
     CHECK(run.prefill(0, 500) == SPECACHE_OK);
     CHECK(specache_hold(run.store, 0) == SPECACHE_OK);
@@ -102,18 +102,6 @@ TEST("with far in RAM late rows are read in place: nothing is fetched") {
     std::vector<uint64_t> stats = run.stats();
     CHECK(stats[SPECACHE_STATS_LATE_ROWS] == 5 * 3 * 2 * 32);
     CHECK(stats[SPECACHE_STATS_FETCHED_BYTES] == 0);
-}
-
-TEST("a right guess, whose rows are kept first, leaves few rows late") {
-    auto late_rows = [](uint32_t guesses) {
-        specache_config config = file_config();
-        config.slots = 32;
-        Run run(config, far_path().c_str());
-        run.prefill(0, 900);
-        run.decode(900, 60, guesses, 32);
-        return run.stats()[SPECACHE_STATS_LATE_ROWS];
-    };
-    CHECK(late_rows(1) * 3 < late_rows(0));
 }
 
 TEST("late none and a threshold read fewer rows than late all") {

@@ -213,7 +213,7 @@ TEST("two calls at once on a store: one is told that it is busy") {
     specache_config config = small_config();
     config.far = 1;
     config.slots = 40;
-    config.fetch_at_once = 1;  // so that a held prefetch keeps the call inside
+    config.variant = 1;  // so that a held prefetch keeps the call inside
     Run run(config, far_path().c_str());
     run.prefill(0, 500);
     specache_hold(run.store, 0);

@@ -25,7 +25,7 @@ const config = {
   threads: 22,
   device: 23,
   isa: 24,
-  fetchAtOnce: 25,
+  variant: 25,
 };
 
 test("writeConfig() writes 25 numbers in the header's order, 64 bits as low and high", () => {
