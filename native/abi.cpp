@@ -1,4 +1,5 @@
 // abi.cpp - check arguments -> call -> status and text. Nothing is thrown across, nothing printed.
+#include <algorithm>
 #include <bit>
 #include <cstring>
 #include <limits>
@@ -295,6 +296,21 @@ EXPORT int32_t specache_rows(uint64_t id, uint64_t sequence_id, uint32_t layer, 
         not_null("keys", keys);
         not_null("values", values);
         store.copy_rows(store.sequence(sequence_id), layer, first, tokens, keys, values);
+    });
+}
+
+EXPORT int32_t specache_record(uint64_t id) {
+    return on_store(id, [&](Store &store) {
+        const specache_config &config = store.plan.config;
+        store.recorded.resize(uint64_t(config.layers) * config.query_heads * config.head_dim);
+    });
+}
+
+EXPORT int32_t specache_recorded(uint64_t id, float *queries) {
+    return on_store(id, [&](Store &store) {
+        not_null("queries", queries);
+        if (store.recorded.empty()) fail(SPECACHE_ARGUMENT, "nothing is recorded");
+        std::copy(store.recorded.begin(), store.recorded.end(), queries);
     });
 }
 

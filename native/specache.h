@@ -194,6 +194,11 @@ int32_t specache_step(uint64_t store, uint64_t sequence, const uint32_t *tokens,
 int32_t specache_rows(uint64_t store, uint64_t sequence, uint32_t layer, uint32_t first,
                       uint32_t tokens, float *keys, float *values);
 
+// Audits: from now on the queries of each step's input 0 are kept, until the next step's.
+int32_t specache_record(uint64_t store);
+// Copies them: [layers][query_heads][head_dim] f32, after rope.
+int32_t specache_recorded(uint64_t store, float *queries);
+
 // Makes the running call, or the next one, answer SPECACHE_CANCELLED between two layers.
 int32_t specache_cancel(uint64_t store);
 

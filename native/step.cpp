@@ -118,6 +118,10 @@ void attend(Store &store, Sequence &sequence, uint32_t layer, const float *queri
     bool paper = plan.rule == Rule::paper;
 
     keep_rows(store, sequence, layer, keys, values);
+    if (!store.recorded.empty()) {
+        uint64_t width = uint64_t(plan.config.query_heads) * plan.config.head_dim;
+        std::copy(queries, queries + width, store.recorded.begin() + int64_t(layer * width));
+    }
     if (plan.rule == Rule::none) {
         near.resident = store.resident_table(sequence, layer, pages);
         for (uint32_t i = 0; i < inputs * heads; i++) work.counts[i] = 0;

@@ -67,6 +67,7 @@ public:
     std::unique_ptr<Event> written;    // page writes so far
     std::unique_ptr<Event> late_arrived;
     std::vector<Copy> late_copies;     // [kv_heads * k_max] of the layer at work, far in a file
+    std::vector<float> recorded;       // [layers][query_heads][head_dim] for audits, or empty
     std::atomic<bool> cancelled{false};
     std::mutex running;
     std::unique_ptr<Model> model;

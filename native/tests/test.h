@@ -8,7 +8,7 @@
 namespace test {
 
 struct Case {
-    const char *fact;
+    const char *file, *fact;
     void (*body)();
 };
 inline std::vector<Case> &cases() {
@@ -20,7 +20,9 @@ inline int &failures() {  // of the case at work
     return count;
 }
 struct Register {
-    Register(const char *fact, void (*body)()) { cases().push_back({fact, body}); }
+    Register(const char *file, const char *fact, void (*body)()) {
+        cases().push_back({file, fact, body});
+    }
 };
 inline void fail(const char *file, int line, const char *what, double got, double wanted) {
     std::printf("%s:%d: %s", file, line, what);
@@ -33,9 +35,10 @@ inline void fail(const char *file, int line, const char *what, double got, doubl
 
 #define TEST_JOIN_TWO(a, b) a##b
 #define TEST_JOIN(a, b) TEST_JOIN_TWO(a, b)
-#define TEST(fact)                                                                          \
-    static void TEST_JOIN(test_, __LINE__)();                                               \
-    static test::Register TEST_JOIN(register_, __LINE__)(fact, TEST_JOIN(test_, __LINE__)); \
+#define TEST(fact)                                                                 \
+    static void TEST_JOIN(test_, __LINE__)();                                      \
+    static test::Register TEST_JOIN(register_, __LINE__)(__FILE__, fact,           \
+                                                         TEST_JOIN(test_, __LINE__)); \
     static void TEST_JOIN(test_, __LINE__)()
 #define CHECK(condition) \
     ((condition) ? void() : test::fail(__FILE__, __LINE__, #condition, 0, NAN))

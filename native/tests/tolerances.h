@@ -24,4 +24,28 @@ inline double output(double n, double head_dim, double logits_off, double larges
     return 2 * (logits_off + 2e-7 + n * unit) * largest * std::sqrt(head_dim);
 }
 
+// A matrix product's output: its columns, then bias and what was there added, then the reference's
+// own rounding to float32. `mass` counts the bias and what was there too.
+inline double product(double columns, double mass) { return sum(columns + 3, mass); }
+
+// A norm, as a share of its result: the sum of squares has no negative term, so n products and
+// additions leave it within n + 1 units, the division by n and epsilon make n + 3; the root halves
+// that and rounds; 1/x, the two products and the reference's rounding add four.
+inline double norm(double columns, double result) {
+    return ((columns + 3) / 2 + 5) * unit * std::fabs(result);
+}
+
+// A number of a pair turned by a.cos - b.sin: cosine and sine (in double, then rounded, 1 unit),
+// their products (1), the difference (1) and the reference's rounding (1), each of at most
+// |a cos| + |b sin|, which is at most the pair's length (Cauchy and Schwarz).
+inline double turn(double magnitude, double length) { return 4 * unit * magnitude * length; }
+
+// silu(x) * up = x * e^-|x| or 1 / (1 + e^-|x|) * up: the exponential is off by a share of 2e-7
+// (simd.h), which the quotient takes over at most once; 1 + e, the quotient, two products and the
+// reference's rounding are five units. Below -87.3 the exponential is 0 instead of 2^-126, so 88 of
+// those are lost, and as much again where 2^-126 and smaller numbers round coarsely.
+inline double gate(double result, double up) {
+    return (2e-7 + 5 * unit) * std::fabs(result) + 176 * 0x1p-126 * std::fabs(up);
+}
+
 }  // namespace tolerance

@@ -1,0 +1,64 @@
+// weights.h - weight tensors made up at random, of every type, and the sizes that kernels trip on.
+#pragma once
+#include <cstdlib>
+#include <random>
+#include <vector>
+
+#include "../dequantize.h"
+
+namespace fixture {
+
+using namespace specache;
+
+constexpr Type weight_types[] = {Type::f32,  Type::f16,  Type::bf16,
+                                 Type::q8_0, Type::q4_0, Type::q4_1};
+// Around a vector, a block, three blocks and a panel's columns; also numbers of rows.
+constexpr uint32_t odd_sizes[] = {1, 31, 32, 33, 95, 256, 257};
+
+// A row of blocks has whole blocks.
+inline uint32_t columns_for(Type type, uint32_t columns) {
+    return in_blocks(type) ? (columns + block_values - 1) / block_values * block_values : columns;
+}
+
+inline std::vector<float> normals(uint64_t count, std::mt19937 &random, float spread = 1) {
+    std::normal_distribution<float> normal(0, spread);
+    std::vector<float> numbers(count);
+    for (float &x : numbers) x = normal(random);
+    return numbers;
+}
+
+struct Weights {
+    std::vector<uint8_t> bytes;  // [offset] unused, then [rows][columns] of the type, and no more
+    Tensor tensor;
+
+    // Blocks lie one byte off, since a file gives them no alignment.
+    Weights(Type type, uint32_t rows, uint32_t columns, std::mt19937 &random) {
+        uint64_t row = weight_row_bytes(type, columns), offset = in_blocks(type) ? 1 : 0;
+        bytes.resize(offset + rows * row);
+        for (uint8_t &byte : bytes) byte = uint8_t(random());
+        uint8_t *data = bytes.data() + offset;
+        std::normal_distribution<float> normal(0, .1f);
+        if (in_blocks(type)) {  // any quants, sensible scales
+            for (uint8_t *at = data; at < data + rows * row; at += block_bytes(type)) {
+                uint16_t scales[2] = {float_to_half(normal(random)), float_to_half(normal(random))};
+                std::memcpy(at, scales, type == Type::q4_1 ? 4 : 2);
+            }
+        } else {
+            for (uint64_t i = 0; i < uint64_t(rows) * columns; i++) {
+                store_number(type, data, i, normal(random));
+            }
+        }
+        tensor = {data, type, rows, columns};
+    }
+    Weights(const Weights &) = delete;
+
+    std::vector<float> row(uint32_t row) const {
+        std::vector<float> numbers(tensor.columns);
+        const uint8_t *data = static_cast<const uint8_t *>(tensor.data);
+        dequantize_row(tensor.type, data + row * weight_row_bytes(tensor.type, tensor.columns),
+                       tensor.columns, numbers.data());
+        return numbers;
+    }
+};
+
+}  // namespace fixture
