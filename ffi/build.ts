@@ -115,14 +115,19 @@ async function findCompiler(): Promise<string> {
 
 function unitsOf(options: BuildOptions, folder: string, command: readonly string[]): Unit[] {
   const files = listFiles(options.native);
-  const headers = createHash("sha256").update(command.join(" "));
-  for (const file of files.filter((name) => name.endsWith(".h"))) {
-    headers.update(file).update(readFileSync(join(options.native, file)));
-  }
-  const shared = headers.digest("hex");
+  const headersOf = (tests: boolean) => {
+    const hash = createHash("sha256").update(command.join(" "));
+    for (const file of files.filter((name) => name.endsWith(".h"))) {
+      if (!tests && file.startsWith("tests/")) continue;
+      hash.update(file).update(readFileSync(join(options.native, file)));
+    }
+    return hash.digest("hex");
+  };
+  const [ours, all] = [headersOf(false), headersOf(true)];
   const unit = (file: string, name: string, flags: readonly string[]): Unit => {
     const source = join(options.native, file);
-    const hash = createHash("sha256").update(shared).update(flags.join(" "));
+    const headers = file.startsWith("tests/") ? all : ours;
+    const hash = createHash("sha256").update(headers).update(flags.join(" "));
     const key = hash.update(readFileSync(source)).digest("hex").slice(0, 16);
     return { source, object: join(folder, `${name}-${basename(file, ".cpp")}-${key}.o`), flags };
   };
