@@ -3,15 +3,15 @@
 // object.
 
 import process from "node:process";
+import { buildLibrary } from "./cli/library.ts";
+import { bytesText, StatusLine } from "./cli/output.ts";
+import { statusOf } from "./cli/run.ts";
 import { SpecacheError } from "./engine/errors.ts";
 import { type Demo, demo, type DemoProgress } from "./eval/demo.ts";
 import { type ModePlan, planLlama3 } from "./eval/llama3.ts";
-import { bytesText, shareText, table } from "./eval/table.ts";
-import { build } from "./ffi/build.ts";
-import { buildFolder, nativeFolder } from "./ffi/library.ts";
+import { shareText, table } from "./eval/table.ts";
 
-const say = (text: string) => console.error(text);
-const terminal = process.stderr.isTTY === true;
+const line = new StatusLine(process.stderr);
 
 async function main(args: readonly string[]): Promise<void> {
   const json = args.includes("--json");
@@ -19,10 +19,7 @@ async function main(args: readonly string[]): Promise<void> {
   if (unknown !== undefined) {
     throw new SpecacheError("argument", `Cannot start: option ${unknown} is not --json`);
   }
-  say("Building the native library (once; half a minute to a minute)");
-  const progress = (file: string) => overwrite(`  ${file}`);
-  await build({ native: nativeFolder, output: buildFolder(), progress });
-  endLine();
+  await buildLibrary(process.stderr);
   const shown = await demo(tell);
   const llama3 = planLlama3(shown.rows.map(({ mode }) => mode));
   if (json) console.log(JSON.stringify({ ...shown, llama3 }, null, 2));
@@ -30,22 +27,9 @@ async function main(args: readonly string[]): Promise<void> {
 }
 
 const tell: DemoProgress = (mode, what, done, all) => {
-  overwrite(`  ${mode.padEnd(8)}  ${done} of ${all} ${what}`);
-  if (done === all) endLine();
+  line.show(`  ${mode.padEnd(8)}  ${done} of ${all} ${what}`);
+  if (done === all) line.end();
 };
-
-let lastLine = "";
-
-// A terminal sees a line change; a log gets the last state of each.
-function overwrite(text: string): void {
-  if (terminal) process.stderr.write(`\r${text.padEnd(lastLine.length)}`);
-  lastLine = text;
-}
-
-function endLine(): void {
-  if (lastLine !== "") process.stderr.write(terminal ? "\n" : `${lastLine}\n`);
-  lastLine = "";
-}
 
 function report({ tokens, facts, device, rows }: Demo, llama3: readonly ModePlan[]): string {
   const measured = rows.map((row) => [
@@ -90,8 +74,8 @@ Go on with
 try {
   await main(process.argv.slice(2));
 } catch (error) {
-  endLine();
+  line.end();
   if (!(error instanceof SpecacheError)) throw error;
-  say(error.message);
-  process.exitCode = error.code === "argument" || error.code === "unsupported" ? 2 : 1;
+  console.error(error.message);
+  process.exitCode = statusOf(error);
 }

@@ -1,12 +1,17 @@
 // generate.ts - `specache generate`: streams text, or prints one JSON object.
 import process from "node:process";
+import { engineOptions, type GenerateOptions, generateOptions } from "../engine/config.ts";
 import { Engine } from "../engine/engine.ts";
+import type { GenerateResult } from "../engine/generation.ts";
 import { describeModel } from "../engine/model/describe.ts";
 import { loadTokenizer } from "../engine/model/tokenizer.ts";
-import type { GenerateResult } from "../engine/generation.ts";
+import { parse } from "../engine/parse.ts";
+import { MAX_TOKENS } from "../engine/settings.ts";
+import { ensureLibrary } from "./library.ts";
 import { cacheFlags, engineOptionsOf, generateOptionsOf, promptOf, readFlags } from "./options.ts";
-import { bytesText, progressBar } from "./output.ts";
+import { bytesText, progressBar, type Streams } from "./output.ts";
 
+const ACTION = "generate";
 const text = { type: "string" } as const;
 
 /** Flags of the command. */
@@ -20,7 +25,6 @@ export const generateFlags = {
   context: text,
   temperature: text,
   seed: text,
-  guesses: text,
   late: text,
   logprobs: text,
 } as const;
@@ -39,45 +43,54 @@ export const generateHelp = `specache generate - continue a text with a model's 
   --slots S  --guesses auto|0..3  --late all|none|P
   --kv-type bf16|f16|f32
   --far ram|FILE  --far-bytes B  --near BYTES
-  --threads N  --device auto|cpu  --logprobs N  --json
+  --threads N  --device auto|cpu  --logprobs N
+  --json                 prints one object
+  --verbose              shows where an error came from
+  --help
 
   specache generate --model models/needle --prompt "The code of" --max-tokens 8
 `;
 
 /** Runs the command. */
-export async function generate(args: readonly string[]): Promise<void> {
-  const flags = readFlags("generate", args, generateFlags);
+export async function generate(
+  args: readonly string[],
+  { stdout, stderr }: Streams,
+): Promise<void> {
+  const flags = readFlags(ACTION, args, generateFlags);
   if (flags.help) {
-    process.stdout.write(generateHelp);
+    stdout.write(generateHelp);
     return;
   }
-  const asked = { ...promptOf(flags), ...generateOptionsOf(flags) };
-  const options = engineOptionsOf(flags, undefined);
-  const context = options.contextTokens ?? contextOf(options.model, asked);
-  await using engine = await Engine.open({ ...options, contextTokens: context });
-  const stop = new AbortController();
-  process.once("SIGINT", () => stop.abort());
-  const bar = progressBar("prefill", process.stderr);
-  const run = engine.generate({ ...asked, signal: stop.signal, progress: bar });
+  const asked = parse(generateOptions, { ...promptOf(flags), ...generateOptionsOf(flags) }, ACTION);
+  const options = parse(engineOptions, engineOptionsOf(flags), ACTION);
+  await ensureLibrary(stderr);
+  const contextTokens = options.contextTokens ?? contextOf(options.model, asked);
+  await using engine = await Engine.open({ ...options, contextTokens });
+  using interrupt = onInterrupt();
+  const progress = progressBar("prefill", stderr);
+  const run = engine.generate({ ...asked, signal: interrupt.signal, progress });
   if (!flags.json) {
-    for await (const piece of run) process.stdout.write(piece.text);
-    process.stdout.write("\n");
+    for await (const piece of run) stdout.write(piece.text);
+    stdout.write("\n");
   }
   const result = await run.result;
-  if (flags.json) process.stdout.write(JSON.stringify(result) + "\n");
-  else process.stderr.write(summary(result) + "\n");
+  if (flags.json) stdout.write(JSON.stringify(result) + "\n");
+  else stderr.write(summary(result) + "\n");
 }
 
-// Prompt and answer; at least one token, at most what the model was made for.
-function contextOf(
-  model: string,
-  asked: { prompt?: string; ids?: readonly number[]; maxTokens?: number },
-) {
-  const description = describeModel(model);
-  const prompt = asked.ids?.length ??
-    loadTokenizer(model, description)?.encode(asked.prompt ?? "").length ?? 0;
-  const wanted = prompt + (asked.maxTokens ?? 128);
-  return Number.isInteger(wanted) ? Math.max(1, wanted) : undefined;
+// Prompt and answer; at least one token.
+function contextOf(model: string, { prompt, ids, maxTokens }: GenerateOptions): number {
+  const promptTokens = ids?.length ??
+    loadTokenizer(model, describeModel(model))?.encode(prompt ?? "").length ?? 0;
+  return Math.max(1, promptTokens + (maxTokens ?? MAX_TOKENS));
+}
+
+// The first Ctrl-C ends the generation, with what it came to; a second one the process.
+function onInterrupt(): Disposable & { readonly signal: AbortSignal } {
+  const stop = new AbortController();
+  const abort = () => stop.abort();
+  process.once("SIGINT", abort);
+  return { signal: stop.signal, [Symbol.dispose]: () => void process.off("SIGINT", abort) };
 }
 
 function summary({ cache, timing, usage }: GenerateResult): string {

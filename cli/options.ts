@@ -1,6 +1,5 @@
 // options.ts - the command line's flags as options. Values stay what the user wrote until zod has
-// judged them: a number that is none becomes NaN, and the error names it.
-import { parseArgs } from "node:util";
+// judged them, so their types are only claimed here.
 import { readFileSync } from "node:fs";
 import type { CacheOptions, EngineOptions, GenerateOptions } from "../engine/config.ts";
 import { SpecacheError } from "../engine/errors.ts";
@@ -20,6 +19,7 @@ export const cacheFlags = {
   profile: text,
   group: text,
   slots: text,
+  guesses: text,
   "kv-type": text,
   far: text,
   "far-bytes": text,
@@ -31,26 +31,38 @@ export const cacheFlags = {
   verbose: flag,
 } as const;
 
-/** Reads flags; an unknown one, or a positional, is refused. */
+/** Reads --name VALUE, --name=VALUE and --name; what is not known is refused. */
 export function readFlags(
   command: string,
   args: readonly string[],
   options: Readonly<Record<string, { readonly type: "string" | "boolean" }>>,
 ): Flags {
-  try {
-    return parseArgs({ args: [...args], options, allowPositionals: false, strict: true })
-      .values as Flags;
-  } catch (cause) {
-    const reason = (cause as Error).message.split(". ")[0];
-    throw new SpecacheError("argument", `Cannot ${command}: ${reason}`, { cause });
+  const refuse = (sentence: string): never => {
+    throw new SpecacheError("argument", `Cannot ${command}: ${sentence}`);
+  };
+  const flags: Record<string, string | boolean> = {};
+  for (let at = 0; at < args.length; at++) {
+    const [, name, inline] = args[at].match(/^--([^=]+)(?:=(.*))?$/s) ??
+      refuse(`${args[at] || '""'} is not a flag`);
+    if (!Object.hasOwn(options, name)) refuse(`flag --${name} is not known`);
+    if (options[name].type === "boolean") {
+      if (inline !== undefined) refuse(`--${name} takes no value, not ${inline}`);
+      flags[name] = true;
+      continue;
+    }
+    const value = inline ?? args[++at];
+    const missing = value === undefined || inline === undefined && value.startsWith("--");
+    flags[name] = missing ? refuse(`--${name} is given no value`) : value;
   }
+  return flags;
 }
 
-/** A number as written; NaN where it is none. */
+/** A number; what the user wrote where it is none. */
 export function number(flags: Flags, name: string): number | undefined {
   const value = flags[name];
   if (value === undefined) return undefined;
-  return String(value).trim() === "" ? NaN : Number(value);
+  const amount = String(value).trim() === "" ? NaN : Number(value);
+  return Number.isNaN(amount) ? value as unknown as number : amount;
 }
 
 function defined<T extends object>(options: T): T {
@@ -59,9 +71,9 @@ function defined<T extends object>(options: T): T {
   ) as T;
 }
 
-/** The cache's options; zod judges them later, so their types are only claimed here. */
+/** The cache's options. */
 export function cacheOptions(flags: Flags): CacheOptions {
-  const { far } = flags;
+  const guesses = number(flags, "guesses");
   return defined({
     mode: flags.mode,
     k: number(flags, "k"),
@@ -71,41 +83,41 @@ export function cacheOptions(flags: Flags): CacheOptions {
     group: number(flags, "group"),
     slots: number(flags, "slots"),
     kvType: flags["kv-type"],
-    far: far === undefined || far === "ram"
-      ? far
-      : defined({ file: far, bytes: number(flags, "far-bytes") }),
+    far: farOf(flags),
     nearBytes: number(flags, "near"),
+    guessesMax: guesses !== undefined && guesses > 1 ? guesses : undefined,
     threads: number(flags, "threads"),
     device: flags.device,
   }) as CacheOptions;
 }
 
-/** The options of an engine. */
-export function engineOptionsOf(flags: Flags, contextTokens: number | undefined): EngineOptions {
-  if (flags.model === undefined) {
-    throw new SpecacheError("argument", "Cannot generate: --model is missing");
+function farOf(flags: Flags): unknown {
+  const { far, "far-bytes": bytes } = flags;
+  if (far !== undefined && far !== "ram") {
+    return defined({ file: far, bytes: number(flags, "far-bytes") });
   }
-  const guesses = number(flags, "guesses");
+  if (bytes === undefined) return far;
+  throw new SpecacheError("argument", `Cannot reserve --far-bytes ${bytes}: --far names no file`);
+}
+
+/** The options of an engine. */
+export function engineOptionsOf(flags: Flags): EngineOptions {
   return defined({
     ...cacheOptions(flags),
-    model: String(flags.model),
-    contextTokens: number(flags, "context") ?? contextTokens,
-    guessesMax: guesses !== undefined && guesses > 1 ? guesses : undefined,
+    model: flags.model,
+    contextTokens: number(flags, "context"),
   }) as EngineOptions;
 }
 
 /** The options of a generation, without its prompt. */
 export function generateOptionsOf(flags: Flags): GenerateOptions {
-  const { late, guesses } = flags;
-  const threshold = late === undefined || late === "all" || late === "none"
-    ? late
-    : { above: number(flags, "late") };
+  const above = number(flags, "late");
   return defined({
     maxTokens: number(flags, "max-tokens"),
     temperature: number(flags, "temperature"),
     seed: number(flags, "seed"),
-    late: threshold,
-    guesses: guesses === "auto" ? guesses : number(flags, "guesses"),
+    late: typeof above === "number" ? { above } : above,
+    guesses: number(flags, "guesses"),
     logprobs: number(flags, "logprobs"),
   }) as GenerateOptions;
 }
@@ -128,7 +140,7 @@ export function promptOf(flags: Flags): { prompt: string } | { ids: number[] } {
 function idsOf(path: string, content: string): number[] {
   try {
     const ids = JSON.parse(content);
-    if (Array.isArray(ids) && ids.every((id) => Number.isInteger(id) && id >= 0)) return ids;
+    if (Array.isArray(ids)) return ids;
   } catch {
     // The sentence below says all there is to say.
   }

@@ -1,20 +1,54 @@
-// output.ts - what a person sees: sizes, and a progress bar where there is a terminal.
+// output.ts - what a person sees: sizes, and what goes on where there is a terminal.
 
 const units = ["B", "KiB", "MiB", "GiB", "TiB"];
 
-/** Bytes in the largest unit that keeps a digit before the point. */
+/** Bytes with a unit and three digits: 1536 is "1.50 KiB". */
 export function bytesText(bytes: number): string {
-  const unit = bytes < 1024 ? 0 : Math.min(units.length - 1, Math.floor(Math.log2(bytes) / 10));
-  return `${(bytes / 1024 ** unit).toFixed(unit === 0 ? 0 : 1)} ${units[unit]}`;
+  let unit = 0;
+  let amount = bytes;
+  while (amount >= 1000 && unit < units.length - 1) {
+    amount /= 1024;
+    unit++;
+  }
+  return unit === 0 ? `${bytes} B` : `${amount.toPrecision(3)} ${units[unit]}`;
 }
 
-const width = 30; // characters of the bar
-
-/** Something that a bar is drawn on. */
+/** Something that text is written to. */
 export interface Terminal {
   readonly isTTY?: boolean;
   write(text: string): unknown;
 }
+
+/** Where a command writes; a process is one. */
+export interface Streams {
+  readonly stdout: Terminal;
+  readonly stderr: Terminal;
+}
+
+/** A line that changes on a terminal; a log gets the last state of each. */
+export class StatusLine {
+  readonly #to: Terminal;
+  #last = "";
+
+  /** Nothing is written yet. */
+  constructor(to: Terminal) {
+    this.#to = to;
+  }
+
+  /** Replaces the line. */
+  show(text: string): void {
+    if (this.#to.isTTY) this.#to.write(`\r${text.padEnd(this.#last.length)}`);
+    this.#last = text;
+  }
+
+  /** Ends the line, if there is one. */
+  end(): void {
+    if (this.#last !== "") this.#to.write(this.#to.isTTY ? "\n" : `${this.#last}\n`);
+    this.#last = "";
+  }
+}
+
+const width = 30; // characters of the bar
 
 /** A bar that is drawn on a terminal and nowhere else. */
 export function progressBar(label: string, to: Terminal): (done: number, of: number) => void {

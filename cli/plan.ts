@@ -1,6 +1,10 @@
 // plan.ts - `specache plan`: bytes of a cache, part by part, before anything is allocated.
-import process from "node:process";
-import { engineOptions, kvStoreOptions } from "../engine/config.ts";
+import {
+  type CacheOptions,
+  engineOptions,
+  generateOptions,
+  kvStoreOptions,
+} from "../engine/config.ts";
 import { SpecacheError } from "../engine/errors.ts";
 import { describeModel } from "../engine/model/describe.ts";
 import type { StoreShape } from "../engine/native.ts";
@@ -8,8 +12,16 @@ import { parse } from "../engine/parse.ts";
 import { type CachePlan, planCache } from "../engine/plan.ts";
 import { readProfile } from "../engine/profile.ts";
 import { settle } from "../engine/settings.ts";
-import { cacheFlags, cacheOptions, type Flags, number, readFlags } from "./options.ts";
-import { bytesText } from "./output.ts";
+import { ensureLibrary } from "./library.ts";
+import {
+  cacheFlags,
+  cacheOptions,
+  type Flags,
+  generateOptionsOf,
+  number,
+  readFlags,
+} from "./options.ts";
+import { bytesText, type Streams } from "./output.ts";
 
 const text = { type: "string" } as const;
 
@@ -22,7 +34,6 @@ export const planFlags = {
   "query-heads": text,
   "head-dim": text,
   tokens: text,
-  guesses: text,
 } as const;
 
 /** Help of the command. */
@@ -30,49 +41,68 @@ export const planHelp = `specache plan - bytes of a cache before anything is all
 
   --model PATH | --layers N --kv-heads N --query-heads N --head-dim N
   --tokens N             tokens held, and longest sequence
-  --mode, --k, --key-bits, --value-bits, --profile, --group, --slots, --kv-type, --far, --near
+  --mode, --k, --key-bits, --value-bits, --profile, --group, --slots, --guesses, --kv-type,
+  --far, --far-bytes, --near, --threads, --device, --json, --verbose, --help
                          as for generate
-  --json
 
   specache plan --layers 32 --kv-heads 8 --query-heads 32 --head-dim 128 --tokens 32768
 `;
 
 /** Runs the command. */
-export function plan(args: readonly string[]): void {
+export async function plan(
+  args: readonly string[],
+  { stdout, stderr }: Streams,
+): Promise<void> {
   const flags = readFlags("plan", args, planFlags);
   if (flags.help) {
-    process.stdout.write(planHelp);
+    stdout.write(planHelp);
     return;
   }
   const tokens = number(flags, "tokens");
   if (tokens === undefined) throw new SpecacheError("argument", "Cannot plan: --tokens is missing");
+  parse(generateOptions, generateOptionsOf(flags), "plan");
+  await ensureLibrary(stderr);
   const { shape, cache } = planOf(flags, tokens);
-  if (flags.json) process.stdout.write(JSON.stringify({ model: shape, cache }) + "\n");
-  else process.stdout.write(table(cache));
+  stdout.write(flags.json ? JSON.stringify({ model: shape, cache }) + "\n" : table(cache));
 }
 
 function planOf(flags: Flags, tokens: number): { shape: StoreShape; cache: CachePlan } {
   const options = { ...cacheOptions(flags), contextTokens: tokens };
-  let shape: StoreShape;
-  if (flags.model !== undefined) {
-    const model = String(flags.model);
-    parse(engineOptions, { model, ...options }, "plan");
-    const { layers, kvHeads, queryHeads, headDim } = describeModel(model);
-    shape = { layers, kvHeads, queryHeads, headDim };
-  } else {
-    shape = {
-      layers: number(flags, "layers")!,
-      kvHeads: number(flags, "kv-heads")!,
-      queryHeads: number(flags, "query-heads")!,
-      headDim: number(flags, "head-dim")!,
-    };
-    parse(kvStoreOptions, { ...shape, ...options }, "plan");
-  }
+  const shape = shapeOf(flags, options);
   const none = options.profile === undefined || options.profile === "none";
   const profile = none ? null : readProfile(options.profile!, shape);
   const parts = profile && { keys: profile.keyBits !== null, values: profile.valueBasis !== null };
   const settings = settle(options, tokens, parts, "plan");
   return { shape, cache: planCache(settings, shape, profile, tokens) };
+}
+
+const sizes = {
+  layers: "layers",
+  kvHeads: "kv-heads",
+  queryHeads: "query-heads",
+  headDim: "head-dim",
+};
+
+// Judges the cache's options too, since they are judged along with the model or the sizes.
+function shapeOf(flags: Flags, options: CacheOptions): StoreShape {
+  if (flags.model === undefined) {
+    const given = Object.entries(sizes).map(([size, name]) => [size, number(flags, name)]);
+    const { layers, kvHeads, queryHeads, headDim } = parse(kvStoreOptions, {
+      ...Object.fromEntries(given),
+      ...options,
+    }, "plan");
+    return { layers, kvHeads, queryHeads, headDim };
+  }
+  const size = Object.values(sizes).find((name) => flags[name] !== undefined);
+  if (size !== undefined) {
+    throw new SpecacheError(
+      "argument",
+      `Cannot plan: --${size} ${flags[size]} is given beside --model ${flags.model}`,
+    );
+  }
+  const { model } = parse(engineOptions, { model: flags.model, ...options }, "plan");
+  const { layers, kvHeads, queryHeads, headDim } = describeModel(model);
+  return { layers, kvHeads, queryHeads, headDim };
 }
 
 function table({ parts, ...cache }: CachePlan): string {

@@ -12,7 +12,7 @@ export type KvType = "bf16" | "f16" | "f32";
 export type Isa = "reference" | "portable" | "avx2" | "avx512";
 /** Which late rows a step reads: all, none, or those whose top-k value is above a probability. */
 export type Late = "all" | "none" | { readonly above: number };
-/** Where far memory is: RAM, or a file of `bytes` (what the tokens need, if left out). */
+/** Where far memory is: RAM, or a file that takes at most `bytes`; open refuses if more is needed. */
 export type Far = "ram" | { readonly file: string; readonly bytes?: number };
 /** Guesses beside each true token; `auto` is 0 where far is RAM, else 1. */
 export type Guesses = "auto" | 0 | 1 | 2 | 3;
@@ -106,8 +106,42 @@ export interface GenerateOptions {
   readonly progress?: (prefilled: number, promptTokens: number) => void;
 }
 
+/** A run of tokens of one layer. */
+export interface StoreRun {
+  /** Keys after rope [tokens, kvHeads, headDim]. */
+  readonly keys: Float32Array;
+  /** Values [tokens, kvHeads, headDim]. */
+  readonly values: Float32Array;
+  /** Queries after rope [tokens, queryHeads, headDim]; without them nothing is attended. */
+  readonly queries?: Float32Array;
+}
+
+/** One layer of a step. */
+export interface StepInput {
+  /** Queries after rope [inputs, queryHeads, headDim]. */
+  readonly queries: Float32Array;
+  /** Keys after rope [inputs, kvHeads, headDim]. */
+  readonly keys: Float32Array;
+  /** Values [inputs, kvHeads, headDim]. */
+  readonly values: Float32Array;
+}
+
+/** What a step is told at its start. */
+export interface StepOptions {
+  /** Tokens of the step: the true one first, then guesses. */
+  readonly inputs: number;
+  /** 1 (default): input 0 is true; 0: all are guesses, nothing can be kept. */
+  readonly trusted?: 0 | 1;
+  /** Exact pairs; default the store's k. */
+  readonly k?: number;
+  /** Default `all` (`paper`: `none`). */
+  readonly late?: Late;
+}
+
 const bytes = z.int().min(1);
-const path = z.string().min(1);
+const path = z.string().min(1).refine((text) => !text.includes("\0"), {
+  error: "holds a NUL character",
+});
 
 const cacheFields = {
   mode: z.enum(["full", "paper", "specache"]).optional(),
@@ -130,6 +164,12 @@ const cacheFields = {
   device: z.enum(["auto", "cpu"]).optional(),
   isa: z.enum(["reference", "portable", "avx2", "avx512"]).optional(),
 };
+
+const kOfStep = z.int().min(0).max(TOKENS_MAX);
+const late = z.union([
+  z.enum(["all", "none"]),
+  z.strictObject({ above: z.number().min(0).max(1) }),
+], { error: "is none of all, none, { above: 0..1 }" });
 
 /** Checks {@linkcode EngineOptions}. */
 export const engineOptions: z.ZodType<EngineOptions> = z.strictObject({
@@ -154,11 +194,8 @@ export const generateOptions: z.ZodType<GenerateOptions> = z.strictObject({
   maxTokens: z.int().min(0).max(TOKENS_MAX).optional(),
   temperature: z.number().min(0).max(100).optional(),
   seed: z.int().min(0).optional(),
-  k: z.int().min(0).max(TOKENS_MAX).optional(),
-  late: z.union([
-    z.enum(["all", "none"]),
-    z.strictObject({ above: z.number().min(0).max(1) }),
-  ], { error: "is none of all, none, { above: 0..1 }" }).optional(),
+  k: kOfStep.optional(),
+  late: late.optional(),
   guesses: z.literal(["auto", 0, 1, 2, 3]).optional(),
   logprobs: z.int().min(0).max(LOGPROBS_MAX).optional(),
   signal: z.custom<AbortSignal>((value) => value instanceof AbortSignal, {
@@ -168,4 +205,41 @@ export const generateOptions: z.ZodType<GenerateOptions> = z.strictObject({
     (value) => typeof value === "function",
     { error: "is not a function" },
   ).optional(),
+});
+
+const inputsMax = 4; // the true token and three guesses
+const floats = z.custom<Float32Array>((value) => value instanceof Float32Array, {
+  error: "is not a Float32Array",
+});
+
+/** Checks {@linkcode StoreRun}. */
+export const storeRun: z.ZodType<StoreRun> = z.strictObject({
+  keys: floats,
+  values: floats,
+  queries: floats.optional(),
+});
+
+/** Checks {@linkcode StepInput}. */
+export const stepInput: z.ZodType<StepInput> = z.strictObject({
+  queries: floats,
+  keys: floats,
+  values: floats,
+});
+
+/** Checks {@linkcode StepOptions}. */
+export const stepOptions: z.ZodType<StepOptions> = z.strictObject({
+  inputs: z.int().min(1).max(inputsMax),
+  trusted: z.literal([0, 1]).optional(),
+  k: kOfStep.optional(),
+  late: late.optional(),
+});
+
+/** Checks what the end of a step keeps. */
+export const endOptions: z.ZodType<{ readonly keep: number }> = z.strictObject({
+  keep: z.int().min(0).max(inputsMax),
+});
+
+/** Checks a count of tokens. */
+export const tokenCount: z.ZodType<{ readonly tokens: number }> = z.strictObject({
+  tokens: z.int().min(0).max(TOKENS_MAX),
 });

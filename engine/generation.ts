@@ -81,6 +81,7 @@ export class Generation implements AsyncIterable<Piece, GenerateResult> {
   #text = "";
   #prefilled = 0;
   #ended = false;
+  #fault: { readonly error: unknown } | null = null;
   #changed = Promise.withResolvers<void>();
 
   /** Engine.generate and Session.generate make generations. */
@@ -110,12 +111,23 @@ export class Generation implements AsyncIterable<Piece, GenerateResult> {
 
   async #run(): Promise<GenerateResult> {
     try {
-      const answer = await this.#parts.start((event) => this.#take(event));
+      const answer = await this.#parts.start((event) => this.#hear(event));
+      if (this.#fault !== null) throw this.#fault.error;
       this.#text += this.#parts.text?.end() ?? "";
       return this.#result(answer);
     } finally {
       this.#ended = true;
       this.#changed.resolve();
+    }
+  }
+
+  // What the caller's own progress throws is the result's error, not the worker's.
+  #hear(event: DecodeEvent): void {
+    try {
+      this.#take(event);
+    } catch (error) {
+      this.#fault ??= { error };
+      this.#parts.cancel();
     }
   }
 

@@ -28,10 +28,10 @@ function sentence(issue: Issue, name: string, value: unknown): string {
     return `option ${issue.keys[0]}${owner} is not known`;
   }
   if (value === undefined) return `${name} is missing`;
-  return `${name} ${shown(value)} ${relation(issue, value)}`;
+  return `${name} ${shown(value)} ${relation(issue)}`;
 }
 
-function relation(issue: Issue, value: unknown): string {
+function relation(issue: Issue): string {
   switch (issue.code) {
     case "too_small":
       if (issue.origin === "string") return "is empty";
@@ -45,14 +45,14 @@ function relation(issue: Issue, value: unknown): string {
     case "invalid_value":
       return `is none of ${issue.values.join(", ")}`;
     case "invalid_type":
-      return `is not ${expected(issue.expected, value)}`;
+      return `is not ${expected(issue.expected)}`;
     default:
       return issue.message;
   }
 }
 
-function expected(type: string, value: unknown): string {
-  if (type === "int" || typeof value === "number" && Number.isFinite(value)) return "an integer";
+function expected(type: string): string {
+  if (type === "int") return "an integer";
   const article = /^[aeiou]/.test(type) ? "an" : "a";
   return `${article} ${type}`;
 }
@@ -73,8 +73,9 @@ function valueAt(input: unknown, path: readonly PropertyKey[]): unknown {
 }
 
 const SHOWN_MAX = 60; // characters of a value in a sentence
+const ONE_LINE = { breakLength: Infinity, compact: true };
 
 function shown(value: unknown): string {
-  const text = typeof value === "string" ? value : inspect(value, { breakLength: Infinity });
+  const text = typeof value === "string" ? value.replaceAll(/\s+/g, " ") : inspect(value, ONE_LINE);
   return text.length <= SHOWN_MAX ? text || '""' : `${text.slice(0, SHOWN_MAX)}...`;
 }

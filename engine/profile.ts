@@ -30,7 +30,7 @@ const ORTHONORMAL = 1e-3;
  * @throws {SpecacheError} file: broken, or made for another shape
  */
 export function readProfile(path: string, shape: StoreShape): Profile {
-  const tensors = readFile(path);
+  const tensors = tensorsOf(path);
   const { layers, kvHeads, headDim } = shape;
   const heads = [layers, kvHeads];
   const planes = tensors.get("valuePlaneChannel")?.shape.at(-1) ?? 0;
@@ -52,8 +52,21 @@ export function readProfile(path: string, shape: StoreShape): Profile {
       : null,
   };
   if (keys === null && !values) refuse(path, "has neither keyBits nor valueBasis");
+  if (profile.keyBits !== null) checkKeyBits(path, profile.keyBits, kvHeads);
   if (profile.valueBasis !== null) checkBases(path, profile.valueBasis, headDim);
+  if (values) checkPlanes(path, profile.planeChannel!, profile.planeWeight!, headDim);
   return profile;
+}
+
+function tensorsOf(path: string): Map<string, StoredTensor> {
+  try {
+    return readFile(path);
+  } catch (error) {
+    if (!(error instanceof SpecacheError)) throw error;
+    const { code, message, details } = error;
+    const sentence = message.replace("open model", "read profile");
+    throw new SpecacheError(code, sentence, { cause: error, details: { ...details } });
+  }
 }
 
 function bytesOf(
@@ -76,6 +89,22 @@ function bytesOf(
     closeSync(file);
   }
   return bytes.buffer;
+}
+
+function checkKeyBits(path: string, bits: Uint8Array, kvHeads: number): void {
+  const at = bits.findIndex((count) => count !== 1 && count !== 2);
+  if (at === -1) return;
+  const head = `layer ${Math.floor(at / kvHeads)}, KV head ${at % kvHeads}`;
+  refuse(path, `keyBits ${bits[at]} of ${head} is neither 1 nor 2`);
+}
+
+function checkPlanes(path: string, channels: Uint32Array, weights: Float32Array, dim: number) {
+  channels.forEach((channel, at) => {
+    if (channel >= dim) refuse(path, `channel ${channel} of plane ${at} is not below ${dim}`);
+    const weight = weights[at];
+    if (weight > 0 && weight < Infinity) return;
+    refuse(path, `weight ${weight} of plane ${at} is not a positive number`);
+  });
 }
 
 function checkBases(path: string, bases: Float32Array, dim: number): void {

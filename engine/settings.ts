@@ -25,7 +25,7 @@ export interface Settings {
   readonly kvType: KvType;
   /** Far file, or null for RAM. */
   readonly farFile: string | null;
-  /** Bytes reserved far; 0: what the tokens need. */
+  /** Budget of the far file; 0: none. */
   readonly farBytes: number;
   /** Budget of near memory; 0: none. */
   readonly nearBytes: number;
@@ -64,7 +64,8 @@ const K = 256; // exact pairs a step, and slots beside a far file
 const PAPER_K = 64;
 const PAPER_GROUP = 64;
 const CHUNK_TOKENS = 512; // prefill tokens at a time: one layer's rows of a chunk stay in cache
-const MAX_TOKENS = 128;
+/** Tokens that a request generates at most, where it does not say. */
+export const MAX_TOKENS = 128;
 
 /** Fills in what `options` leaves out, for sequences of at most `tokensMax` tokens. */
 export function settle(
@@ -78,7 +79,7 @@ export function settle(
   const k = capped(options.k ?? options.kMax ?? (paper ? PAPER_K : K), tokensMax);
   const kMax = capped(options.kMax ?? k, tokensMax);
   const inFile = options.far !== undefined && options.far !== "ram";
-  if (k > kMax) refuse(action, "k", k, `is above kMax ${kMax}`);
+  if (k > kMax) refuse(action, "k", options.k, `is above kMax ${kMax}`);
   if (paper && profile !== null) {
     refuse(action, "profile", options.profile, "has no use in mode paper");
   }
@@ -118,7 +119,7 @@ export function settleRequest(
   const paper = settings.mode === "paper";
   const full = settings.mode === "full";
   const k = capped(options.k ?? settings.k, settings.tokensMax);
-  if (k > settings.kMax) refuse(action, "k", k, `is above kMax ${settings.kMax}`);
+  if (k > settings.kMax) refuse(action, "k", options.k, `is above kMax ${settings.kMax}`);
   const late = options.late ?? (paper ? "none" : "all");
   if (paper && late !== "none") refuse(action, "late", late, "is not none, as mode paper has it");
   const asked = options.guesses ?? "auto";

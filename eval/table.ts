@@ -1,4 +1,4 @@
-// table.ts - lays out rows of text in columns, and writes numbers as people read them.
+// table.ts - lays out rows of text in columns.
 
 /** Lines of a table: the first row is its head, the first column is flush left, others right. */
 export function table(rows: readonly (readonly string[])[]): string {
@@ -10,19 +10,6 @@ export function table(rows: readonly (readonly string[])[]): string {
   const [head, ...body] = rows.map(line);
   return [head, "-".repeat(Math.max(...rows.map(line).map((text) => text.length))), ...body]
     .join("\n");
-}
-
-const UNITS = ["B", "KiB", "MiB", "GiB", "TiB"];
-
-/** Bytes with a unit and three digits: 1536 is "1.50 KiB". */
-export function bytesText(bytes: number): string {
-  let unit = 0;
-  let amount = bytes;
-  while (amount >= 1000 && unit < UNITS.length - 1) {
-    amount /= 1024;
-    unit++;
-  }
-  return unit === 0 ? `${bytes} B` : `${amount.toPrecision(3)} ${UNITS[unit]}`;
 }
 
 /** A share as a percentage, or a dash where there is nothing to share. */

@@ -41,7 +41,7 @@ typedef struct specache_config {
     uint32_t k_max;        // largest k of any step
     uint32_t slots;        // near places of fetched rows, visible ones, per layer and KV head
     uint32_t far;          // 0 RAM, 1 file
-    uint32_t far_bytes_low, far_bytes_high;    // reserved far; 0: what the tokens need
+    uint32_t far_bytes_low, far_bytes_high;    // budget of far memory; 0: none
     uint32_t near_bytes_low, near_bytes_high;  // budget of all near memory; 0: none
     uint32_t tokens_max;      // longest sequence
     uint32_t sequences_max;   // sequences open at a time; pages are reserved for tokens_max each

@@ -1,4 +1,5 @@
-import { bytesText, shareText, table } from "../../eval/table.ts";
+import { bytesText } from "../../cli/output.ts";
+import { shareText, table } from "../../eval/table.ts";
 import { assertEquals, test } from "../harness.ts";
 
 test("table() pads columns: the first to the left, the others to the right", () => {

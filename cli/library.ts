@@ -1,0 +1,33 @@
+// library.ts - builds the native library where a command needs it and none was built.
+import { build } from "../ffi/build.ts";
+import { buildFolder, findLibrary, nativeFolder } from "../ffi/library.ts";
+import { StatusLine, type Terminal } from "./output.ts";
+
+/** Builds the library where none is found; says so first. */
+export async function ensureLibrary(stderr: Terminal): Promise<void> {
+  if (!isBuilt()) await buildLibrary(stderr);
+}
+
+/** Builds the library from its sources; quick where nothing changed. */
+export async function buildLibrary(
+  stderr: Terminal,
+  native: string = nativeFolder,
+  output: string = buildFolder(),
+): Promise<void> {
+  stderr.write("Building the native library (once; half a minute to a minute)\n");
+  const line = new StatusLine(stderr);
+  try {
+    await build({ native, output, progress: (file) => line.show(`  ${file}`) });
+  } finally {
+    line.end();
+  }
+}
+
+function isBuilt(): boolean {
+  try {
+    findLibrary();
+    return true;
+  } catch {
+    return false; // it says to build, which is what comes next
+  }
+}

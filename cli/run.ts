@@ -1,0 +1,43 @@
+// run.ts - runs a command line. Errors are one sentence on standard error; exit status 2 for what
+// the user can mend, 1 otherwise.
+import { type ErrorCode, SpecacheError } from "../engine/errors.ts";
+import { generate, generateHelp } from "./generate.ts";
+import type { Streams } from "./output.ts";
+import { plan, planHelp } from "./plan.ts";
+
+type Command = (args: readonly string[], streams: Streams) => Promise<void>;
+
+const commands: Record<string, Command> = { generate, plan };
+
+const mendable: readonly ErrorCode[] = ["argument", "capacity", "file", "unsupported", "data"];
+
+/** Runs `args`, a command's name and its flags, and answers the exit status. */
+export async function run(args: readonly string[], streams: Streams): Promise<number> {
+  try {
+    await runCommand(args, streams);
+    return 0;
+  } catch (error) {
+    const verbose = args.includes("--verbose") && error instanceof Error;
+    const message = error instanceof Error ? error.message : String(error);
+    streams.stderr.write(`${verbose ? error.stack : message}\n`);
+    return statusOf(error);
+  }
+}
+
+/** The exit status of an error. */
+export function statusOf(error: unknown): number {
+  return error instanceof SpecacheError && mendable.includes(error.code) ? 2 : 1;
+}
+
+async function runCommand([name, ...args]: readonly string[], streams: Streams): Promise<void> {
+  if (name === undefined || name === "--help" || name === "help") {
+    streams.stdout.write(`${generateHelp}\n${planHelp}`);
+    return;
+  }
+  const command = Object.hasOwn(commands, name) ? commands[name] : undefined;
+  if (command === undefined) {
+    const known = Object.keys(commands).join(", ");
+    throw new SpecacheError("argument", `Cannot run: command ${name} is none of ${known}`);
+  }
+  await command(args, streams);
+}

@@ -1,0 +1,177 @@
+import process from "node:process";
+import { assertEquals, assertMatch, test } from "../harness.ts";
+import { command, Folder, idsText, needle, pathOf, tiny } from "./command.ts";
+import { profileBytes } from "./profile.ts";
+
+// Stand-ins of the tables below, as paths; NONE is nowhere.
+function paths(folder: Folder): Record<string, string> {
+  return {
+    NEEDLE: needle,
+    TINY: tiny,
+    BAD: pathOf("tests/golden/bad"),
+    GOLDEN: pathOf("tests/golden"),
+    EMPTY: folder.path,
+    NONE: folder.of("none"),
+    IDS: folder.file("ids", idsText(20)),
+    TEXT: folder.file("text", "not what is asked for"),
+    OBJECT: folder.file("object", '{"0": 1}'),
+    FLOAT: folder.file("float", "[1, 2.5]"),
+    NEGATIVE: folder.file("negative", "[1, -3]"),
+    WORD: folder.file("word", '[1, "two"]'),
+    LARGE: folder.file("large", "[1, 99999]"),
+    NOTHING: folder.file("nothing", "[]"),
+    PROFILE: folder.file("profile", profileBytes({ layers: 1, kvHeads: 2, headDim: 16 })),
+    FAR: folder.of("far"),
+  };
+}
+
+// Each line must answer 2, with nothing on standard output and the sentence on standard error.
+type Row = readonly [args: readonly string[] | string, sentence: RegExp];
+
+const tiny20 = "generate --model TINY --ids-file IDS --max-tokens 4";
+
+const flags: readonly Row[] = [
+  ["nonsense", /^Cannot run: command nonsense is none of generate, plan$/],
+  ["--json", /^Cannot run: command --json is none of/],
+  ["constructor", /command constructor is none of/],
+  ["generate --model TINY", /0 of --prompt, --prompt-file and --ids-file are given, not 1$/],
+  ["generate --model TINY --prompt a --ids-file IDS", /2 of .* are given, not 1$/],
+  ["generate --model TINY --prompt a --prompt-file IDS", /2 of .* are given, not 1$/],
+  ["generate --prompt a", /^Cannot generate: model is missing$/],
+  [["generate", "--model", "", "--prompt", "a"], /model "" is empty$/],
+  [`${tiny20} --modle x`, /^Cannot generate: flag --modle is not known$/],
+  [`${tiny20} --toString x`, /flag --toString is not known$/],
+  [`${tiny20} --K 3`, /flag --K is not known$/],
+  [`${tiny20} -k 3`, /-k is not a flag$/],
+  [`${tiny20} more`, /^Cannot generate: more is not a flag$/],
+  [`${tiny20} --k`, /^Cannot generate: --k is given no value$/],
+  [`${tiny20} --mode --json`, /--mode is given no value$/],
+  [`${tiny20} --json=1`, /--json takes no value, not 1$/],
+  [[...tiny20.split(" "), "--mode", "a\nb"], /mode a b is none of full, paper, specache$/],
+  ["plan --model TINY", /^Cannot plan: --tokens is missing$/],
+  ["plan --tokens 10", /^Cannot plan: layers is missing$/],
+  ["plan --tokens 10 --layers 2 --kv-heads 2 --query-heads 4", /headDim is missing$/],
+  ["plan --tokens 10 --model TINY --layers 2", /--layers 2 is given beside --model/],
+  ["plan --tokens 10 --model TINY --prompt a", /flag --prompt is not known$/],
+];
+
+const values: readonly Row[] = [
+  ...["k", "slots", "near", "threads", "max-tokens", "context", "seed", "logprobs", "temperature"]
+    .flatMap((name): Row[] => [
+      [`${tiny20} --${name} many`, /^Cannot generate: \w+ many is not a number$/],
+      [[...tiny20.split(" "), `--${name}=`], /^Cannot generate: \w+ "" is not a number$/],
+      [`${tiny20} --${name} -1`, /^Cannot generate: \w+ -1 is below [01]$/],
+      [`${tiny20} --${name} Infinity`, /^Cannot generate: \w+ Infinity is (not|above) /],
+    ]),
+  [`${tiny20} --k 2.5`, /k 2\.5 is not an integer$/],
+  [`${tiny20} --k 16777217`, /k 16777217 is above 16777216$/],
+  [`${tiny20} --mode nonsense`, /mode nonsense is none of full, paper, specache$/],
+  [`${tiny20} --key-bits 3`, /keyBits 3 is none of 1, 2$/],
+  [`${tiny20} --value-bits one`, /valueBits one is none of 1, 2$/],
+  [`${tiny20} --group 48`, /group 48 is none of 32, 64$/],
+  [`${tiny20} --kv-type f8`, /kvType f8 is none of bf16, f16, f32$/],
+  [`${tiny20} --guesses 4`, /guesses 4 is none of auto, 0, 1, 2, 3$/],
+  [`${tiny20} --late 2`, /late\.above 2 is above 1$/],
+  [`${tiny20} --late -0.5`, /late\.above -0\.5 is below 0$/],
+  [`${tiny20} --late some`, /late some is none of all, none, /],
+  [`${tiny20} --logprobs 1000`, /logprobs 1000 is above 100$/],
+  [`${tiny20} --temperature 101`, /temperature 101 is above 100$/],
+  [`${tiny20} --threads 0`, /threads 0 is below 1$/],
+  [`${tiny20} --threads 1000`, /threads 1000 is above 256$/],
+  [`${tiny20} --device cuda`, /device cuda is none of auto, cpu$/],
+  [`${tiny20} --context 0`, /contextTokens 0 is below 1$/],
+  [`${tiny20} --mode paper --late all`, /late all is not none, as mode paper has it$/],
+  [`${tiny20} --mode paper --guesses 0`, /guesses 0 is not 1, as mode paper has it$/],
+  [`${tiny20} --mode paper --slots 7`, /slots 7 is not k \d+, the slots of mode paper$/],
+  ["plan --model TINY --tokens many", /contextTokens many is not a number$/],
+  ["plan --model TINY --tokens 0", /contextTokens 0 is below 1$/],
+  ["plan --model TINY --tokens 99 --guesses few", /guesses few is none of auto, 0, 1, 2, 3$/],
+  ["plan --model TINY --tokens 99 --k -1", /^Cannot plan: k -1 is below 0$/],
+  [
+    "plan --layers 2 --kv-heads 2 --query-heads 4 --head-dim 20 --tokens 9",
+    /headDim 20 is not a multiple of 8$/,
+  ],
+  [
+    "plan --layers 2 --kv-heads 3 --query-heads 4 --head-dim 16 --tokens 9",
+    /query_?heads 4 .* 3/i,
+  ],
+];
+
+const files: readonly Row[] = [
+  ["generate --model TINY --prompt-file NONE", /^Cannot read NONE: ENOENT/],
+  ["generate --model TINY --prompt-file EMPTY", /^Cannot read EMPTY: EISDIR/],
+  ["generate --model TINY --ids-file NONE", /^Cannot read NONE: ENOENT/],
+  ["generate --model TINY --ids-file TEXT", /TEXT is not a JSON array of token ids$/],
+  ["generate --model TINY --ids-file OBJECT", /OBJECT is not a JSON array of token ids$/],
+  ["generate --model TINY --ids-file FLOAT", /ids\[1\] 2\.5 is not an integer$/],
+  ["generate --model TINY --ids-file NEGATIVE", /ids\[1\] -3 is below 0$/],
+  ["generate --model TINY --ids-file WORD", /ids\[1\] two is not a number$/],
+  ["generate --model TINY --ids-file LARGE", /id 99999 is not below the vocabulary's 320$/],
+  ["generate --model TINY --ids-file NOTHING", /no token/],
+  [["generate", "--model", "NEEDLE", "--prompt", ""], /no token/],
+  ["generate --model TINY --prompt a", /model llama-plain has no tokenizer/],
+  ["generate --model NONE --prompt a", /^Cannot open model: NONE does not exist$/],
+  ["generate --model EMPTY --prompt a", /^Cannot open model: EMPTY\/config\.json: ENOENT/],
+  ["generate --model TEXT --ids-file IDS", /^Cannot open model: TEXT: .*GGUF/],
+  ["generate --model BAD/gguf-bad-magic.gguf --ids-file IDS", /gguf-bad-magic\.gguf: /],
+  ["generate --model BAD/st-missing-tensor --ids-file IDS", /st-missing-tensor/],
+  ["generate --model GOLDEN/mistral-sliding --ids-file IDS", /sliding/],
+  ["plan --model NONE --tokens 10", /^Cannot open model: NONE does not exist$/],
+  [`${tiny20} --profile NONE`, /^Cannot read profile: NONE: does not exist$/],
+  [`${tiny20} --profile TEXT`, /^Cannot read profile: TEXT: /],
+  [`${tiny20} --profile PROFILE`, /^Cannot read profile: PROFILE: keyBits is .*\[1,2\].*\[2,2\]$/],
+  [`${tiny20} --mode paper --profile PROFILE`, /^Cannot \w/],
+  [`${tiny20} --far NONE/far`, /^Cannot open an engine: far file NONE\/far: No such file/],
+  [`${tiny20} --far TEXT`, /far file TEXT: File exists$/],
+  [`${tiny20} --far FAR --far-bytes 10`, /far memory needs \d+ bytes, far_bytes is 10$/],
+  [`${tiny20} --far-bytes 10`, /^Cannot reserve --far-bytes 10: --far names no file$/],
+  [`${tiny20} --far ram --far-bytes 10`, /--far-bytes 10: --far names no file$/],
+  [`${tiny20} --near 10`, /near memory needs \d+ bytes, near_bytes is 10$/],
+  [`${tiny20} --context 22`, /20 of the prompt and maxTokens 4 are above contextTokens 22$/],
+  [`${tiny20} --context 600`, /contextTokens 600 is above the model's 512$/],
+  [
+    "generate --model TINY --ids-file IDS --max-tokens 600",
+    /contextTokens 620 is above the model's 512$/,
+  ],
+];
+
+async function assertRefused(args: readonly string[] | string, sentence: RegExp): Promise<void> {
+  using folder = new Folder();
+  const known = Object.entries(paths(folder));
+  const words = typeof args === "string" ? args.split(" ") : args;
+  const given = words.map((word) =>
+    known.reduce((text, [name, path]) => text.replace(new RegExp(`^${name}(?=/|$)`), path), word)
+  );
+  const { status, stdout, stderr } = await command(given);
+  assertEquals([status, stdout], [2, ""], stderr);
+  assertMatch(stderr, /^Cannot [^\n]+[^\n.]\n$/);
+  const shown = known.toSorted(([, a], [, b]) => b.length - a.length)
+    .reduce((text, [name, path]) => text.replaceAll(path, name), stderr.trimEnd());
+  assertMatch(shown, sentence);
+}
+
+for (const [what, rows] of Object.entries({ flags, values, files })) {
+  for (const [args, sentence] of rows) {
+    const line = typeof args === "string" ? args : args.map((arg) => arg || '""').join(" ");
+    test(`specache refuses ${what}: ${JSON.stringify(line)}`, () => assertRefused(args, sentence));
+  }
+}
+
+test("--verbose adds where an error came from", async () => {
+  const { status, stderr } = await command(["plan", "--verbose"]);
+  assertEquals(status, 2);
+  assertMatch(stderr, /Cannot plan: --tokens is missing\n +at /);
+});
+
+test("a fault of the library's own exits with 1", async () => {
+  const before = process.env.SPECACHE_LIBRARY;
+  process.env.SPECACHE_LIBRARY = "/nowhere/libspecache.so";
+  try {
+    const { status, stdout, stderr } = await command(["plan", "--model", tiny, "--tokens", "9"]);
+    assertEquals([status, stdout], [1, ""]);
+    assertMatch(stderr, /^Cannot load libspecache: \/nowhere\/libspecache\.so: /);
+  } finally {
+    if (before === undefined) delete process.env.SPECACHE_LIBRARY;
+    else process.env.SPECACHE_LIBRARY = before;
+  }
+});
