@@ -2,7 +2,7 @@
 // what a step must read at the least, so that time and bytes stand side by side.
 //   full       every row                                   tokens * 8 heads * 512 B
 //   specache   every code, and k rows a head               codes + 8 * 256 * 512 B
-//   file       the same with a guess beside the true token, far rows prefetched and late, from a file
+//   file       the same with a guess beside the true token, rows prefetched and late from a file
 import { rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

@@ -12,7 +12,7 @@ export type KvType = "bf16" | "f16" | "f32";
 export type Isa = "reference" | "portable" | "avx2" | "avx512";
 /** Which late rows a step reads: all, none, or those whose top-k value is above a probability. */
 export type Late = "all" | "none" | { readonly above: number };
-/** Where far memory is: RAM, or a file that takes at most `bytes`; open refuses if more is needed. */
+/** Where far memory is: RAM, or a file; open refuses if it needs more than `bytes`. */
 export type Far = "ram" | { readonly file: string; readonly bytes?: number };
 /** Guesses beside each true token; `auto` is 0 where far is RAM, else 1. */
 export type Guesses = "auto" | 0 | 1 | 2 | 3;

@@ -3,6 +3,7 @@
 #include "slots.h"
 
 #include <algorithm>
+#include <bit>
 
 namespace specache {
 namespace {
@@ -110,10 +111,14 @@ uint32_t prefetch(const Head &at, uint32_t wanted, Copy *copies) {
         }
     }
     const float *value = at.work.wanted_value;
-    std::sort(tokens, tokens + count, [&](uint32_t a, uint32_t b) {
-        return value[a] != value[b] ? value[a] > value[b] : a < b;
-    });
-    count = std::min(count, at.plan.arriving);
+    if (count > at.plan.arriving) {
+        std::nth_element(tokens, tokens + at.plan.arriving, tokens + count,
+                         [&](uint32_t a, uint32_t b) {
+            return value[a] != value[b] ? value[a] > value[b] : a < b;
+        });
+        count = at.plan.arriving;
+    }
+    std::sort(tokens, tokens + count);  // far rows are read in the order in which they lie
     uint32_t place = 0;
     for (uint32_t i = 0; i < count; i++, place++) {
         while (at.slots.now[place] == Slot::visible || at.slots.next[place] == Slot::visible)
@@ -144,18 +149,21 @@ void resolve_paper(const Head &at) {
 }
 
 struct Candidate {  // a near row that could be kept
-    uint32_t token, place_or_rank;
-    const uint8_t *row;  // null: it is in the slot `place_or_rank`
-    uint32_t kind;       // 0 chosen by a guess, 1 chosen by the true input, 2 older
-    float value;         // of kind 0 and 1
-    uint32_t used;       // of kind 2
+    uint64_t worth;      // larger is kept first
+    const uint8_t *row;  // null: it is in the slot `place`
+    uint32_t token, place;
 };
 
 bool before(const Candidate &a, const Candidate &b) {
-    if (a.kind != b.kind) return a.kind < b.kind;
-    if (a.kind == 2 && a.used != b.used) return a.used > b.used;
-    if (a.kind != 2 && a.value != b.value) return a.value > b.value;
-    return a.token < b.token;
+    return a.worth != b.worth ? a.worth > b.worth : a.token < b.token;
+}
+
+// First what a guess chose, then what the true input chose, both by value, then the rest by the
+// step that used it last. Values are not negative, so their bits order as they do.
+uint64_t worth_of(float by_guess, float by_truth, uint32_t used) {
+    if (by_guess != 0) return uint64_t(2) << 32 | std::bit_cast<uint32_t>(by_guess);
+    if (by_truth != 0) return uint64_t(1) << 32 | std::bit_cast<uint32_t>(by_truth);
+    return used;
 }
 
 std::vector<Candidate> &candidates_of(const Head &at, uint32_t &arriving) {
@@ -173,20 +181,16 @@ std::vector<Candidate> &candidates_of(const Head &at, uint32_t &arriving) {
         uint32_t token = at.slots.tokens[i];
         const uint32_t *found = std::lower_bound(first, last, token);
         bool by_truth = found != last && *found == token;
-        float value = wanted[token] != 0 ? wanted[token]
-                      : by_truth ? at.work.values[chosen + uint64_t(found - first)] : 0;
-        list.push_back({token, i, nullptr, wanted[token] != 0 ? 0u : by_truth ? 1u : 2u, value,
-                        at.slots.used[i]});
+        float value = by_truth ? at.work.values[chosen + uint64_t(found - first)] : 0;
+        list.push_back({worth_of(wanted[token], value, at.slots.used[i]), nullptr, token, i});
     }
     for (uint32_t i = 0; i < count; i++) {
         uint32_t token = first[i];
         const uint8_t *row = at.work.rows[chosen + i];
         if (row == nullptr || at.place_of(token) != 0) continue;
-        bool by_guess = wanted[token] != 0;
-        list.push_back({token, i, row, by_guess ? 0u : 1u,
-                        by_guess ? wanted[token] : at.work.values[chosen + i], at.sequence.step});
+        uint64_t worth = worth_of(wanted[token], at.work.values[chosen + i], at.sequence.step);
+        list.push_back({worth, row, token, 0});
     }
-    std::sort(list.begin(), list.end(), before);
     return list;
 }
 
@@ -195,8 +199,11 @@ void settle_head(const Head &at) {
     uint32_t arriving = 0;
     std::vector<Candidate> &list = candidates_of(at, arriving);
     size_t kept = std::min<size_t>(list.size(), at.plan.slots - arriving);
+    if (kept < list.size()) {
+        std::nth_element(list.begin(), list.begin() + int64_t(kept), list.end(), before);
+    }
     for (size_t i = 0; i < kept; i++) {
-        if (list[i].row == nullptr) at.slots.next[list[i].place_or_rank] = Slot::visible;
+        if (list[i].row == nullptr) at.slots.next[list[i].place] = Slot::visible;
     }
     at.unmap_slots();
     uint32_t place = 0;
