@@ -1,7 +1,7 @@
 // engine.ts - a model and its cache; native calls run on a worker, so the event loop stays free.
 import { openLibrary } from "../ffi/library.ts";
 import { WorkerClient } from "./client.ts";
-import { type EngineOptions, engineOptions, type GenerateOptions } from "./config.ts";
+import { type EngineOptions, engineOptions, type GenerateOptions, tokenCount } from "./config.ts";
 import { SpecacheError } from "./errors.ts";
 import type { Generation } from "./generation.ts";
 import { describeModel, type ModelDescription, type ModelShape } from "./model/describe.ts";
@@ -99,9 +99,10 @@ export class Engine implements AsyncDisposable {
   }
 
   /** Bytes of the cache, part by part, for a sequence of `tokens` (contextTokens if left out). */
-  plan(tokens?: number): CachePlan {
+  plan(tokens: number = this.#host.settings.tokensMax): CachePlan {
     const { settings, description } = this.#host;
-    return planCache(settings, description, this.#profile, tokens ?? settings.tokensMax);
+    parse(tokenCount, { tokens }, "plan a cache");
+    return planCache(settings, description, this.#profile, tokens);
   }
 
   /** Ends what runs and gives all memory back; closing twice is fine. */

@@ -1,6 +1,6 @@
 // session.ts - one text: prompts and answers in turn, without a second prefill of what it holds.
 import type { WorkerClient } from "./client.ts";
-import { type GenerateOptions, generateOptions } from "./config.ts";
+import { type GenerateOptions, generateOptions, tokenCount } from "./config.ts";
 import { SpecacheError } from "./errors.ts";
 import { type GenerateResult, Generation } from "./generation.ts";
 import type { ModelDescription } from "./model/describe.ts";
@@ -95,12 +95,7 @@ export class Session implements AsyncDisposable {
   /** Forgets all but the first `tokens` tokens. */
   async truncate(tokens: number): Promise<void> {
     this.#checkIdle();
-    if (!Number.isInteger(tokens) || tokens < 0) {
-      throw new SpecacheError(
-        "argument",
-        `Cannot truncate: tokens ${tokens} is not a whole number`,
-      );
-    }
+    parse(tokenCount, { tokens }, "truncate");
     const { client } = this.#host;
     const { length } = await client.call("truncate", { session: this.#id, tokens });
     this.#length = length;
@@ -110,7 +105,12 @@ export class Session implements AsyncDisposable {
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
-    await this.#host.client.call("closeSession", { session: this.#id });
+    try {
+      await this.#host.client.call("closeSession", { session: this.#id });
+    } catch (error) {
+      // An engine that was closed has given the session's memory back already.
+      if (!(error instanceof SpecacheError && error.code === "closed")) throw error;
+    }
   }
 
   /** As close(). */

@@ -1,48 +1,27 @@
 // store.ts - bring your own model: give queries, keys and values layer by layer (DESIGN section 8).
 // Synchronous: each call is one native call. Buffers are f32, lent for the call.
-import type { KvStoreOptions } from "./config.ts";
-import { kvStoreOptions } from "./config.ts";
+import {
+  endOptions,
+  type KvStoreOptions,
+  kvStoreOptions,
+  type StepInput,
+  stepInput,
+  type StepOptions,
+  stepOptions,
+  type StoreRun,
+  storeRun,
+  tokenCount,
+} from "./config.ts";
 import { SpecacheError } from "./errors.ts";
 import { NativeStore, optionsOf } from "./native.ts";
 import { parse } from "./parse.ts";
 import { readProfile } from "./profile.ts";
 import { type Settings, settle, settleRequest } from "./settings.ts";
 import { type CacheStats, noGuesses } from "./stats.ts";
-import type { Late } from "./config.ts";
+
+export type { StepInput, StepOptions, StoreRun } from "./config.ts";
 
 const OPEN = "open a store";
-
-/** A run of tokens of one layer. */
-export interface StoreRun {
-  /** Keys after rope [tokens, kvHeads, headDim]. */
-  readonly keys: Float32Array;
-  /** Values [tokens, kvHeads, headDim]. */
-  readonly values: Float32Array;
-  /** Queries after rope [tokens, queryHeads, headDim]; without them nothing is attended. */
-  readonly queries?: Float32Array;
-}
-
-/** One layer of a step. */
-export interface StepInput {
-  /** Queries after rope [inputs, queryHeads, headDim]. */
-  readonly queries: Float32Array;
-  /** Keys after rope [inputs, kvHeads, headDim]. */
-  readonly keys: Float32Array;
-  /** Values [inputs, kvHeads, headDim]. */
-  readonly values: Float32Array;
-}
-
-/** What a step is told at its start. */
-export interface StepOptions {
-  /** Tokens of the step: the true one first, then guesses. */
-  readonly inputs: number;
-  /** 1 (default): input 0 is true; 0: all are guesses, nothing can be kept. */
-  readonly trusted?: 0 | 1;
-  /** Exact pairs; default the store's k. */
-  readonly k?: number;
-  /** Default `all` (`paper`: `none`). */
-  readonly late?: Late;
-}
 
 /**
  * Keys and values of one text, codes near and rows far.
@@ -130,9 +109,10 @@ export class KvStore implements Disposable {
    *
    * @throws {SpecacheError} argument, capacity, data (NaN or infinity)
    */
-  prefill(layer: number, { keys, values, queries }: StoreRun): Float32Array | null {
+  prefill(layer: number, run: StoreRun): Float32Array | null {
     const action = `prefill layer ${layer}`;
     this.#check(action, layer);
+    const { keys, values, queries } = parse(storeRun, run, action);
     const { kvHeads, queryHeads, headDim } = this.#options;
     const tokens = keys.length / (kvHeads * headDim);
     if (!Number.isInteger(tokens) || tokens === 0) {
@@ -161,16 +141,16 @@ export class KvStore implements Disposable {
    *
    * @throws {SpecacheError} argument, capacity
    */
-  begin({ inputs, trusted = 1, k, late }: StepOptions): void {
+  begin(options: StepOptions): void {
     const action = "begin a step";
     this.#check(action, 0);
-    if (!Number.isInteger(inputs) || inputs < 1) refuse(action, `inputs ${inputs} is below 1`);
+    const { inputs, trusted = 1, k, late } = parse(stepOptions, options, action);
     const paper = this.settings.mode === "paper";
     const guesses = paper ? 1 : 0;
     const request = settleRequest({ k, late, guesses }, this.settings, action);
     const { library, id } = this.#native;
-    const options = optionsOf(request);
-    const status = library.symbols.specache_begin(id, this.#sequence, inputs, trusted, options);
+    const asked = optionsOf(request);
+    const status = library.symbols.specache_begin(id, this.#sequence, inputs, trusted, asked);
     library.check(action, status);
     this.#inputs = inputs;
   }
@@ -180,9 +160,11 @@ export class KvStore implements Disposable {
    *
    * @throws {SpecacheError} argument, data
    */
-  attend(layer: number, { queries, keys, values }: StepInput): Float32Array {
+  attend(layer: number, input: StepInput): Float32Array {
     const action = `attend layer ${layer}`;
     this.#check(action, layer);
+    const { queries, keys, values } = parse(stepInput, input, action);
+    if (this.#inputs === 0) refuse(action, "no step is at work");
     const { kvHeads, queryHeads, headDim } = this.#options;
     checkSize(action, "queries", queries, this.#inputs, queryHeads, headDim);
     checkSize(action, "keys", keys, this.#inputs, kvHeads, headDim);
@@ -207,9 +189,9 @@ export class KvStore implements Disposable {
    *
    * @throws {SpecacheError} argument
    */
-  end({ keep }: { readonly keep: number }): void {
+  end(options: { readonly keep: number }): void {
     this.#check("end a step", 0);
-    if (!Number.isInteger(keep) || keep < 0) refuse("end a step", `keep ${keep} is below 0`);
+    const { keep } = parse(endOptions, options, "end a step");
     this.#native.keep(this.#sequence, keep);
     this.#inputs = 0;
   }
@@ -224,9 +206,7 @@ export class KvStore implements Disposable {
   /** Forgets all but the first `tokens` tokens; a run that is not complete is forgotten too. */
   truncate(tokens: number): void {
     this.#check("truncate a store", 0);
-    if (!Number.isInteger(tokens) || tokens < 0) {
-      refuse("truncate a store", `tokens ${tokens} is not a whole number of 0 or more`);
-    }
+    parse(tokenCount, { tokens }, "truncate a store");
     this.#native.truncate(this.#sequence, tokens);
   }
 
@@ -255,7 +235,7 @@ export class KvStore implements Disposable {
     }
     const { layers } = this.#options;
     if (Number.isInteger(layer) && layer >= 0 && layer < layers) return;
-    refuse(action, `layer ${layer} is not below ${layers}`);
+    refuse(action, `layer ${layer} is none of 0 to ${layers - 1}`);
   }
 }
 

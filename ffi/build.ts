@@ -191,5 +191,7 @@ async function inParallel<T>(items: readonly T[], work: (item: T) => Promise<voi
   const worker = async () => {
     while (next < items.length) await work(items[next++]);
   };
-  await Promise.all(Array.from({ length: availableParallelism() }, worker));
+  // All end before an error is told: a compiler that is still at work would write after it.
+  const ended = await Promise.allSettled(Array.from({ length: availableParallelism() }, worker));
+  for (const each of ended) if (each.status === "rejected") throw each.reason;
 }
