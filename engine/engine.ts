@@ -1,5 +1,5 @@
 // engine.ts - a model and its cache; native calls run on a worker, so the event loop stays free.
-import { openLibrary } from "../ffi/library.ts";
+import { sharedLibrary } from "../ffi/library.ts";
 import { WorkerClient } from "./client.ts";
 import { type EngineOptions, engineOptions, type GenerateOptions, tokenCount } from "./config.ts";
 import { SpecacheError } from "./errors.ts";
@@ -55,7 +55,7 @@ export class Engine implements AsyncDisposable {
     const client = new WorkerClient();
     try {
       const opened = await client.call("open", { settings, description, profile });
-      const library = openLibrary();
+      const library = sharedLibrary();
       return new Engine({
         client,
         settings,

@@ -1,6 +1,6 @@
 // native.ts - a store of the library as an object: settings to structs, statuses to errors.
 import { statuses } from "../ffi/constants.ts";
-import { type Library, openLibrary } from "../ffi/library.ts";
+import { type Library, sharedLibrary } from "../ffi/library.ts";
 import {
   type ConfigFields,
   writeConfig,
@@ -98,27 +98,22 @@ export class NativeStore {
     profile: Profile | null,
     action: string,
   ): NativeStore {
-    const library = openLibrary();
-    try {
-      const store = new BigUint64Array(1);
-      const path = settings.farFile === null ? null : new TextEncoder().encode(settings.farFile);
-      const status = library.symbols.specache_store_open(
-        writeConfig(configOf(settings, shape)),
-        path,
-        path?.length ?? 0,
-        profileStruct(profile),
-        profile?.keyBits ?? null,
-        profile?.valueBasis ?? null,
-        profile?.planeChannel ?? null,
-        profile?.planeWeight ?? null,
-        store,
-      );
-      library.check(action, status);
-      return new NativeStore(library, store[0], settings);
-    } catch (error) {
-      library.close();
-      throw error;
-    }
+    const library = sharedLibrary();
+    const store = new BigUint64Array(1);
+    const path = settings.farFile === null ? null : new TextEncoder().encode(settings.farFile);
+    const status = library.symbols.specache_store_open(
+      writeConfig(configOf(settings, shape)),
+      path,
+      path?.length ?? 0,
+      profileStruct(profile),
+      profile?.keyBits ?? null,
+      profile?.valueBasis ?? null,
+      profile?.planeChannel ?? null,
+      profile?.planeWeight ?? null,
+      store,
+    );
+    library.check(action, status);
+    return new NativeStore(library, store[0], settings);
   }
 
   /** Numbers of a row of logits; 0 without a model. */

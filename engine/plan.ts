@@ -1,6 +1,6 @@
 // plan.ts - every byte of a cache before anything is allocated.
 import { planCount, planParts } from "../ffi/constants.ts";
-import { openLibrary } from "../ffi/library.ts";
+import { sharedLibrary } from "../ffi/library.ts";
 import { writeConfig } from "../ffi/structs.ts";
 import { configOf, profileStruct, type StoreShape } from "./native.ts";
 import type { Profile } from "./profile.ts";
@@ -44,7 +44,7 @@ export function planCache(
   profile: Profile | null,
   tokens: number,
 ): CachePlan {
-  using library = openLibrary();
+  const library = sharedLibrary();
   const bytes = new BigUint64Array(planCount);
   const status = library.symbols.specache_plan(
     writeConfig(configOf(settings, shape)),

@@ -61,6 +61,20 @@ export function findLibrary(): string {
   );
 }
 
+let shared: { readonly path: string; readonly library: Library } | null = null;
+
+/**
+ * The library that all stores of this thread use: loaded once and kept, since a runtime does not
+ * give back all that loading takes.
+ *
+ * @throws {SpecacheError} device: none was built, it cannot be loaded, or its ABI is another
+ */
+export function sharedLibrary(): Library {
+  const path = process.env.SPECACHE_LIBRARY || (shared?.path ?? findLibrary());
+  if (shared === null || shared.path !== path) shared = { path, library: openLibrary(path) };
+  return shared.library;
+}
+
 /**
  * Loads the library.
  *

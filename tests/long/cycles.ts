@@ -1,0 +1,24 @@
+// cycles.ts - opens, generates and closes 200 times, and prints the resident bytes after 20 and
+// after 200. A process of its own, so that its flags keep the runtime's own heap still.
+import { readFileSync } from "node:fs";
+import { needleModel } from "../../eval/source.ts";
+import { Engine } from "../../mod.ts";
+
+const CYCLES = 200;
+const WARM_CYCLES = 20;
+
+function residentBytes(): number {
+  const pages = Number(readFileSync("/proc/self/statm", "utf8").split(" ")[1]);
+  return pages * 4096;
+}
+
+for (let done = 1; done <= CYCLES; done++) {
+  {
+    await using engine = await Engine.open({ model: needleModel, contextTokens: 512, threads: 2 });
+    const prompt = "The code of the river is 12345. The code";
+    await engine.generate({ prompt, maxTokens: 4 }).result;
+  }
+  if (done !== WARM_CYCLES && done !== CYCLES) continue;
+  (globalThis as { gc?: () => void }).gc?.();
+  console.log(`resident after ${done}: ${residentBytes()}`);
+}
