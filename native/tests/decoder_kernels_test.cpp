@@ -1,7 +1,7 @@
 // decoder_kernels_test.cpp - embedding, norm, rope and gate of every kernel table against the
 // reference, over odd shapes; blocks against what llama.cpp reads from them.
-#include <cstring>
-#include <limits>
+#include <cmath>
+#include <iterator>
 
 #include "block_fixtures.h"
 #include "tables.h"
@@ -53,7 +53,8 @@ double meaning(uint16_t bits, int fraction_bits) {
     int exponent = (bits & 0x7FFF) >> fraction_bits, bias = (1 << (14 - fraction_bits)) - 1;
     double size = exponent == 0
                       ? std::ldexp(fraction, 1 - bias - fraction_bits)
-                      : std::ldexp((1 << fraction_bits) + fraction, exponent - bias - fraction_bits);
+                      : std::ldexp((1 << fraction_bits) + fraction,
+                                   exponent - bias - fraction_bits);
     return bits >> 15 ? -size : size;
 }
 
@@ -84,7 +85,8 @@ struct Turn {
         for (uint32_t i = 0; i < dim / 2; i++) frequencies.push_back(std::pow(1e4, -2.0 * i / dim));
     }
     // heads: [positions][head_count][head_dim]
-    std::vector<float> by(const Kernels &kernels, CpuStream &stream, std::vector<float> heads) const {
+    std::vector<float> by(const Kernels &kernels, CpuStream &stream,
+                          std::vector<float> heads) const {
         heads.push_back(untouched);
         kernels.rotate(stream, {heads.data(), positions.data(), frequencies.data(),
                                 uint32_t(positions.size()), head_count, head_dim, magnitude,
@@ -162,7 +164,8 @@ TEST("normalize() gives the reference's norms, in place too, of tiny, large and 
     CpuStream stream;
     for (uint32_t columns : odd_sizes) {
         for (uint32_t count : {1u, 3u, 8u, 17u}) {
-            std::vector<float> in = normals(count * columns, random), weight = normals(columns, random);
+            std::vector<float> in = normals(count * columns, random);
+            std::vector<float> weight = normals(columns, random);
             for (uint32_t i = 0; i < in.size(); i++) {
                 in[i] *= i / columns % 4 == 1 ? 1e-9f : i / columns % 4 == 2 ? 1e9f : 1;
             }
@@ -230,7 +233,8 @@ TEST("rotate() gives the reference's heads at near and far positions") {
 TEST("gate() gives the reference's values, in place too, from deep negative to large gates") {
     std::mt19937 random(8);
     CpuStream stream;
-    const float edges[] = {-1e30f, -88, -87.4f, -87.3f, -87.2f, -1e-30f, -0.0f, 0, 1e-30f, 100, 1e30f};
+    const float edges[] = {-1e30f, -88, -87.4f, -87.3f, -87.2f, -1e-30f, -0.0f, 0, 1e-30f, 100,
+                           1e30f};
     for (uint32_t values : {1u, 15u, 16u, 17u, 257u, 4095u, 4096u, 4097u, 8209u}) {
         std::vector<float> gate = normals(values, random, 12), up = normals(values, random);
         for (uint32_t i = 0; i < values && i / 3 < std::size(edges); i += 3) gate[i] = edges[i / 3];

@@ -75,7 +75,8 @@ double late_rows(uint32_t variant, uint32_t guesses) {
 
 TEST("with a right guess and k = S late rows are under a third of those when its rows age") {
     double kept = late_rows(0, 1), aged = late_rows(2, 1), alone = late_rows(0, 0);
-    std::printf("late rows of %u: guess kept %.1f, aged %.1f, no guess %.1f\n", k, kept, aged, alone);
+    std::printf("late rows of %u: guess kept %.1f, aged %.1f, no guess %.1f\n", k, kept, aged,
+                alone);
     CHECK(kept * 3 < aged);
     CHECK(kept * 3 < alone);
 }

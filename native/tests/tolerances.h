@@ -10,18 +10,21 @@ constexpr double unit = 0x1p-24;  // a float32 operation rounds by at most this 
 // sum once (at most n of them) and each product once.
 inline double sum(double n, double mass) { return (n + 1) * unit * mass; }
 
-// A logit: dot products of head_dim terms (rotated first, which is a sum of head_dim terms itself
-// and keeps the norm), its absolute sum at most |q| |k| sqrt(head_dim) by Cauchy and Schwarz.
+// A logit: a dot product of head_dim terms, whose magnitudes sum to at most |q| |k| (Cauchy and
+// Schwarz), of a query rotated first: a sum of head_dim terms itself, which keeps the norm. Eight
+// units for scales and centres.
 inline double logit(double head_dim, double norms, double scale) {
-    return 2 * sum(head_dim, norms * std::sqrt(head_dim)) * scale + 8 * unit * norms * scale;
+    return (2 * sum(head_dim, norms) + 8 * unit * norms) * scale;
 }
 
 // An output: weights e^(logit - largest) are off by a share of `logits_off` + 2e-7 (the vector
-// exponential) each, the sums over n tokens by n units, values at most `largest` in magnitude; once
-// for the weighted sum, once for the denominator. Coded values are summed in another basis:
-// sqrt(d).
+// exponential) each, so is their mean of values, whose coded ones are below twice the `largest`.
+// Sums of n tokens round in n places independently: four standard deviations are 4 sqrt(n) units;
+// coded values are summed in another basis, where one may have the whole norm: sqrt(head_dim).
+// All twice: once for the weighted sum, once for the denominator.
 inline double output(double n, double head_dim, double logits_off, double largest) {
-    return 2 * (logits_off + 2e-7 + n * unit) * largest * std::sqrt(head_dim);
+    double rounding = 4 * std::sqrt(n) * unit * std::sqrt(head_dim);
+    return 2 * (logits_off + 2e-7 + rounding) * 2 * largest;
 }
 
 // A matrix product's output: its columns, then bias and what was there added, then the reference's

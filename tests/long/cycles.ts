@@ -18,7 +18,7 @@ for (let done = 1; done <= CYCLES; done++) {
     const prompt = "The code of the river is 12345. The code";
     await engine.generate({ prompt, maxTokens: 4 }).result;
   }
-  if (done !== WARM_CYCLES && done !== CYCLES) continue;
   (globalThis as { gc?: () => void }).gc?.();
+  if (done !== WARM_CYCLES && done !== CYCLES) continue;
   console.log(`resident after ${done}: ${residentBytes()}`);
 }
