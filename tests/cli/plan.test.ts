@@ -78,7 +78,7 @@ test("plan prints a table of parts with near, far and ratio", async () => {
   const { status, stdout, stderr } = await command(["plan", ...llama3]);
   assertEquals([status, stderr], [0, ""]);
   const rows = stdout.trimEnd().split("\n");
-  for (const row of rows.slice(0, -1)) assertMatch(row, /^[\w, -]+? +\d+(\.\d)? ([KMGT]i)?B$/);
+  for (const row of rows.slice(0, -1)) assertMatch(row, /^[\w, -]+? +\d+(\.\d+)? ([KMGT]i)?B$/);
   assertMatch(rows.at(-1)!, /^ratio +0\.1\d{3}$/);
   assert(rows.some((row) => row.startsWith("far, reserved")));
 });
