@@ -141,7 +141,8 @@ void attend(Store &store, Sequence &sequence, uint32_t layer, const float *queri
     kernels.attend(device.compute(),
                    {plan.shape, codes_of, codes, near, queries, positions, work.logits,
                     paper ? work.exact : work.chosen, paper ? work.exact_counts : work.counts,
-                    work.rows, outputs, inputs, plan.pages_max, plan.config.tokens_max, k_max});
+                    work.rows, outputs, inputs, plan.pages_max, plan.config.tokens_max, k_max,
+                    work.attend});
     device.trace(Trace::attended, layer, sequence.step);
     if (plan.rule != Rule::none) settle(store, sequence, layer);
     sequence.layer = layer + 1;

@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "../failure.h"
+#include "../scratch.h"
 
 namespace specache {
 namespace {
@@ -182,6 +183,11 @@ Work carve_work(const Plan &plan, uint8_t *base) {
     take(work.far_pages, plan.in_file ? staging_pages * plan.layer_block : 0);
     take(work.sums, uint64_t(config.chunk_tokens) * config.query_heads * (config.head_dim + 2));
     take(work.page, plan.page_rows);
+    uint32_t planes = plan.profile_planes != 0 ? plan.profile_planes
+                                               : config.value_bits * config.head_dim;
+    take(work.attend, attend_scratch(plan.shape, plan.inputs, uint32_t(plan.pages_max),
+                                     config.k_max, coded ? planes : 0, nullptr)
+                          .bytes);
     work.bytes = at;
     return work;
 }

@@ -75,6 +75,7 @@ struct Work {
     uint8_t *far_pages;        // far in a file: [staging_pages] layer blocks
     float *sums;               // [chunk_tokens][query_heads][head_dim + 2]
     uint8_t *page;             // [layers] layer blocks: a page on its way to far
+    uint8_t *attend;           // the attend kernel's
     uint64_t bytes;
 };
 Work carve_work(const Plan &plan, uint8_t *base);  // base null: sizes only

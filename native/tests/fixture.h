@@ -8,7 +8,9 @@
 
 #include "../codes.h"
 #include "../numbers.h"
+#include "../scratch.h"
 #include "tables.h"
+#include "test.h"
 
 namespace fixture {
 
@@ -142,10 +144,15 @@ struct Layer {
                 chosen_rows[at] = i % 5 == 4 ? nullptr : row_of(chosen[at], pair % kv_heads);
             }
         }
+        // Filled with NaN and ended exactly: a kernel must not count on zeros, nor write past.
+        uint64_t bytes = attend_scratch(shape, options.inputs, pages_max, k_max,
+                                        code.value_planes, nullptr).bytes;
+        std::vector<uint8_t> scratch(bytes + 64, 0xFF);
         kernels.attend(stream, {shape, codes_of.data(), places.data(), near(), queries.data(),
                                 positions.data(), logits.data(), chosen.data(), counts.data(),
                                 chosen_rows.data(), outputs.data(), options.inputs, pages_max,
-                                tokens_max, k_max});
+                                tokens_max, k_max, scratch.data()});
+        for (uint32_t i = 0; i < 64; i++) CHECK(scratch[bytes + i] == 0xFF);
     }
 
 private:

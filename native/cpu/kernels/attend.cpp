@@ -17,30 +17,27 @@
 namespace specache::SPECACHE_ISA {
 namespace {
 
-constexpr uint32_t block_pages = 16;
 constexpr float hidden = -std::numeric_limits<float>::infinity();
-
-struct Scratch {
-    std::vector<const uint8_t *> rows;  // [inputs][kv_heads][exact_max] exact rows
-    std::vector<uint32_t> counts;       // [inputs][kv_heads]
-    std::vector<float> logits;          // [inputs][query_heads][exact_max] of them
-    std::vector<float> largest;         // [inputs][query_heads]
-    std::vector<ValueSums> sums;        // [blocks + 1][inputs][query_heads], exact rows last
-};
 
 struct Work {
     const Attend &attend;
-    Scratch &scratch;
     const Shape &shape = attend.shape;
     uint32_t dim = shape.head_dim, group = shape.query_heads / shape.kv_heads;
-    uint32_t exact_max = exact_near_max + attend.k_max + lanes;
     bool coded = attend.codes_of[0].rule != Rule::none;
+    uint32_t planes = coded ? attend.codes_of[0].value_planes : 0;
+    AttendScratch scratch = attend_scratch(shape, attend.inputs, attend.pages_max, attend.k_max,
+                                           planes, attend.scratch);
+    uint32_t exact_max = scratch.exact_max;
     uint32_t pages = coded_pages(attend.positions[attend.inputs - 1]);
     uint32_t blocks = (pages + block_pages - 1) / block_pages;
 
     const float *query(uint32_t at) const { return attend.queries + uint64_t(at) * dim; }
-    ValueSums &sums(uint32_t block, uint32_t at) const {
-        return scratch.sums[uint64_t(block) * attend.inputs * shape.query_heads + at];
+    ValueSums sums(uint32_t block, uint32_t at) const {
+        uint64_t index = uint64_t(block) * attend.inputs * shape.query_heads + at;
+        return value_sums(scratch.sums + index * scratch.sum_floats, dim);
+    }
+    void clear(const ValueSums &sums) const {
+        std::memset(sums.sum, 0, scratch.sum_floats * sizeof(float));
     }
 };
 
@@ -77,7 +74,8 @@ void place_exact(const Work &work, uint32_t input, uint32_t head) {
     }
 }
 
-void sum_coded_page(const Work &work, uint32_t head, uint32_t page, uint32_t at, ValueSums &sums) {
+void sum_coded_page(const Work &work, uint32_t head, uint32_t page, uint32_t at,
+                    const ValueSums &sums) {
     const Attend &attend = work.attend;
     const HeadCode &code = attend.codes_of[head];
     const float *logits = attend.logits + uint64_t(at) * attend.tokens_max + page * page_tokens;
@@ -88,16 +86,16 @@ void sum_coded_page(const Work &work, uint32_t head, uint32_t page, uint32_t at,
         store(weights + j, weight);
         sum += weight;
     }
-    sums.sum += sum_of(sum);
+    *sums.sum += sum_of(sum);
     add_page_values(code, code_layout(code, work.dim),
                     attend.codes[uint64_t(head) * attend.pages_max + page], work.dim, weights,
                     sums);
 }
 
 // Mode full: the rows of a page, without the sinks. The largest logit is not known beforehand, so
-// it runs along: `sums.total[0]` holds it.
+// it runs along: `sums.largest` holds it.
 void sum_resident_page(const Work &work, uint32_t head, uint32_t page, uint32_t at,
-                       ValueSums &sums) {
+                       const ValueSums &sums) {
     const Shape &shape = work.shape;
     uint64_t row = row_bytes(shape);
     const uint8_t *rows = work.attend.near.resident[page] + uint64_t(head) * page_tokens * row;
@@ -107,21 +105,21 @@ void sum_resident_page(const Work &work, uint32_t head, uint32_t page, uint32_t 
     for (uint32_t j = first; j < page_tokens; j++) {
         logits[j] = dot_row(shape.kv_type, rows + j * row, work.query(at), work.dim) * shape.scale;
     }
-    float largest = sums.total[0];
+    float largest = *sums.largest;
     for (float logit : logits) largest = std::max(largest, logit);
-    float shrink = exponential(sums.total[0] - largest);
-    sums.total[0] = largest;
-    sums.sum *= shrink;
-    for (uint32_t i = 0; i < work.dim; i++) sums.rows[i] *= shrink;
+    float shrink = exponential(*sums.largest - largest);
+    *sums.largest = largest;
+    *sums.sum *= shrink;
+    for (uint32_t i = 0; i < work.dim; i++) sums.dense[i] *= shrink;
     Floats sum{};
     for (uint32_t j = 0; j < page_tokens; j += lanes) {
         Floats weight = exponential(load(logits + j) - largest);
         store(logits + j, weight);
         sum += weight;
     }
-    sums.sum += sum_of(sum);
+    *sums.sum += sum_of(sum);
     for (uint32_t j = first; j < page_tokens; j++) {
-        add_row(shape.kv_type, rows + j * row + half, logits[j], work.dim, sums.rows);
+        add_row(shape.kv_type, rows + j * row + half, logits[j], work.dim, sums.dense);
     }
 }
 
@@ -131,9 +129,9 @@ void sum_block(const Work &work, uint32_t head, uint32_t block) {
         uint32_t end = std::min(coded_pages(attend.positions[input]), (block + 1) * block_pages);
         for (uint32_t g = 0; g < work.group; g++) {
             uint32_t at = input * work.shape.query_heads + head * work.group + g;
-            ValueSums &sums = work.sums(block, at);
-            std::memset(&sums, 0, sizeof sums);
-            if (!work.coded) sums.total[0] = -3e38f;
+            ValueSums sums = work.sums(block, at);
+            work.clear(sums);
+            *sums.largest = -3e38f;
         }
         for (uint32_t page = block * block_pages; page < end; page++) {
             for (uint32_t g = 0; g < work.group; g++) {
@@ -145,12 +143,12 @@ void sum_block(const Work &work, uint32_t head, uint32_t block) {
     }
 }
 
-void add_sums(ValueSums &to, const ValueSums &from, uint32_t dim, uint32_t planes) {
-    to.sum += from.sum;
-    for (uint32_t i = 0; i < dim; i++) to.centre[i] += from.centre[i];
+void add_sums(const ValueSums &to, const ValueSums &from, uint32_t dim, uint32_t planes) {
+    *to.sum += *from.sum;
+    *to.total += *from.total;
+    for (uint32_t i = 0; i < value_groups_max; i++) to.zero[i] += from.zero[i];
+    for (uint32_t i = 0; i < dim; i++) to.dense[i] += from.dense[i];
     for (uint32_t i = 0; i < planes; i++) to.set[i] += from.set[i];
-    for (uint32_t i = 0; i < groups_max; i++) to.total[i] += from.total[i];
-    for (uint32_t i = 0; i < groups_max; i++) to.zero[i] += from.zero[i];
 }
 
 // Blocks in order, then the exact rows, then back from the codes' space.
@@ -159,22 +157,22 @@ void finish(const Work &work, uint32_t input, uint32_t head, uint32_t g) {
     const HeadCode &code = attend.codes_of[head];
     uint32_t pair = input * work.shape.kv_heads + head;
     uint32_t at = input * work.shape.query_heads + head * work.group + g, dim = work.dim;
-    ValueSums &all = work.sums(work.blocks, at);
-    std::memset(&all, 0, sizeof all);
+    ValueSums all = work.sums(work.blocks, at);
+    work.clear(all);
     uint32_t pages = coded_pages(attend.positions[input]);
     uint32_t blocks = (pages + block_pages - 1) / block_pages;
     float largest = work.scratch.largest[at];
     for (uint32_t block = 0; block < blocks; block++) {
         if (work.coded) add_sums(all, work.sums(block, at), dim, code.value_planes);
-        else largest = std::max(largest, work.sums(block, at).total[0]);
+        else largest = std::max(largest, *work.sums(block, at).largest);
     }
     float out[256] = {};
     if (work.coded && blocks != 0) finish_values(code, dim, all, out);
     for (uint32_t block = 0; block < blocks && !work.coded; block++) {
-        const ValueSums &sums = work.sums(block, at);
-        float shrink = exponential(sums.total[0] - largest);
-        all.sum += shrink * sums.sum;
-        for (uint32_t i = 0; i < dim; i++) out[i] += shrink * sums.rows[i];
+        ValueSums sums = work.sums(block, at);
+        float shrink = exponential(*sums.largest - largest);
+        *all.sum += shrink * *sums.sum;
+        for (uint32_t i = 0; i < dim; i++) out[i] += shrink * sums.dense[i];
     }
     const uint8_t **rows = &work.scratch.rows[uint64_t(pair) * work.exact_max];
     float *exact = &work.scratch.logits[uint64_t(at) * work.exact_max];
@@ -185,28 +183,20 @@ void finish(const Work &work, uint32_t input, uint32_t head, uint32_t g) {
         store(exact + i, weight);
         sum += weight;
     }
-    all.sum += sum_of(sum);
+    *all.sum += sum_of(sum);
     for (uint32_t i = 0; i < count; i++) {
         add_row(work.shape.kv_type, rows[i] + half, exact[i], dim, out);
     }
     float *to = attend.outputs + uint64_t(at) * dim;
-    for (uint32_t i = 0; i < dim; i++) to[i] = out[i] / all.sum;
+    for (uint32_t i = 0; i < dim; i++) to[i] = out[i] / *all.sum;
 }
 
 }  // namespace
 
 void attend(Stream &stream, const Attend &attend) {
-    static thread_local Scratch scratch;
-    Work work{attend, scratch};
+    Work work{attend};
     const Shape &shape = attend.shape;
     uint32_t pairs = attend.inputs * shape.kv_heads, heads = attend.inputs * shape.query_heads;
-    grown(scratch.rows, uint64_t(pairs) * work.exact_max);
-    grown(scratch.counts, pairs);
-    grown(scratch.logits, uint64_t(heads) * work.exact_max);
-    grown(scratch.largest, heads);
-    // For the longest context at once, so that a growing one allocates nothing.
-    uint32_t blocks_max = (attend.pages_max + block_pages - 1) / block_pages;
-    grown(scratch.sums, uint64_t(blocks_max + 1) * heads);
     parallel(stream, pairs, [&](uint32_t pair) {
         place_exact(work, pair / shape.kv_heads, pair % shape.kv_heads);
     });

@@ -1,11 +1,10 @@
 // exact.h - where the exact rows of an input are: sinks, window and earlier inputs, itself.
 #pragma once
+#include "../../scratch.h"
 #include "../kernels.h"
 #include "../simd.h"
 
 namespace specache::SPECACHE_ISA {
-
-constexpr uint32_t exact_near_max = sink_tokens + 128;  // sinks and at most 128 of the window
 
 // Rows of one KV head that an input at `position` sees whatever it chose, ascending; returns how
 // many.

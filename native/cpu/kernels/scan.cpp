@@ -98,15 +98,26 @@ float half_at(const uint8_t *from) {
     return half_to_float(half);
 }
 
+// The queries of a KV head as columns, so that a page's centre meets 16 of them at once:
+// columns[i][c] = channel i of query c.
+struct Columns {
+    alignas(64) float columns[256][lanes];
+};
+
+// products[c] = Hq_c . (levels of c'), channels ascending. A sum of 128 steps is slow for one
+// query, since each step waits for the one before; here 16 sums run side by side.
+void centre_products(const Columns &queries, const int8_t *levels, uint32_t dim, float *products) {
+    Floats sum{};
+    for (uint32_t i = 0; i < dim; i++) sum += load(queries.columns[i]) * float(levels[i]);
+    store(products, sum);
+}
+
 // One page, one query: logit = (Hq . c' + unit s_j I_j) scale.
-void score_page(const Query &query, const CodeLayout &layout, const uint8_t *codes, uint32_t dim,
+void score_page(const Query &query, const CodeLayout &layout, const uint8_t *codes, float product,
                 const uint8_t (*indices)[page_tokens], float scale, float *logits) {
     int16_t sums[page_tokens];
     integer_scores(query, layout.key_tables, indices, sums);
-    float centre = 0;
-    const int8_t *levels = reinterpret_cast<const int8_t *>(codes + layout.key_centre);
-    for (uint32_t i = 0; i < dim; i++) centre += query.coded.rotated[i] * float(levels[i]);
-    centre *= half_at(codes + layout.key_parameters);
+    float centre = product * half_at(codes + layout.key_parameters);
     float unit = query.coded.unit * half_at(codes + layout.key_parameters + 2) / 255;
     const uint8_t *scales = codes + layout.key_scales;
     for (uint32_t j = 0; j < page_tokens; j++) {
@@ -141,6 +152,69 @@ void hide_sinks(float *logits) {
     std::fill(logits, logits + sink_tokens, -std::numeric_limits<float>::infinity());
 }
 
+// Queries number `first` on of a KV head, at most 16, over a run of pages. Query c of the head is
+// that of input c / group.
+void scan_rotated(const Scan &scan, const Query *queries, uint32_t head, uint32_t first,
+                  uint32_t first_page, uint32_t end_page) {
+    const Shape &shape = scan.shape;
+    uint32_t dim = shape.head_dim, group = shape.query_heads / shape.kv_heads;
+    uint32_t count = std::min(lanes, scan.inputs * group - first);
+    CodeLayout layout = code_layout(scan.codes_of[head], dim);
+    auto index = [&](uint32_t c) {
+        return uint64_t((first + c) / group) * shape.query_heads + head * group +
+               (first + c) % group;
+    };
+    Columns columns;
+    for (uint32_t i = 0; i < dim; i++) {
+        for (uint32_t c = 0; c < lanes; c++) {
+            columns.columns[i][c] = c < count ? queries[index(c)].coded.rotated[i] : 0;
+        }
+    }
+    alignas(64) uint8_t indices[tables_max][page_tokens];
+    for (uint32_t page = first_page; page < end_page; page++) {
+        const uint8_t *codes = scan.codes[uint64_t(head) * scan.pages_max + page];
+        float products[lanes];
+        unpack(codes + layout.keys, layout.key_tables, indices);
+        centre_products(columns, reinterpret_cast<const int8_t *>(codes + layout.key_centre), dim,
+                        products);
+        for (uint32_t c = 0; c < count; c++) {
+            if (page >= coded_pages(scan.positions[(first + c) / group])) continue;
+            float *logits = scan.logits + index(c) * scan.tokens_max + page * page_tokens;
+            score_page(queries[index(c)], layout, codes, products[c], indices, shape.scale, logits);
+            if (page == 0) hide_sinks(logits);
+        }
+    }
+}
+
+void scan_paper(const Scan &scan, uint32_t head, uint32_t first_page, uint32_t end_page) {
+    const Shape &shape = scan.shape;
+    uint32_t dim = shape.head_dim, group = shape.query_heads / shape.kv_heads;
+    const HeadCode &code = scan.codes_of[head];
+    CodeLayout layout = code_layout(code, dim);
+    for (uint32_t c = 0; c < scan.inputs * group; c++) {
+        uint64_t query = uint64_t(c / group) * shape.query_heads + head * group + c % group;
+        uint32_t end = std::min(end_page, coded_pages(scan.positions[c / group]));
+        for (uint32_t page = first_page; page < end; page++) {
+            float *logits = scan.logits + query * scan.tokens_max + page * page_tokens;
+            score_paper_page(scan.queries + query * dim, code, layout,
+                             scan.codes[uint64_t(head) * scan.pages_max + page], dim, shape.scale,
+                             logits);
+            if (page == 0) hide_sinks(logits);
+        }
+    }
+}
+
+void scan_pages(const Scan &scan, const Query *queries, uint32_t head, uint32_t first_page,
+                uint32_t end_page) {
+    if (scan.codes_of[head].rule == Rule::paper) {
+        return scan_paper(scan, head, first_page, end_page);
+    }
+    uint32_t count = scan.inputs * (scan.shape.query_heads / scan.shape.kv_heads);
+    for (uint32_t first = 0; first < count; first += lanes) {
+        scan_rotated(scan, queries, head, first, first_page, end_page);
+    }
+}
+
 }  // namespace
 
 void scan(Stream &stream, const Scan &scan) {
@@ -159,28 +233,7 @@ void scan(Stream &stream, const Scan &scan) {
     uint32_t pieces = (pages + pages_at_a_time - 1) / pages_at_a_time;
     parallel(stream, shape.kv_heads * pieces, [&](uint32_t piece) {
         uint32_t head = piece / pieces, first = piece % pieces * pages_at_a_time;
-        const HeadCode &code = scan.codes_of[head];
-        CodeLayout layout = code_layout(code, dim);
-        alignas(64) uint8_t indices[tables_max][page_tokens];
-        for (uint32_t page = first; page < std::min(pages, first + pages_at_a_time); page++) {
-            const uint8_t *codes = scan.codes[uint64_t(head) * scan.pages_max + page];
-            if (code.rule == Rule::rotated) unpack(codes + layout.keys, layout.key_tables, indices);
-            for (uint32_t input = 0; input < scan.inputs; input++) {
-                if (page >= coded_pages(scan.positions[input])) continue;
-                for (uint32_t g = 0; g < group; g++) {
-                    uint64_t query = uint64_t(input) * shape.query_heads + head * group + g;
-                    float *logits = scan.logits + query * scan.tokens_max + page * page_tokens;
-                    if (code.rule == Rule::rotated) {
-                        score_page(queries[query], layout, codes, dim, indices, shape.scale,
-                                   logits);
-                    } else {
-                        score_paper_page(scan.queries + query * dim, code, layout, codes, dim,
-                                         shape.scale, logits);
-                    }
-                    if (page == 0) hide_sinks(logits);
-                }
-            }
-        }
+        scan_pages(scan, queries, head, first, std::min(pages, first + pages_at_a_time));
     });
 }
 

@@ -42,7 +42,7 @@ void add_set_bits(const uint8_t *values, uint32_t stride, uint32_t first, uint32
 }
 
 void add_rotated(const HeadCode &code, const CodeLayout &layout, const uint8_t *codes,
-                 uint32_t head_dim, const float *weights, ValueSums &sums) {
+                 uint32_t head_dim, const float *weights, const ValueSums &sums) {
     float scaled[page_tokens], mass = 0, total = 0;
     float scale = half_at(codes + layout.value_parameters + 2);
     for (uint32_t j = 0; j < page_tokens; j++) {
@@ -52,10 +52,10 @@ void add_rotated(const HeadCode &code, const CodeLayout &layout, const uint8_t *
         mass += weights[j];
         total += scaled[j];
     }
-    sums.total[0] += total;
+    *sums.total += total;
     float centre = mass * half_at(codes + layout.value_parameters);
     const int8_t *levels = reinterpret_cast<const int8_t *>(codes + layout.value_centre);
-    for (uint32_t i = 0; i < head_dim; i++) sums.centre[i] += centre * float(levels[i]);
+    for (uint32_t i = 0; i < head_dim; i++) sums.dense[i] += centre * float(levels[i]);
     uint32_t vectors = (code.value_planes + lanes - 1) / lanes;
     add_set_bits(codes + layout.values, layout.value_stride, 0, vectors, scaled, sums.set);
 }
@@ -63,7 +63,7 @@ void add_rotated(const HeadCode &code, const CodeLayout &layout, const uint8_t *
 // A group is 32 or 64 channels, and a plane's first channel is that of its vector only where
 // head_dim is a multiple of 16; elsewhere planes are added one by one.
 void add_paper(const HeadCode &code, const CodeLayout &layout, const uint8_t *codes,
-               uint32_t head_dim, const float *weights, ValueSums &sums) {
+               uint32_t head_dim, const float *weights, const ValueSums &sums) {
     uint32_t groups = (head_dim + code.group - 1) / code.group;
     const uint8_t *parameters = codes + layout.value_parameters;
     for (uint32_t group = 0; group < groups; group++) {
@@ -101,7 +101,7 @@ void finish_paper(const HeadCode &code, uint32_t head_dim, const ValueSums &sums
 }  // namespace
 
 void add_page_values(const HeadCode &code, const CodeLayout &layout, const uint8_t *codes,
-                     uint32_t head_dim, const float *weights, ValueSums &sums) {
+                     uint32_t head_dim, const float *weights, const ValueSums &sums) {
     if (code.rule == Rule::paper) add_paper(code, layout, codes, head_dim, weights, sums);
     else add_rotated(code, layout, codes, head_dim, weights, sums);
 }
@@ -109,8 +109,8 @@ void add_page_values(const HeadCode &code, const CodeLayout &layout, const uint8
 void finish_values(const HeadCode &code, uint32_t head_dim, const ValueSums &sums, float *out) {
     if (code.rule == Rule::paper) return finish_paper(code, head_dim, sums, out);
     float y[256] = {}, rotated[256];
-    auto signed_sum = [&](uint32_t plane) { return 2 * sums.set[plane] - sums.total[0]; };
-    std::copy(sums.centre, sums.centre + head_dim, rotated);
+    auto signed_sum = [&](uint32_t plane) { return 2 * sums.set[plane] - *sums.total; };
+    std::copy(sums.dense, sums.dense + head_dim, rotated);
     if (code.value_bits != 0) {
         for (uint32_t i = 0; i < head_dim; i++) {
             rotated[i] += code.value_bits == 1 ? signed_sum(i)

@@ -5,27 +5,30 @@
 // Only the set bits are added here: a masked add for 16 planes of a token.
 #pragma once
 #include "../../codes.h"
+#include "../../scratch.h"
 #include "../kernels.h"
 #include "../simd.h"
 
 namespace specache::SPECACHE_ISA {
 
-constexpr uint32_t planes_max = 4 * 256;
-constexpr uint32_t groups_max = 8;  // of the paper's channels: 256 / 32
-
-// Sums of one query over some pages.
+// Sums of one query over some pages: places in value_sum_floats() floats.
 struct ValueSums {
-    float sum;                 // of all weights, exact rows' included where they are added
-    float centre[256];         // [head_dim] rotated centres; exact rows' values go to `rows`
-    float rows[256];           // [head_dim]
-    float set[planes_max];     // [planes, whole vectors] sums over set bits
-    float total[groups_max];   // sum of p_j s_j (paper: entry 0 is not used)
-    float zero[groups_max];    // paper: sum of p_j z_j of a group
+    float *sum;      // [1] of all weights
+    float *largest;  // [1] mode full: the logit that weights are relative to
+    float *total;    // [1] sum of p_j s_j
+    float *zero;     // [value_groups_max] paper: sum of p_j z_j of a group
+    float *dense;    // [head_dim] rotated centres; mode full: the rows' values
+    float *set;      // [planes, whole vectors] sums over set bits
 };
+inline ValueSums value_sums(float *at, uint32_t head_dim) {
+    uint32_t channels = (head_dim + vector_floats - 1) / vector_floats * vector_floats;
+    float *dense = at + 2 * vector_floats;
+    return {at, at + 1, at + 2, at + vector_floats, dense, dense + channels};
+}
 
 // weights: [64] of one page.
 void add_page_values(const HeadCode &code, const CodeLayout &layout, const uint8_t *codes,
-                     uint32_t head_dim, const float *weights, ValueSums &sums);
+                     uint32_t head_dim, const float *weights, const ValueSums &sums);
 
 // The output of the sums, rotated back, added to out [head_dim].
 void finish_values(const HeadCode &code, uint32_t head_dim, const ValueSums &sums, float *out);

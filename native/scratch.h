@@ -1,0 +1,55 @@
+// scratch.h - what the CPU's attend kernel needs beside its arguments, carved here so that plan()
+// can count it: kernels allocate nothing in a step.
+#pragma once
+#include "kernels.h"
+
+namespace specache {
+
+// Pages whose value sums are one piece of work; it fixes the order of sums. Larger pieces need less
+// scratch, smaller ones more threads: 32 pages are 16 pieces a KV head at 32K tokens.
+constexpr uint32_t block_pages = 32;
+constexpr uint32_t exact_near_max = sink_tokens + 128;  // sinks and at most 128 of the window
+constexpr uint32_t vector_floats = 16;                  // a vector of the CPU's kernels
+constexpr uint32_t value_groups_max = 8;                // of the paper's channels: 256 / 32
+
+// Floats of one query's value sums (cpu/kernels/values.h): a head of 2 vectors, the channels, the
+// planes.
+inline uint32_t value_sum_floats(uint32_t head_dim, uint32_t planes) {
+    auto whole = [](uint32_t x) { return (x + vector_floats - 1) / vector_floats * vector_floats; };
+    return 2 * vector_floats + whole(head_dim) + whole(planes);
+}
+
+struct AttendScratch {
+    const uint8_t **rows;  // [inputs][kv_heads][exact_max] exact rows
+    uint32_t *counts;      // [inputs][kv_heads]
+    float *logits;         // [inputs][query_heads][exact_max] of them
+    float *largest;        // [inputs][query_heads]
+    float *sums;           // [blocks + 1][inputs][query_heads][sum_floats], exact rows last
+    uint32_t exact_max, sum_floats;
+    uint64_t bytes;
+};
+
+// base null: sizes only.
+inline AttendScratch attend_scratch(const Shape &shape, uint32_t inputs, uint32_t pages_max,
+                                    uint32_t k_max, uint32_t planes, uint8_t *base) {
+    AttendScratch scratch{};
+    scratch.exact_max = (exact_near_max + k_max + 2 * vector_floats - 1) / vector_floats *
+                        vector_floats;  // whole vectors: stored ones may pass the last row
+    scratch.sum_floats = value_sum_floats(shape.head_dim, planes);
+    uint64_t pairs = uint64_t(inputs) * shape.kv_heads;
+    uint64_t heads = uint64_t(inputs) * shape.query_heads;
+    uint64_t blocks = (pages_max + block_pages - 1) / block_pages + 1, at = 0;
+    auto take = [&]<class T>(T *&pointer, uint64_t count) {
+        pointer = reinterpret_cast<T *>(reinterpret_cast<uintptr_t>(base) + at);
+        at += (count * sizeof(T) + 63) / 64 * 64;
+    };
+    take(scratch.rows, pairs * scratch.exact_max);
+    take(scratch.counts, pairs);
+    take(scratch.logits, heads * scratch.exact_max);
+    take(scratch.largest, heads);
+    take(scratch.sums, blocks * heads * scratch.sum_floats);
+    scratch.bytes = at;
+    return scratch;
+}
+
+}  // namespace specache
