@@ -41,11 +41,13 @@ void fill_tables(Query &query, uint32_t dim, uint32_t bits) {
 
 // indices[t][j]: the four planes of token j.
 void unpack(const uint8_t *keys, uint32_t tables, uint8_t (*indices)[page_tokens]) {
+    typedef uint8_t Bytes __attribute__((vector_size(32)));
     for (uint32_t t = 0; t < tables; t++) {
-        for (uint32_t j = 0; j < 32; j++) {
-            indices[t][j] = keys[t * 32 + j] & 15;
-            indices[t][j + 32] = keys[t * 32 + j] >> 4;
-        }
+        Bytes both;
+        std::memcpy(&both, keys + t * 32, 32);
+        Bytes low = both & 15, high = both >> 4;
+        std::memcpy(indices[t], &low, 32);
+        std::memcpy(indices[t] + 32, &high, 32);
     }
 }
 
@@ -61,10 +63,14 @@ void integer_scores(const Query &query, uint32_t tables, const uint8_t (*indices
         even = _mm512_add_epi16(even, _mm512_srai_epi16(_mm512_slli_epi16(value, 8), 8));
         odd = _mm512_add_epi16(odd, _mm512_srai_epi16(value, 8));
     }
-    alignas(64) int16_t halves[2][32];
-    _mm512_store_si512(halves[0], even);
-    _mm512_store_si512(halves[1], odd);
-    for (uint32_t j = 0; j < page_tokens; j++) sums[j] = halves[j % 2][j / 2];
+    // Interleaved by eights: part p of `low` is tokens 16 p .. 16 p + 7, of `high` the next eight.
+    alignas(64) int16_t low[32], high[32];
+    _mm512_store_si512(low, _mm512_unpacklo_epi16(even, odd));
+    _mm512_store_si512(high, _mm512_unpackhi_epi16(even, odd));
+    for (uint32_t part = 0; part < 4; part++) {
+        std::memcpy(sums + part * 16, low + part * 8, 16);
+        std::memcpy(sums + part * 16 + 8, high + part * 8, 16);
+    }
 #elif defined(__AVX2__)
     for (uint32_t first = 0; first < page_tokens; first += 32) {
         __m256i even = _mm256_setzero_si256(), odd = even;
@@ -77,10 +83,13 @@ void integer_scores(const Query &query, uint32_t tables, const uint8_t (*indices
             even = _mm256_add_epi16(even, _mm256_srai_epi16(_mm256_slli_epi16(value, 8), 8));
             odd = _mm256_add_epi16(odd, _mm256_srai_epi16(value, 8));
         }
-        alignas(32) int16_t halves[2][16];
-        _mm256_store_si256(reinterpret_cast<__m256i *>(halves[0]), even);
-        _mm256_store_si256(reinterpret_cast<__m256i *>(halves[1]), odd);
-        for (uint32_t j = 0; j < 32; j++) sums[first + j] = halves[j % 2][j / 2];
+        alignas(32) int16_t low[16], high[16];
+        _mm256_store_si256(reinterpret_cast<__m256i *>(low), _mm256_unpacklo_epi16(even, odd));
+        _mm256_store_si256(reinterpret_cast<__m256i *>(high), _mm256_unpackhi_epi16(even, odd));
+        for (uint32_t part = 0; part < 2; part++) {
+            std::memcpy(sums + first + part * 16, low + part * 8, 16);
+            std::memcpy(sums + first + part * 16 + 8, high + part * 8, 16);
+        }
     }
 #else
     std::fill(sums, sums + page_tokens, int16_t(0));
