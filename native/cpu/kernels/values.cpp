@@ -7,20 +7,31 @@
 namespace specache::SPECACHE_ISA {
 namespace {
 
+Floats bytes_at(const uint8_t *from) {
+    typedef uint8_t Bytes __attribute__((vector_size(16)));
+    Bytes bytes;
+    std::memcpy(&bytes, from, sizeof bytes);
+    return __builtin_convertvector(__builtin_convertvector(bytes, Ints), Floats);
+}
+
 float half_at(const uint8_t *from) {
     uint16_t half;
     std::memcpy(&half, from, 2);
     return half_to_float(half);
 }
 
-// Masks of a vector of 16 planes; a token's last bytes may be fewer than two.
+// Mask of a vector of 16 planes; where not `Whole` a token's last vector may have one byte.
+template <bool Whole>
 uint32_t mask_of(const uint8_t *token, uint32_t stride, uint32_t vector) {
     uint32_t at = vector * 2;
-    return token[at] | (at + 1 < stride ? uint32_t(token[at + 1]) << 8 : 0u);
+    if (!Whole) return token[at] | (at + 1 < stride ? uint32_t(token[at + 1]) << 8 : 0u);
+    uint16_t mask;
+    std::memcpy(&mask, token + at, 2);
+    return mask;
 }
 
 // Adds the set bits of `Vectors` vectors of planes from `first` on, weights [64] each.
-template <uint32_t Vectors>
+template <uint32_t Vectors, bool Whole>
 void add_set(const uint8_t *values, uint32_t stride, uint32_t first, const float *weights,
              float *set) {
     Floats sum[Vectors];
@@ -28,7 +39,8 @@ void add_set(const uint8_t *values, uint32_t stride, uint32_t first, const float
     for (uint32_t j = 0; j < page_tokens; j++) {
         Floats weight = spread(weights[j]);
         for (uint32_t v = 0; v < Vectors; v++) {
-            sum[v] = masked_add(sum[v], mask_of(values + j * stride, stride, first + v), weight);
+            uint32_t mask = mask_of<Whole>(values + j * stride, stride, first + v);
+            sum[v] = masked_add(sum[v], mask, weight);
         }
     }
     for (uint32_t v = 0; v < Vectors; v++) store(set + (first + v) * lanes, sum[v]);
@@ -36,24 +48,33 @@ void add_set(const uint8_t *values, uint32_t stride, uint32_t first, const float
 
 void add_set_bits(const uint8_t *values, uint32_t stride, uint32_t first, uint32_t vectors,
                   const float *weights, float *set) {
-    for (; vectors >= 8; first += 8, vectors -= 8) add_set<8>(values, stride, first, weights, set);
-    for (; vectors >= 2; first += 2, vectors -= 2) add_set<2>(values, stride, first, weights, set);
-    if (vectors != 0) add_set<1>(values, stride, first, weights, set);
+    for (; vectors >= 8 && (first + 8) * 2 <= stride; first += 8, vectors -= 8) {
+        add_set<8, true>(values, stride, first, weights, set);
+    }
+    for (; vectors >= 2 && (first + 2) * 2 <= stride; first += 2, vectors -= 2) {
+        add_set<2, true>(values, stride, first, weights, set);
+    }
+    for (; vectors >= 1; first++, vectors--) {
+        add_set<1, false>(values, stride, first, weights, set);
+    }
 }
 
 void add_rotated(const HeadCode &code, const CodeLayout &layout, const uint8_t *codes,
                  uint32_t head_dim, const float *weights, const ValueSums &sums) {
-    float scaled[page_tokens], mass = 0, total = 0;
+    float scaled[page_tokens];
+    Floats mass{}, total{};
     float scale = half_at(codes + layout.value_parameters + 2);
-    for (uint32_t j = 0; j < page_tokens; j++) {
-        float token = code.value_bits == 0 ? scale
-                                           : scale * float(codes[layout.value_scales + j]) / 255;
-        scaled[j] = weights[j] * token;
-        mass += weights[j];
-        total += scaled[j];
+    for (uint32_t j = 0; j < page_tokens; j += lanes) {
+        Floats token = spread(scale), weight = load(weights + j);
+        if (code.value_bits != 0) {
+            token = token * bytes_at(codes + layout.value_scales + j) / 255.0f;
+        }
+        store(scaled + j, weight * token);
+        mass += weight;
+        total += weight * token;
     }
-    *sums.total += total;
-    float centre = mass * half_at(codes + layout.value_parameters);
+    *sums.total += sum_of(total);
+    float centre = sum_of(mass) * half_at(codes + layout.value_parameters);
     const int8_t *levels = reinterpret_cast<const int8_t *>(codes + layout.value_centre);
     for (uint32_t i = 0; i < head_dim; i++) sums.dense[i] += centre * float(levels[i]);
     uint32_t vectors = (code.value_planes + lanes - 1) / lanes;
