@@ -23,6 +23,12 @@ static inline float half_of(const uint8_t *from) {
 #endif
 }
 
+// By way of integers: straight from bytes GCC 12 converts one number at a time.
+template <class Vector>
+static inline Floats floats_of(Vector bytes) {
+    return __builtin_convertvector(__builtin_convertvector(bytes, Ints), Floats);
+}
+
 // The 32 columns from `block` on: a block of the types that have blocks.
 template <Type type>
 static inline Pair load_block(const uint8_t *block) {
@@ -31,14 +37,12 @@ static inline Pair load_block(const uint8_t *block) {
         std::memcpy(&low, block + 2, 16);
         std::memcpy(&high, block + 18, 16);
         float d = half_of(block);
-        return {d * __builtin_convertvector(low, Floats),
-                d * __builtin_convertvector(high, Floats)};
+        return {d * floats_of(low), d * floats_of(high)};
     } else if constexpr (type == Type::q4_0 || type == Type::q4_1) {
         Octets nibbles;
         std::memcpy(&nibbles, block + (type == Type::q4_0 ? 2 : 4), 16);
         float d = half_of(block);
-        Floats low = __builtin_convertvector(nibbles & 15, Floats);
-        Floats high = __builtin_convertvector(nibbles >> 4, Floats);
+        Floats low = floats_of(nibbles & 15), high = floats_of(nibbles >> 4);
         if constexpr (type == Type::q4_0) return {d * (low - 8.0f), d * (high - 8.0f)};
         float m = half_of(block + 2);
         return {d * low + m, d * high + m};
