@@ -11,7 +11,7 @@ export async function ensureLibrary(stderr: Terminal): Promise<void> {
 /** Builds the library from its sources; quick where nothing changed. */
 export async function buildLibrary(
   stderr: Terminal,
-  native: string = nativeFolder,
+  native: string = nativeFolder(),
   output: string = buildFolder(),
 ): Promise<void> {
   stderr.write("Building the native library (once; half a minute to a minute)\n");

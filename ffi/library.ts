@@ -30,13 +30,27 @@ const codes = new Map<number, ErrorCode>(
   ),
 );
 
-/** Folder of the C++ sources, beside this one in a checkout. */
-export const nativeFolder: string = fileURLToPath(new URL("../native", import.meta.url));
+/**
+ * Folder of the C++ sources, beside this one in a checkout.
+ *
+ * @throws {SpecacheError} unsupported: the package was not loaded from files
+ */
+export function nativeFolder(): string {
+  const url = new URL("../native", import.meta.url);
+  if (url.protocol === "file:") return fileURLToPath(url);
+  throw new SpecacheError(
+    "unsupported",
+    `Cannot build libspecache: its sources are at ${url}, not in a folder; build it in a ` +
+      "checkout and name the file in SPECACHE_LIBRARY",
+    { details: { url: url.href } },
+  );
+}
 
 /** Folder that builds go to: build/ of a checkout, else the cache folder. */
 export function buildFolder(): string {
-  const checkout = fileURLToPath(new URL("..", import.meta.url));
-  if (existsSync(join(checkout, ".git"))) return join(checkout, "build");
+  const checkout = new URL("../", import.meta.url);
+  const local = checkout.protocol === "file:" ? fileURLToPath(checkout) : null;
+  if (local !== null && existsSync(join(local, ".git"))) return join(local, "build");
   return join(cacheHome(), "build");
 }
 

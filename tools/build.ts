@@ -7,7 +7,7 @@ import { buildFolder, nativeFolder } from "../ffi/library.ts";
 try {
   const started = Date.now();
   const { library } = await build({
-    native: nativeFolder,
+    native: nativeFolder(),
     output: buildFolder(),
     progress: (text) => console.error(`  ${text}`),
   });

@@ -18,7 +18,7 @@ export async function testNative(
   words: readonly string[],
 ): Promise<number> {
   const { tests } = await build({
-    native: nativeFolder,
+    native: nativeFolder(),
     output: buildFolder(),
     tests: true,
     sanitize,
