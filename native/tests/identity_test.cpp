@@ -176,3 +176,20 @@ TEST("a fork goes on as its parent would have, and neither disturbs the other") 
         CHECK(run.decode(610, 30, 1, 32) == SPECACHE_OK);
     }
 }
+
+TEST("recorded queries are those of the last step's input 0, and none before they are asked for") {
+    driver::Run run(driver::small_config());
+    const specache_config &config = run.config;
+    uint32_t width = config.query_heads * config.head_dim;
+    std::vector<float> recorded(config.layers * width);
+    run.prefill(0, 100);
+    CHECK(specache_recorded(run.store, recorded.data()) == SPECACHE_ARGUMENT);
+    CHECK(specache_record(run.store) == SPECACHE_OK);
+    run.decode(100, 3, 1, 32);
+    CHECK(specache_recorded(run.store, recorded.data()) == SPECACHE_OK);
+    for (uint32_t layer = 0; layer < config.layers; layer++) {
+        std::vector<float> made = run.make(0, layer, 102, 1, config.query_heads);
+        for (uint32_t i = 0; i < width; i++) CHECK(recorded[layer * width + i] == made[i]);
+    }
+    CHECK(specache_recorded(run.store, nullptr) == SPECACHE_ARGUMENT);
+}
