@@ -54,6 +54,11 @@ void fill(const Chunk &chunk, const float *keys, const float *values) {
         }
         token += count;
     }
+    // Whole pages are multiplied: what is left of another run must not be a NaN.
+    uint32_t rest = chunk.pages * page_tokens - (chunk.end - chunk.first_page * page_tokens);
+    for (uint32_t head = 0; rest != 0 && head < chunk.heads; head++) {
+        std::memset(chunk.row(chunk.end, head), 0, rest * plan.row);
+    }
 }
 
 void attend_pages(const Chunk &chunk, const float *queries, uint32_t first_page, uint32_t count) {
@@ -149,6 +154,7 @@ void append(Store &store, Sequence &sequence, uint32_t layer, uint32_t tokens,
     sequence.layer_done[layer] = 1;
     if (++sequence.layers_done < config.layers) return;
     store.device->compute().wait(*store.written);
+    store.device->check();
     sequence.length += tokens;
     sequence.run = 0;
 }

@@ -69,9 +69,8 @@ public:
     virtual void release(uint8_t *memory, uint64_t bytes) = 0;
     virtual void fetch(Stream &stream, const Fetch &fetch) = 0;
     virtual void write(const Write &write) = 0;
-    // Waits until both queues are empty; throws the first failure of a copy since the last call.
-    virtual void drain() = 0;
-    virtual void check() = 0;  // throws such a failure without waiting
+    virtual void drain() = 0;  // waits until both queues are empty
+    virtual void check() = 0;  // throws the first failure of a copy, now and ever after
 
     // Tests: see specache.h.
     virtual void delay(uint32_t seed, uint32_t microseconds) = 0;

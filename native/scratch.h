@@ -1,5 +1,5 @@
 // scratch.h - what the CPU's attend kernel needs beside its arguments, carved here so that plan()
-// can count it: kernels allocate nothing in a step.
+// can count it. Smaller scratch of other kernels belongs to their threads and grows once.
 #pragma once
 #include "kernels.h"
 

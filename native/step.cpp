@@ -67,6 +67,7 @@ void fetch_late(Store &store, Sequence &sequence, uint32_t layer, uint32_t late)
                                  &sequence.counters.late_ns});
     device.late().signal(*store.late_arrived);
     device.compute().wait(*store.late_arrived);
+    device.check();
     sequence.counters.fetched_bytes += late * store.plan.row;
 }
 
@@ -83,6 +84,9 @@ void begin(Store &store, Sequence &sequence, uint32_t inputs, uint32_t trusted, 
         fail(SPECACHE_ARGUMENT, "inputs %u is outside 1..%u", inputs, plan.inputs);
     }
     if (trusted > 1) fail(SPECACHE_ARGUMENT, "trusted %u is above 1", trusted);
+    if (plan.rule == Rule::paper && inputs - trusted > 1) {  // its slots are one guess's
+        fail(SPECACHE_ARGUMENT, "guesses %u of mode paper are above 1", inputs - trusted);
+    }
     if (plan.rule == Rule::none) options.k = 0;
     if (options.k > plan.config.k_max) {
         fail(SPECACHE_ARGUMENT, "k %u is above k_max %u", options.k, plan.config.k_max);

@@ -64,16 +64,13 @@ uint64_t Io::wait(CpuEvent &event) {
 void Io::drain() {
     std::unique_lock lock(mutex_);
     changed_.wait(lock, [&] { return late_.count == 0 && copy_.count == 0 && !running_; });
-    lock.unlock();
-    check();
 }
 
+// A failure stays: what a lost row or page has touched by then is not known, so nothing that
+// depends on far memory may go on.
 void Io::check() {
     std::lock_guard lock(mutex_);
-    if (failure_.empty()) return;
-    std::string text = std::move(failure_);
-    failure_.clear();
-    throw Failure{SPECACHE_FILE, text};
+    if (!failure_.empty()) throw Failure{SPECACHE_FILE, failure_};
 }
 
 bool Io::runs(Queue &queue) const {
@@ -114,7 +111,7 @@ void Io::run(std::unique_lock<std::mutex> &lock, bool late, Task task) {
                                      task.write.bytes - done, off_t(task.write.to + done));
             if (written < 0 && errno == EINTR) continue;
             if (written <= 0) {
-                fail_with("write", task.write.bytes, task.write.to);
+                fail_with("write", written, task.write.bytes, task.write.to);
                 break;
             }
             done += uint64_t(written);
@@ -166,17 +163,17 @@ void Io::fetch_row(const Fetch &fetch, const Copy &copy) {
         ssize_t got = pread(fetch.far.file, copy.to + done, fetch.row_bytes - done,
                             off_t(copy.from + done));
         if (got < 0 && errno == EINTR) continue;
-        if (got <= 0) return fail_with("read", fetch.row_bytes, copy.from);
+        if (got <= 0) return fail_with("read", got, fetch.row_bytes, copy.from);
         done += uint64_t(got);
     }
 }
 
-void Io::fail_with(const char *what, uint64_t bytes, uint64_t at) {
-    int error = errno;
+void Io::fail_with(const char *what, int64_t result, uint64_t bytes, uint64_t at) {
+    const char *why = result < 0 ? std::strerror(errno) : "the file ends before";
     std::lock_guard lock(mutex_);
     if (failure_.empty()) {
         failure_ = std::string("cannot ") + what + " " + std::to_string(bytes) +
-                   " bytes of the far file at " + std::to_string(at) + ": " + std::strerror(error);
+                   " bytes of the far file at " + std::to_string(at) + ": " + why;
     }
 }
 

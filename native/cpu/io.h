@@ -57,7 +57,7 @@ private:
     void run(std::unique_lock<std::mutex> &lock, bool late, Task task);
     void run_fetch(std::unique_lock<std::mutex> &lock, bool late, const Fetch &fetch);
     void run_late(std::unique_lock<std::mutex> &lock);
-    void fail_with(const char *what, uint64_t bytes, uint64_t at);
+    void fail_with(const char *what, int64_t result, uint64_t bytes, uint64_t at);
     void fetch_row(const Fetch &fetch, const Copy &copy);
 
     std::mutex mutex_;
@@ -67,7 +67,7 @@ private:
     uint32_t held_layer_ = UINT32_MAX;
     uint32_t delay_us_ = 0;
     uint64_t random_ = 0;
-    std::string failure_;       // the first since check()
+    std::string failure_;       // the first; empty: none
     std::mutex trace_mutex_;
     std::vector<uint64_t> events_;  // [events_max][4]
     size_t traced_ = 0;

@@ -3,6 +3,10 @@
 // sleep.
 #include "threads.h"
 
+#include <system_error>
+
+#include "../failure.h"
+
 #if defined(__x86_64__)
 #include <immintrin.h>
 #endif
@@ -23,10 +27,19 @@ inline void relax() {
 }  // namespace
 
 Threads::Threads(uint32_t threads) {
-    for (uint32_t i = 1; i < threads; i++) workers_.emplace_back([this] { work(); });
+    try {
+        for (uint32_t i = 1; i < threads; i++) workers_.emplace_back([this] { work(); });
+    } catch (const std::system_error &error) {
+        size_t started = workers_.size();
+        end();
+        fail(SPECACHE_MEMORY, "the system refused thread %zu of %u: %s", started + 2, threads,
+             error.what());
+    }
 }
 
-Threads::~Threads() {
+Threads::~Threads() { end(); }
+
+void Threads::end() {
     stop_ = true;
     round_.fetch_add(1);
     round_.notify_all();

@@ -24,6 +24,7 @@ public:
 private:
     void work();
     void take();
+    void end();
     std::vector<std::thread> workers_;
     Body body_ = nullptr;
     const void *context_ = nullptr;

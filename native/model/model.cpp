@@ -151,6 +151,7 @@ void Model::set(const specache_tensor &tensor, const std::string &path, const st
         fail(SPECACHE_FILE, "tensor %s begins at %llu, not aligned for its type", name.c_str(),
              U64(offset));
     }
+    ready = false;  // until all are checked again
     weight = {{file.bytes + offset, type, tensor.rows, tensor.columns}, name, {}};
 }
 

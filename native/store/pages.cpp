@@ -142,6 +142,10 @@ const uint8_t *const *Store::resident_table(const Sequence &sequence, uint32_t l
 void Store::refill_window(Sequence &sequence, uint32_t first, uint32_t end) {
     if (first >= end) return;
     uint32_t first_page = first / page_tokens, pages = (end - 1) / page_tokens - first_page + 1;
+    // All are read and checked before any is used: a page that is spoilt leaves all as it was.
+    for (uint32_t layer = 0; plan.in_file && layer < plan.config.layers; layer++) {
+        read_pages(sequence, first_page, pages, layer, work.far_pages);
+    }
     for (uint32_t layer = 0; layer < plan.config.layers; layer++) {
         if (plan.in_file) read_pages(sequence, first_page, pages, layer, work.far_pages);
         uint8_t *window = window_rows_of(sequence, layer);
@@ -165,9 +169,16 @@ void Store::copy_rows(const Sequence &sequence, uint32_t layer, uint32_t first, 
         fail(SPECACHE_ARGUMENT, "tokens %u from %u on end after the sequence's %u", tokens, first,
              sequence.length);
     }
+    if (sequence.run != 0) {
+        fail(SPECACHE_ARGUMENT, "a run of %u tokens has had %u of %u layers", sequence.run,
+             sequence.layers_done, plan.config.layers);
+    }
+    device->compute().wait(*written);  // a page may still be on its way out
+    device->check();
     uint32_t dim = plan.config.head_dim, heads = plan.config.kv_heads, read = UINT32_MAX;
-    for (uint32_t i = 0; i < tokens * heads; i++) {
-        uint32_t token = first + i / heads, head = i % heads, page = token / page_tokens;
+    for (uint64_t i = 0; i < uint64_t(tokens) * heads; i++) {
+        uint32_t token = first + uint32_t(i / heads), head = uint32_t(i % heads);
+        uint32_t page = token / page_tokens;
         const uint8_t *row = window_rows_of(sequence, layer) +
                              (uint64_t(head) * window_rows + token % window_rows) * plan.row;
         if (page < sequence.length / page_tokens) {
@@ -180,8 +191,8 @@ void Store::copy_rows(const Sequence &sequence, uint32_t layer, uint32_t first, 
             row = block + (uint64_t(head) * page_tokens + token % page_tokens) * plan.row;
         }
         for (uint32_t channel = 0; channel < dim; channel++) {
-            keys[uint64_t(i) * dim + channel] = load_number(plan.shape.kv_type, row, channel);
-            values[uint64_t(i) * dim + channel] =
+            keys[i * dim + channel] = load_number(plan.shape.kv_type, row, channel);
+            values[i * dim + channel] =
                 load_number(plan.shape.kv_type, row, dim + channel);
         }
     }
@@ -195,14 +206,15 @@ void Store::truncate(Sequence &sequence, uint32_t tokens) {
     }
     if (tokens == sequence.length) return;
     device->drain();
-    // The window holds the newest 128 tokens; those it must hold afterwards and does not are in
-    // complete pages, so in far.
-    uint32_t held = sequence.length > 128 ? sequence.length - 128 : 0;
+    device->check();
+    // The window holds the newest 127 tokens for certain: a step that was given up may have written
+    // over those before. What it must hold afterwards and does not is in complete pages, so in far.
+    constexpr uint32_t certain = window_rows - inputs_max;
+    uint32_t held = sequence.length > certain ? sequence.length - certain : 0;
     uint32_t first = coded_pages(tokens) * page_tokens, complete = sequence.length / page_tokens;
     if (first < held) {
         refill_window(sequence, first, std::min(tokens, complete * page_tokens));
     }
-    // A page that is cut stays the sequence's, to be filled again; a shared one is only read.
     cut(sequence, tokens);
 }
 
@@ -229,13 +241,13 @@ void Store::undo(Sequence &sequence) {
         }
     }
     if (sequence.run == 0) return;
-    sequence.run = 0;
     device->drain();
     // Layers that the run reached have newer tokens in their windows; begin flushed what is not in
     // complete pages, so far has all of it.
     uint32_t length = sequence.length;
     refill_window(sequence, coded_pages(length) * page_tokens, length);
     drop_pages(sequence, (length + page_tokens - 1) / page_tokens);
+    sequence.run = 0;
 }
 
 }  // namespace specache

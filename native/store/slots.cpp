@@ -139,7 +139,10 @@ void resolve_paper(const Head &at) {
         if (at.slots.now[i] == Slot::visible) tokens[count++] = at.slots.tokens[i];
     }
     std::sort(tokens, tokens + count);
-    for (uint32_t input = 0; input < at.sequence.inputs; input++) {
+    for (uint32_t input = at.sequence.inputs; input-- > 0;) {  // input 0's list is copied from
+        // A step that was not kept may have fetched what this one sees in its window.
+        uint32_t tail = coded_pages(at.sequence.length + input) * page_tokens;
+        count = uint32_t(std::lower_bound(tokens, tokens + count, tail) - tokens);
         std::copy(tokens, tokens + count, at.work.exact + at.list(input));
         at.work.exact_counts[at.pair(input)] = count;
         for (uint32_t i = 0; i < count; i++) {

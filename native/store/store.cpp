@@ -1,6 +1,7 @@
 // store.cpp - opening reserves everything; sequences only share out what is there.
 #include "store.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <fcntl.h>
@@ -56,20 +57,19 @@ Store::Store(Plan plan_in, const std::string &far_path, const Profile &profile)
             lay_out(sequence);
         }
     } catch (...) {
-        for (auto [memory, bytes] : blocks_) device->release(memory, bytes);
-        if (far.file >= 0) ::close(far.file);
+        release_all();
         throw;
     }
 }
 
 Store::~Store() {
     device->unhold();
-    try {
-        device->drain();
-    } catch (const Failure &) {
-        // Nobody is left to tell: the store is going away.
-    }
+    device->drain();
     model.reset();
+    release_all();
+}
+
+void Store::release_all() {
     if (far.file >= 0) ::close(far.file);
     if (far.memory != nullptr && plan.rule != Rule::none) {
         device->release(far.memory, plan.far_bytes());
@@ -141,6 +141,7 @@ Sequence &Store::open_sequence() {
         sequence.id = ++opened_;
         sequence.length = sequence.step = 0;
         sequence.counters = {};
+        std::fill(sequence.fetch_ns.begin(), sequence.fetch_ns.end(), 0);
         for (Slots &slots : sequence.slots) {
             uint32_t places = plan.slots + plan.arriving;
             std::memset(slots.now, 0, places);
@@ -162,9 +163,10 @@ Sequence &Store::sequence(uint64_t id) {
 
 Sequence &Store::fork(Sequence &from) {
     undo(from);
+    device->drain();  // rows in flight belong to both from here on
+    device->check();
     uint32_t pages = from.length / page_tokens;
     Sequence &to = open_sequence();
-    device->drain();  // rows in flight belong to both from here on
     for (uint32_t i = 0; i < pages; i++) {
         to.pages.push_back(from.pages[i]);
         references_[from.pages[i]]++;

@@ -76,6 +76,7 @@ public:
 private:
     uint8_t *reserve(uint64_t bytes);
     void open_far(const std::string &path);
+    void release_all();
     void lay_out(Sequence &sequence);
     uint32_t take_page();
     void give_page(uint32_t page);
