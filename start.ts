@@ -66,8 +66,8 @@ The same settings for a Llama-3-8B at 32,768 tokens (planned, not run):
 ${table([["mode", "near", "ratio", "far"], ...planned])}
 
 Go on with
-  deno task specache generate --model FOLDER_OR_GGUF --prompt "..." --far FILE
-  deno task specache plan --model FOLDER_OR_GGUF --tokens 32768
+  npx -y deno@2 task specache generate --model FOLDER_OR_GGUF --prompt "..." --far FILE
+  npx -y deno@2 task specache plan --model FOLDER_OR_GGUF --tokens 32768
   README.md, for Engine, Session and KvStore in TypeScript`;
 }
 

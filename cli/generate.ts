@@ -49,6 +49,8 @@ export const generateHelp = `specache generate - continue a text with a model's 
   --help
 
   specache generate --model models/needle --prompt "The code of" --max-tokens 8
+
+specache is \`npx -y deno@2 task specache\` in a checkout.
 `;
 
 /** Runs the command. */
@@ -93,8 +95,9 @@ function onInterrupt(): Disposable & { readonly signal: AbortSignal } {
   return { signal: stop.signal, [Symbol.dispose]: () => void process.off("SIGINT", abort) };
 }
 
-function summary({ cache, timing, usage }: GenerateResult): string {
-  return `${usage.promptTokens} + ${usage.completionTokens} tokens, near ` +
+function summary({ cache, timing, usage, stop }: GenerateResult): string {
+  const cancelled = stop === "cancelled" ? "cancelled: " : "";
+  return `${cancelled}${usage.promptTokens} + ${usage.completionTokens} tokens, near ` +
     `${bytesText(cache.nearBytes)} of ${bytesText(cache.fullBytes)} ` +
     `(ratio ${cache.ratio.toFixed(3)}), prefill ${(timing.prefillMs / 1000).toFixed(1)} s, ` +
     `${timing.tokensPerSecond.toFixed(1)} tokens/s`;

@@ -126,7 +126,10 @@ function* prefill({ store, state, cancelled }: Run): Generator<DecodeEvent, bool
 function first({ state, request }: Run): Drawn {
   const { logits } = state;
   if (logits === null) {
-    throw new SpecacheError("argument", "Cannot generate: the sequence has no token to go on from");
+    throw new SpecacheError(
+      "argument",
+      "Cannot generate: the prompt is empty, and no generation is there to go on with",
+    );
   }
   state.logits = null;
   return draw(logits, request, state.length);

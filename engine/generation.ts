@@ -12,7 +12,10 @@ import type { CacheStats } from "./stats.ts";
 export interface Piece {
   /** Its id. */
   readonly id: number;
-  /** Text that it completes; may be empty, and is where the model has no tokenizer. */
+  /**
+   * Text that it completes; may be empty, and is where the model has no tokenizer. A character that
+   * the last token leaves unfinished is in the result's text alone.
+   */
   readonly text: string;
   /** The most probable tokens at its place, where the request asked for them. */
   readonly logprobs?: readonly TokenLogprob[];

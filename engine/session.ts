@@ -73,6 +73,9 @@ export class Session implements AsyncDisposable {
         const answer = await start(this.#id);
         this.#length = answer.length;
         return answer;
+      } catch (cause) {
+        if (!this.#closed) throw cause;
+        throw new SpecacheError("closed", "Cannot use the session: it is closed", { cause });
       } finally {
         this.#running = false;
       }
@@ -92,7 +95,10 @@ export class Session implements AsyncDisposable {
     return new Session(this.#host, session, length);
   }
 
-  /** Forgets all but the first `tokens` tokens. */
+  /**
+   * Forgets all but the first `tokens` tokens, and where the last generation stopped: the next one
+   * needs a prompt or ids.
+   */
   async truncate(tokens: number): Promise<void> {
     this.#checkIdle();
     parse(tokenCount, { tokens }, "truncate");

@@ -1,6 +1,7 @@
 // abi.cpp - check arguments -> call -> status and text. Nothing is thrown across, nothing printed.
 #include <algorithm>
 #include <bit>
+#include <cmath>
 #include <cstring>
 #include <limits>
 #include <map>
@@ -85,6 +86,12 @@ Options options_of(const specache_options *options) {
 void check_layer(const Store &store, uint32_t layer) {
     if (layer < store.plan.config.layers) return;
     fail(SPECACHE_ARGUMENT, "layer %u is not below %u", layer, store.plan.config.layers);
+}
+
+// Keys and values are checked where they are rounded to rows.
+void check_queries(const float *queries, uint64_t count, uint32_t layer) {
+    if (std::all_of(queries, queries + count, [](float x) { return std::isfinite(x); })) return;
+    fail(SPECACHE_DATA, "a query of layer %u is not finite", layer);
 }
 
 Model &model_of(Store &store) {
@@ -211,7 +218,11 @@ EXPORT int32_t specache_append(uint64_t id, uint64_t sequence, uint32_t layer, u
         check_layer(store, layer);
         not_null("keys", keys);
         not_null("values", values);
-        if (queries != nullptr) not_null("outputs", outputs);
+        if (queries != nullptr) {
+            const Shape &shape = store.plan.shape;
+            not_null("outputs", outputs);
+            check_queries(queries, uint64_t(tokens) * shape.query_heads * shape.head_dim, layer);
+        }
         append(store, store.sequence(sequence), layer, tokens, queries, keys, values, outputs);
     });
 }
@@ -237,6 +248,9 @@ EXPORT int32_t specache_attend(uint64_t id, uint64_t sequence_id, uint32_t layer
         if (layer != sequence.layer) {
             fail(SPECACHE_ARGUMENT, "layer %u is not the step's next, %u", layer, sequence.layer);
         }
+        const Shape &shape = store.plan.shape;
+        check_queries(queries, uint64_t(sequence.inputs) * shape.query_heads * shape.head_dim,
+                      layer);
         attend(store, sequence, layer, queries, keys, values, outputs);
     });
 }

@@ -92,6 +92,10 @@ void Store::open_far(const std::string &path) {
         return;
     }
     far.file = ::open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (far.file < 0 && errno == EEXIST) {
+        fail(SPECACHE_FILE, "far file %s exists: name a new one, which is removed at the end",
+             path.c_str());
+    }
     if (far.file < 0) {
         fail(SPECACHE_FILE, "far file %s: %s", path.c_str(), std::strerror(errno));
     }

@@ -228,3 +228,24 @@ TEST("two calls at once on a store: one is told that it is busy") {
     specache_release(run.store);
     stepper.join();
 }
+
+TEST("a query that is not finite is refused, and the step goes on as if it had not been asked") {
+    Run plain(small_config()), run(small_config());
+    for (Run *each : {&plain, &run}) each->prefill(0, 300);
+    specache_options options{32, 1, 0};
+    auto q = run.make(0, 0, 300, 1, 6), k = run.make(1, 0, 300, 1, 2);
+    auto v = run.make(2, 0, 300, 1, 2);
+    std::vector<float> out(q.size());
+    q[5] = std::numeric_limits<float>::quiet_NaN();
+    CHECK(specache_begin(run.store, run.sequence, 1, 1, &options) == SPECACHE_OK);
+    CHECK(specache_attend(run.store, run.sequence, 0, q.data(), k.data(), v.data(), out.data()) ==
+          SPECACHE_DATA);
+    CHECK(last_error() == "a query of layer 0 is not finite");
+    CHECK(specache_append(run.store, run.sequence, 0, 1, q.data(), k.data(), v.data(),
+                          out.data()) == SPECACHE_DATA);
+    plain.outputs.clear();
+    run.outputs.clear();
+    plain.decode(300, 3, 0, 32);
+    CHECK(run.decode(300, 3, 0, 32) == SPECACHE_OK);
+    CHECK(same_bits(plain.outputs, run.outputs));
+}

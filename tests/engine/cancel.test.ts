@@ -200,7 +200,7 @@ test("closing a session ends what it generates with an error, and other sessions
       await session.close();
       break;
     }
-    assertEquals((await errorOf(() => running.result)).code, "handle");
+    assertEquals((await errorOf(() => running.result)).code, "closed");
     assertEquals(await other, whole);
   }));
 

@@ -72,7 +72,7 @@ const cacheRows: readonly Row<CacheOptions>[] = [
   [{ far: { file: join(tmpdir(), "specache-few"), bytes: 1_000 } }, "is 1000", "capacity"],
   [{ far: { file: "/no-such-folder/far" } }, "/no-such-folder/far: No such file", "file"],
   [{ far: { file: "/proc/far" } }, "/proc/far: ", "file"], // takes no files, even from root
-  [{ far: { file: tmpdir() } }, `far file ${tmpdir()}: File exists`, "file"],
+  [{ far: { file: tmpdir() } }, `far file ${tmpdir()} exists: name a new one`, "file"],
   [{ nearBytes: 0 }, "nearBytes 0 is below 1"],
   [{ nearBytes: 1_000 }, "is 1000", "capacity"],
   [{ mode: "paper", slots: 32 }, "slots 32 is not k 16, the slots of mode paper"],
@@ -123,7 +123,11 @@ test("a far file that exists is left as it was, and one that is used leaves noth
   withFolder(async (folder) => {
     const file = join(folder, "far");
     writeFileSync(file, "a text of mine");
-    await assertRefused(() => openNeedle({ far: { file } }), "file", `${file}: File exists`);
+    await assertRefused(
+      () => openNeedle({ far: { file } }),
+      "file",
+      `${file} exists: name a new one`,
+    );
     assertEquals(readFileSync(file, "utf8"), "a text of mine");
     await using engine = await openNeedle({ far: { file: `${file}2` } });
     assertEquals((await engine.generate({ ids: [5], maxTokens: 1 }).result).stop, "length");
@@ -224,7 +228,7 @@ test("a session without a token to go on from refuses to generate", () =>
     await using session = await engine.session();
     for (const nothing of [{}, { ids: [] }, { prompt: "" }]) {
       const generate = () => session.generate(nothing).result;
-      await assertRefused(generate, "argument", "no token to go on from");
+      await assertRefused(generate, "argument", "the prompt is empty");
     }
   }));
 

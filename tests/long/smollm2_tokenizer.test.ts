@@ -1,10 +1,10 @@
 // smollm2_tokenizer.test.ts - SmolLM2's vocabulary out of its GGUF file against transformers.
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import process from "node:process";
 import { describeModel } from "../../engine/model/describe.ts";
 import { loadTokenizer, type Tokenizer } from "../../engine/model/tokenizer.ts";
-import { assertEquals, skip, test } from "../harness.ts";
+import { smollm2 } from "../../tools/smollm2.ts";
+import { assertEquals, test } from "../harness.ts";
 import { golden } from "../model/files.ts";
 
 interface Golden {
@@ -13,7 +13,6 @@ interface Golden {
   prompts: { name: string; ids: number[]; greedy: number[]; text: string }[];
 }
 
-const path = process.env.SPECACHE_SMOLLM2;
 const expected: Golden = JSON.parse(readFileSync(join(golden, "smollm2.json"), "utf8"));
 
 // transformers was asked to keep special tokens in its text; ours leaves them out.
@@ -25,8 +24,10 @@ function streamed(tokenizer: Tokenizer, ids: readonly number[]): string {
 }
 
 function run(name: string, body: (tokenizer: Tokenizer) => void): void {
-  if (path === undefined) skip(name, "SPECACHE_SMOLLM2 names no GGUF file");
-  else test(name, () => body(loadTokenizer(path, describeModel(path))!));
+  test(name, async () => {
+    const path = await smollm2();
+    body(loadTokenizer(path, describeModel(path))!);
+  });
 }
 
 run("SmolLM2's ids of odd strings are those of transformers, and so is their text", (tokenizer) => {
