@@ -44,7 +44,7 @@ export interface CacheOptions {
   readonly kvType?: KvType;
   /** Default `ram`. */
   readonly far?: Far;
-  /** Budget of all near memory in bytes; open refuses what does not fit. */
+  /** Budget of what plan() calls reservedBytes; open refuses what does not fit. */
   readonly nearBytes?: number;
   /** Longest sequence in tokens; memory is reserved for it. */
   readonly contextTokens?: number;
