@@ -58,6 +58,20 @@ export class DecodeState {
     return fork;
   }
 
+  /** Whether the text has a first token, held or waiting. */
+  get begun(): boolean {
+    return this.length > 0 || this.unread.length > 0 || this.next !== null;
+  }
+
+  /** Goes back to what `before`, a fork on the same sequence, was. */
+  restore(before: DecodeState): void {
+    this.length = before.length;
+    this.unread = before.unread;
+    this.next = before.next;
+    this.logits = before.logits;
+    this.guesses = before.guesses;
+  }
+
   /** Forgets what is beyond `tokens`, to which the sequence was cut. */
   cut(tokens: number): void {
     this.length = tokens;

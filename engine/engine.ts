@@ -52,10 +52,13 @@ export class Engine implements AsyncDisposable {
       : readProfile(asked.profile, description);
     const settings = settingsOf(asked, description, profile);
     const tokenizer = tokenizerOf(asked.model, description);
+    const library = sharedLibrary();
     const client = new WorkerClient();
     try {
-      const opened = await client.call("open", { settings, description, profile });
-      const library = sharedLibrary();
+      const opened = await client.call("open", {
+        ...{ settings, description, profile },
+        library: library.path,
+      });
       return new Engine({
         client,
         settings,
@@ -64,6 +67,8 @@ export class Engine implements AsyncDisposable {
         loadMs: performance.now() - started,
         device: { name: "cpu", isa: opened.isa as Isa, threads: opened.threads },
         cancel: () => library.symbols.specache_cancel(opened.store),
+        running: new Set(),
+        closed: false,
       }, profile);
     } catch (error) {
       client.end(new SpecacheError("closed", "Cannot use the engine: it did not open"));
@@ -85,7 +90,7 @@ export class Engine implements AsyncDisposable {
   async session(): Promise<Session> {
     this.#checkOpen();
     const { session } = await this.#host.client.call("session", null);
-    return new Session(this.#host, session, 0);
+    return new Session(this.#host, session, { length: 0, begun: false });
   }
 
   /**
@@ -109,7 +114,8 @@ export class Engine implements AsyncDisposable {
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
-    this.#host.cancel();
+    this.#host.closed = true;
+    for (const stop of this.#host.running) stop();
     const { client } = this.#host;
     try {
       await client.call("close", null);

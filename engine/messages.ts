@@ -25,6 +25,8 @@ export interface OpenAsk {
   readonly settings: Settings;
   readonly description: ModelDescription;
   readonly profile: Profile | null;
+  /** The native library's file: the one that the main thread cancels in. */
+  readonly library: string;
 }
 
 /** The store's handle, for cancelling, and what it runs on. */
@@ -42,6 +44,8 @@ export interface SessionAsk {
 /** A session and the tokens that it holds. */
 export interface SessionAnswer extends SessionAsk {
   readonly length: number;
+  /** Whether its text has begun: a token is held, or waits to be read. */
+  readonly begun: boolean;
 }
 
 /** A request; `cancel` (1) i32 is set to 1 from the main thread. */
@@ -56,6 +60,8 @@ export interface GenerateAnswer {
   readonly stop: Stop;
   /** Tokens that the sequence holds now. */
   readonly length: number;
+  /** As in SessionAnswer. */
+  readonly begun: boolean;
   readonly cache: CacheStats;
   /** Decode steps: tokens drawn, but for one after a prefill. */
   readonly steps: number;

@@ -3,6 +3,7 @@ import type { WorkerClient } from "./client.ts";
 import { type GenerateOptions, generateOptions, tokenCount } from "./config.ts";
 import { SpecacheError } from "./errors.ts";
 import { type GenerateResult, Generation } from "./generation.ts";
+import type { SessionAnswer } from "./messages.ts";
 import type { ModelDescription } from "./model/describe.ts";
 import type { Tokenizer } from "./model/tokenizer.ts";
 import { parse } from "./parse.ts";
@@ -21,6 +22,10 @@ export interface SessionHost {
   readonly device: GenerateResult["device"];
   /** Makes the native call at work end at the next layer. */
   cancel(): void;
+  /** What stops each generation that runs. */
+  readonly running: Set<() => void>;
+  /** Whether the engine is closed, or closing. */
+  closed: boolean;
 }
 
 /** One text in an engine; Engine.session opens one. */
@@ -28,14 +33,16 @@ export class Session implements AsyncDisposable {
   readonly #host: SessionHost;
   readonly #id: number;
   #length: number;
+  #begun: boolean;
   #running = false;
   #closed = false;
 
   /** Engine.session and fork make sessions. */
-  constructor(host: SessionHost, id: number, length: number) {
+  constructor(host: SessionHost, id: number, { length, begun }: Omit<SessionAnswer, "session">) {
     this.#host = host;
     this.#id = id;
     this.#length = length;
+    this.#begun = begun;
   }
 
   /** Generates in a session that is opened for it and closed after it. */
@@ -44,7 +51,7 @@ export class Session implements AsyncDisposable {
     options: GenerateOptions,
     open: () => Promise<Session>,
   ): Generation {
-    const ids = idsOf(host, options);
+    const ids = idsOf(host, options, false);
     return generation(host, options, ids, 0, async (start) => {
       await using session = await open();
       return await start(session.#id);
@@ -67,11 +74,12 @@ export class Session implements AsyncDisposable {
     if (this.#running) {
       throw new SpecacheError("busy", `Cannot ${ACTION}: the session is generating`);
     }
-    const ids = idsOf(this.#host, options);
+    const ids = idsOf(this.#host, options, this.#begun);
     const run = generation(this.#host, options, ids, this.#length, async (start) => {
       try {
         const answer = await start(this.#id);
         this.#length = answer.length;
+        this.#begun = answer.begun;
         return answer;
       } catch (cause) {
         if (!this.#closed) throw cause;
@@ -91,8 +99,8 @@ export class Session implements AsyncDisposable {
 
   /** A second session with the same tokens; full pages are shared. */
   async fork(): Promise<Session> {
-    const { session, length } = await this.#ask("fork");
-    return new Session(this.#host, session, length);
+    const { session, ...held } = await this.#ask("fork");
+    return new Session(this.#host, session, held);
   }
 
   /**
@@ -103,8 +111,9 @@ export class Session implements AsyncDisposable {
     this.#checkIdle();
     parse(tokenCount, { tokens }, "truncate");
     const { client } = this.#host;
-    const { length } = await client.call("truncate", { session: this.#id, tokens });
+    const { length, begun } = await client.call("truncate", { session: this.#id, tokens });
     this.#length = length;
+    this.#begun = begun;
   }
 
   /** Gives the session's memory back; closing twice is fine. */
@@ -125,7 +134,7 @@ export class Session implements AsyncDisposable {
   }
 
   #ask(name: "stats"): Promise<CacheStats>;
-  #ask(name: "fork"): Promise<{ session: number; length: number }>;
+  #ask(name: "fork"): Promise<SessionAnswer>;
   #ask(name: "stats" | "fork"): Promise<unknown> {
     this.#checkIdle();
     return this.#host.client.call(name, { session: this.#id });
@@ -141,21 +150,25 @@ export class Session implements AsyncDisposable {
   }
 }
 
-function idsOf({ tokenizer, description }: SessionHost, options: GenerateOptions): number[] {
-  const { prompt, ids } = parse(generateOptions, options, ACTION);
-  if (prompt !== undefined && ids !== undefined) {
+// A text that has begun gets no second bos.
+function idsOf(host: SessionHost, options: GenerateOptions, begun: boolean): number[] {
+  const { tokenizer, description } = host;
+  const { prompt, ids: given } = parse(generateOptions, options, ACTION);
+  if (prompt !== undefined && given !== undefined) {
     throw new SpecacheError("argument", `Cannot ${ACTION}: prompt and ids are both given`);
   }
   if (prompt !== undefined) {
     if (tokenizer.refused !== null) throw tokenizer.refused;
-    if (tokenizer.load !== null) return tokenizer.load.encode(prompt);
-    throw new SpecacheError(
-      "unsupported",
-      `Cannot ${ACTION}: model ${description.name} has no tokenizer, so ids must be given`,
-    );
+    if (tokenizer.load === null) {
+      throw new SpecacheError(
+        "unsupported",
+        `Cannot ${ACTION}: model ${description.name} has no tokenizer, so ids must be given`,
+      );
+    }
   }
-  const bad = ids?.find((id) => id >= description.vocabulary);
-  if (bad === undefined) return [...ids ?? []];
+  const ids = prompt === undefined ? [...given ?? []] : tokenizer.load!.encode(prompt, !begun);
+  const bad = ids.find((id) => id >= description.vocabulary);
+  if (bad === undefined) return ids;
   throw new SpecacheError(
     "argument",
     `Cannot ${ACTION}: id ${bad} is not below the vocabulary's ${description.vocabulary}`,
@@ -193,11 +206,15 @@ function generation(
     cancel: stop,
     async start(event) {
       signal?.addEventListener("abort", stop, { once: true });
+      host.running.add(stop);
       try {
-        return await run((session) =>
+        const answer = await run((session) =>
           host.client.call("generate", { session, ids, request, cancel }, event)
         );
+        if (!host.closed) return answer;
+        throw new SpecacheError("closed", "Cannot use the engine: it is closed");
       } finally {
+        host.running.delete(stop);
         signal?.removeEventListener("abort", stop);
       }
     },

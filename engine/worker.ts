@@ -5,6 +5,7 @@
 import { setImmediate } from "node:timers";
 import { decode, DecodeState } from "./decode.ts";
 import { SpecacheError } from "./errors.ts";
+import { sharedLibrary } from "../ffi/library.ts";
 import { type Answer, type Call, type Calls, fieldsOf } from "./messages.ts";
 import { NativeStore } from "./native.ts";
 import type { CacheStats } from "./stats.ts";
@@ -29,7 +30,8 @@ const sessions = new Map<number, DecodeState>();
 let sessionsOpened = 0;
 
 const handlers: Handlers = {
-  open({ settings, description, profile }) {
+  open({ settings, description, profile, library }) {
+    sharedLibrary(library);
     const store = NativeStore.open(settings, description, profile, "open an engine");
     try {
       store.loadModel(description);
@@ -55,7 +57,7 @@ const handlers: Handlers = {
     const state = stateOf(session);
     storeOf().truncate(state.sequence, tokens);
     state.cut(tokens);
-    return { session, length: state.length };
+    return { session, length: state.length, begun: state.begun };
   },
   closeSession({ session }) {
     storeOf().closeSequence(stateOf(session).sequence);
@@ -70,7 +72,28 @@ const handlers: Handlers = {
   },
 };
 
+// A request that fails leaves its session as it was; one that is cancelled can be gone on with.
 async function generate(
+  ask: Calls["generate"]["ask"],
+  id: number,
+): Promise<Calls["generate"]["answer"]> {
+  const state = stateOf(ask.session);
+  const before = state.fork(state.sequence);
+  try {
+    return await run(ask, id);
+  } catch (error) {
+    const held = state.length;
+    state.restore(before);
+    try {
+      if (held !== before.length) storeOf().truncate(state.sequence, before.length);
+    } catch {
+      // The store is closed, or its far memory failed: `error` or the next call says so.
+    }
+    throw error;
+  }
+}
+
+async function run(
   { session, ids, request, cancel }: Calls["generate"]["ask"],
   id: number,
 ): Promise<Calls["generate"]["answer"]> {
@@ -96,6 +119,7 @@ async function generate(
       return {
         stop: step.value,
         length: state.length,
+        begun: state.begun,
         cache: statsOf(state),
         steps: state.length - prefilled,
         prefillMs: decoding - started,
@@ -124,7 +148,7 @@ function checkRoom(store: NativeStore, state: DecodeState, prompt: number, maxTo
 
 function added(state: DecodeState): Calls["session"]["answer"] {
   sessions.set(++sessionsOpened, state);
-  return { session: sessionsOpened, length: state.length };
+  return { session: sessionsOpened, length: state.length, begun: state.begun };
 }
 
 function statsOf(state: DecodeState): CacheStats {

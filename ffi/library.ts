@@ -12,6 +12,8 @@ import { type FunctionsOf, symbols } from "./symbols.ts";
 
 /** The loaded library. */
 export interface Library extends Disposable {
+  /** Its file. */
+  readonly path: string;
   /** Its functions; u64 are bigints, buffers typed arrays or null. */
   readonly symbols: FunctionsOf<typeof symbols>;
   /**
@@ -83,8 +85,9 @@ let shared: { readonly path: string; readonly library: Library } | null = null;
  *
  * @throws {SpecacheError} device: none was built, it cannot be loaded, or its ABI is another
  */
-export function sharedLibrary(): Library {
-  const path = process.env.SPECACHE_LIBRARY || (shared?.path ?? findLibrary());
+export function sharedLibrary(
+  path: string = process.env.SPECACHE_LIBRARY || (shared?.path ?? findLibrary()),
+): Library {
   if (shared === null || shared.path !== path) shared = { path, library: openLibrary(path) };
   return shared.library;
 }
@@ -118,7 +121,7 @@ export function openLibrary(path: string = findLibrary()): Library {
     if (open) loaded.close();
     open = false;
   };
-  return { symbols: functions, check, close, [Symbol.dispose]: close };
+  return { path, symbols: functions, check, close, [Symbol.dispose]: close };
 }
 
 function load(path: string) {

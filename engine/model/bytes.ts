@@ -15,7 +15,7 @@ export interface FileBytes {
 
 /** Opens a file for the time that `body` runs. */
 export function withFile<Result>(path: string, body: (file: FileBytes) => Result): Result {
-  const status = statSync(path, { throwIfNoEntry: false });
+  const status = attempt(path, () => statSync(path, { throwIfNoEntry: false }));
   if (status === undefined) broken(path, "does not exist");
   if (!status.isFile()) broken(path, "is not a file");
   const file = attempt(path, () => openSync(path, "r"));

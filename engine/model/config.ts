@@ -2,7 +2,8 @@
 import { existsSync } from "node:fs";
 import { basename, join, resolve } from "node:path";
 import type { ModelShape } from "./describe.ts";
-import { broken, readJson, unsupported } from "./faults.ts";
+import { broken, shown, unsupported } from "./faults.ts";
+import { readJson } from "./json.ts";
 import { ropeFrequencies, type RopeScaling } from "./rope.ts";
 import { inputBiases, type Role } from "./tensors.ts";
 
@@ -72,7 +73,7 @@ function architectureOf(path: string, config: Json): string {
   const known = architectures.find((name) => name === list[0]);
   if (known !== undefined) return known;
   const name = list[0] ?? config.model_type ?? "none";
-  return unsupported(path, `architecture ${String(name)} is none of ${architectures.join(", ")}`);
+  return unsupported(path, `architecture ${shown(name)} is none of ${architectures.join(", ")}`);
 }
 
 function count(
@@ -102,10 +103,10 @@ function positive(
 
 function refuseUnsupported(path: string, config: Json, architecture: string): void {
   const activation = config.hidden_act ?? "silu";
-  if (activation !== "silu") unsupported(path, `hidden_act ${String(activation)} is not silu`);
+  if (activation !== "silu") unsupported(path, `hidden_act ${shown(activation)} is not silu`);
   const quantized = config.quantization_config;
   if (typeof quantized === "object" && quantized !== null) {
-    const method = String(object(quantized).quant_method);
+    const method = shown(object(quantized).quant_method);
     unsupported(path, `quantization_config ${method}: weights must be f32, f16 or bf16`);
   }
   // A window would make attention see less than everything. Mistral uses it wherever it is set; the
@@ -118,7 +119,7 @@ function refuseUnsupported(path: string, config: Json, architecture: string): vo
   }
   const types = Array.isArray(config.layer_types) ? config.layer_types : [];
   const other = types.find((type) => type !== "full_attention");
-  if (other !== undefined) unsupported(path, `layer_types ${String(other)} is not full_attention`);
+  if (other !== undefined) unsupported(path, `layer_types ${shown(other)} is not full_attention`);
 }
 
 function biasesOf(config: Json, architecture: string): Role[] {
@@ -140,7 +141,7 @@ function ropeOf(path: string, config: Json): RopeScaling {
   if (typeof theta !== "number" || !(theta > 0)) {
     broken(path, `rope_theta ${JSON.stringify(theta)} is not a positive number`);
   }
-  return { ...scaling, type: String(type), theta };
+  return { ...scaling, type: shown(type), theta };
 }
 
 function object(value: unknown): Json {
@@ -169,6 +170,6 @@ function startsWith(processor: Json, token: number): boolean {
   }
   const first = Array.isArray(processor.single) ? object(processor.single[0]) : {};
   const name = object(first.SpecialToken).id;
-  const ids = object(object(processor.special_tokens)[String(name)]).ids;
+  const ids = object(object(processor.special_tokens)[shown(name)]).ids;
   return Array.isArray(ids) && ids[0] === token;
 }

@@ -5,6 +5,7 @@ import { statSync } from "node:fs";
 import { join } from "node:path";
 import { SpecacheError } from "../errors.ts";
 import { readConfig } from "./config.ts";
+import { unreadable } from "./faults.ts";
 import { describeGguf } from "./gguf_model.ts";
 import { readSafetensors } from "./safetensors.ts";
 import { placeTensors } from "./tensors.ts";
@@ -87,9 +88,17 @@ export function describeModel(path: string): ModelDescription {
 
 /** Whether a model is a folder, else it is a GGUF file. */
 export function isFolder(path: string): boolean {
-  const status = statSync(path, { throwIfNoEntry: false });
+  const status = statusOf(path);
   if (status !== undefined) return status.isDirectory();
   throw new SpecacheError("file", `Cannot open model: ${path} does not exist`, {
     details: { path },
   });
+}
+
+function statusOf(path: string) {
+  try {
+    return statSync(path, { throwIfNoEntry: false });
+  } catch (cause) {
+    return unreadable(path, cause);
+  }
 }

@@ -1,5 +1,4 @@
 // faults.ts - how a broken or unknown model file is refused: by file, fault and limit.
-import { readFileSync } from "node:fs";
 import { SpecacheError } from "../errors.ts";
 
 /** Refuses a file whose content is wrong. */
@@ -24,30 +23,7 @@ export function unreadable(path: string, cause: unknown): never {
   });
 }
 
-/** The text of a small file; a file that cannot be read is a SpecacheError. */
-export function readText(path: string): string {
-  try {
-    return readFileSync(path, "utf8");
-  } catch (cause) {
-    return unreadable(path, cause);
-  }
-}
-
-/** A JSON object out of a file. */
-export function readJson(path: string): Record<string, unknown> {
-  const text = readText(path);
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch (cause) {
-    throw new SpecacheError(
-      "file",
-      `Cannot open model: ${path} is not JSON: ${(cause as Error).message}`,
-      { cause, details: { path } },
-    );
-  }
-  if (typeof value === "object" && value !== null && !Array.isArray(value)) {
-    return value as Record<string, unknown>;
-  }
-  return broken(path, "is not a JSON object");
+/** An untrusted value as a sentence shows it. */
+export function shown(value: unknown): string {
+  return typeof value === "object" ? JSON.stringify(value) : String(value);
 }

@@ -132,6 +132,9 @@ function readHeader(reader: Reader): Gguf {
   if (version !== 2 && version !== 3) broken(path, `GGUF version ${version} is neither 2 nor 3`);
   // A tensor takes 24 bytes at least: length of its name 8, dimensions 4, type 4, offset 8.
   const tensorCount = reader.count("tensor count", 24);
+  if (tensorCount > headerMax / 24) {
+    broken(path, `tensor count ${tensorCount} is above ${Math.floor(headerMax / 24)}`);
+  }
   const metadataCount = reader.count("metadata count", 1);
   const metadata = new Map<string, GgufValue>();
   for (let i = 0; i < metadataCount; i++) {

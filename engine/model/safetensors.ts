@@ -3,7 +3,8 @@
 import { existsSync } from "node:fs";
 import { basename, join } from "node:path";
 import { type FileBytes, withFile } from "./bytes.ts";
-import { broken, readJson } from "./faults.ts";
+import { broken, shown } from "./faults.ts";
+import { readJson } from "./json.ts";
 import { tensorTypes } from "./roles.ts";
 
 /** A tensor as its file declares it. */
@@ -56,7 +57,7 @@ export function readSafetensors(folder: string): Map<string, StoredTensor> {
   const tensors = new Map<string, StoredTensor>();
   for (const shard of new Set(Object.values(map as Record<string, unknown>))) {
     if (typeof shard !== "string" || shard !== basename(shard) || shard === "..") {
-      broken(index, `shard ${String(shard)} is not a file of this folder`);
+      broken(index, `shard ${shown(shard)} is not a file of this folder`);
     }
     for (const [name, tensor] of readFile(join(folder, shard))) {
       if (tensors.has(name)) broken(index, `tensor ${name} is in two shards`);
@@ -112,17 +113,28 @@ function repeatedKey(text: string): string | null {
   const seen = new Set<string>();
   let depth = 0;
   let last = "";
-  for (const [token] of text.matchAll(/"(?:[^"\\]|\\.)*"|[{}[\]:]/g)) {
-    if (token === "{" || token === "[") depth++;
-    else if (token === "}" || token === "]") depth--;
-    else if (token !== ":") last = token;
-    else if (depth === 1) {
+  for (let at = 0; at < text.length; at++) {
+    const sign = text[at];
+    if (sign === '"') {
+      const end = stringEnd(text, at);
+      last = text.slice(at, end);
+      at = end - 1;
+    } else if (sign === "{" || sign === "[") depth++;
+    else if (sign === "}" || sign === "]") depth--;
+    else if (sign === ":" && depth === 1) {
       const key = JSON.parse(last) as string;
       if (seen.has(key)) return key;
       seen.add(key);
     }
   }
   return null;
+}
+
+// Behind the closing quote. No regular expression: those recurse, and a string may have megabytes.
+function stringEnd(text: string, start: number): number {
+  let at = start + 1;
+  while (text[at] !== '"') at += text[at] === "\\" ? 2 : 1;
+  return at + 1;
 }
 
 interface Span {
@@ -152,7 +164,7 @@ function tensorsOf(
 function tensorOf(path: string, name: string, entry: unknown, start: number, size: number) {
   const { dtype, shape, data_offsets: offsets } = (entry ?? {}) as Record<string, unknown>;
   const type = typeof dtype === "string" ? dtypes.get(dtype) : undefined;
-  if (type === undefined) broken(path, `tensor ${name} has dtype ${String(dtype)}`);
+  if (type === undefined) broken(path, `tensor ${name} has dtype ${shown(dtype)}`);
   const text = JSON.stringify(shape);
   const whole = (value: unknown) => typeof value === "number" && Number.isInteger(value);
   if (!Array.isArray(shape) || !shape.every((n) => whole(n) && n >= 0)) {

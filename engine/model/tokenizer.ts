@@ -3,8 +3,9 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { Tokenizer as Library } from "@huggingface/tokenizers";
 import { isFolder, type ModelDescription } from "./describe.ts";
-import { broken, readJson } from "./faults.ts";
+import { broken } from "./faults.ts";
 import { tokenizerOfGguf } from "./gguf_tokenizer.ts";
+import { readJson } from "./json.ts";
 
 /** Text of a stream of tokens. */
 export interface TextStream {
@@ -17,10 +18,11 @@ export interface TextStream {
 /** Text to token ids and back. */
 export interface Tokenizer {
   /**
-   * Token ids. Special tokens in the text are recognised; bos comes first where the model asks for
-   * it and the text does not begin with it already, as text out of a chat template may.
+   * Token ids. Special tokens in the text are recognised. Where `begins`, the default, bos comes
+   * first if the model asks for it and the text does not begin with it already, as text out of a
+   * chat template may.
    */
-  encode(text: string): number[];
+  encode(text: string, begins?: boolean): number[];
   /** Text without special tokens. */
   decode(ids: readonly number[]): string;
   /** Text piece by piece. */
@@ -56,10 +58,10 @@ function wrap(path: string, tokenizer: object, config: object, model: ModelDescr
     return kept.length === 0 ? "" : library.decode(kept, { clean_up_tokenization_spaces: false });
   };
   return {
-    encode(text) {
+    encode(text, begins = true) {
       const ids = text === "" ? [] : library.encode(text, { add_special_tokens: false }).ids;
       const { bos, addBos } = model;
-      return addBos && bos !== null && ids[0] !== bos ? [bos, ...ids] : ids;
+      return begins && addBos && bos !== null && ids[0] !== bos ? [bos, ...ids] : ids;
     },
     decode,
     stream: () => textStream(decode, hasText),

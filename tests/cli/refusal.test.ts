@@ -111,7 +111,7 @@ const files: readonly Row[] = [
   [["generate", "--model", "NEEDLE", "--prompt", ""], /the prompt is empty/],
   ["generate --model TINY --prompt a", /model llama-plain has no tokenizer/],
   ["generate --model NONE --prompt a", /^Cannot open model: NONE does not exist$/],
-  ["generate --model EMPTY --prompt a", /^Cannot open model: EMPTY\/config\.json: ENOENT/],
+  ["generate --model EMPTY --prompt a", /^Cannot open model: EMPTY\/config\.json: does not exist/],
   ["generate --model TEXT --ids-file IDS", /^Cannot open model: TEXT: .*GGUF/],
   ["generate --model BAD/gguf-bad-magic.gguf --ids-file IDS", /gguf-bad-magic\.gguf: /],
   ["generate --model BAD/st-missing-tensor --ids-file IDS", /st-missing-tensor/],

@@ -13,7 +13,7 @@ import {
   assertThrows,
   test,
 } from "../harness.ts";
-import { golden, withFolder } from "./files.ts";
+import { golden, withFolder, writeHeader } from "./files.ts";
 
 const up = "model.layers.0.mlp.up_proj.weight";
 
@@ -162,4 +162,22 @@ test("a path that does not exist is refused by name", () => {
   const error = assertThrows(() => describeModel("/no/such/model"));
   assertInstanceOf(error, SpecacheError);
   assertStringIncludes(error.message, "/no/such/model does not exist");
+});
+
+test("a header with a string of 16 MB is read, one with an object for a dtype refused", () => {
+  withFolder((folder) => {
+    cpSync(join(golden, "llama-plain"), folder, { recursive: true });
+    const long = "x".repeat(1 << 24);
+    const metadata = /"__metadata__":\s*\{/;
+    const grown = (header: string) => header.replace(metadata, `$&"a":"${long}",`);
+    writeHeader(folder, "llama-plain", grown);
+    assert(describeModel(folder).tensors.length > 0);
+    writeHeader(
+      folder,
+      "llama-plain",
+      (header) => header.replace(/"dtype":\s*"\w+"/, '"dtype":{"toString":1,"valueOf":1}'),
+    );
+    const error = assertThrows(() => describeModel(folder), SpecacheError);
+    assertStringIncludes(error.message, '{"toString":1,"valueOf":1}');
+  });
 });

@@ -108,6 +108,7 @@ test("bos comes first where the model asks for it, once", () => {
     assertEquals(tokenizer.encode("."), [263, 46]);
     assertEquals(tokenizer.encode("<|user|>."), [263, 46]);
     assertEquals(tokenizer.encode(""), [263]);
+    assertEquals(tokenizer.encode(".", false), [46]);
   }, description);
 });
 

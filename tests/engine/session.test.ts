@@ -1,0 +1,78 @@
+// A session over several requests: one bos, a request that fails, an engine that closes meanwhile.
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { needleModel } from "../../eval/source.ts";
+import { Engine } from "../../mod.ts";
+import { assert, assertEquals, test } from "../harness.ts";
+import { errorOf, textIds } from "./support.ts";
+
+interface TokenizerFile {
+  added_tokens: { id: number; content: string; special: boolean }[];
+}
+
+// The needle model that begins texts with bos and has a token beyond its 1,024 embeddings.
+async function withCopy(body: (model: string) => Promise<void>): Promise<void> {
+  const folder = mkdtempSync(join(tmpdir(), "specache-"));
+  try {
+    cpSync(needleModel, folder, { recursive: true });
+    const path = join(folder, "tokenizer.json");
+    const tokenizer = JSON.parse(readFileSync(path, "utf8")) as TokenizerFile;
+    const flags = { single_word: false, lstrip: false, rstrip: false, normalized: false };
+    tokenizer.added_tokens.push({ id: 1_024, content: "<|x|>", special: true, ...flags });
+    writeFileSync(path, JSON.stringify(tokenizer));
+    writeFileSync(join(folder, "tokenizer_config.json"), JSON.stringify({ add_bos_token: true }));
+    await body(folder);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
+
+test("a session's text has one bos, whatever number of prompts it is made of", () =>
+  withCopy(async (model) => {
+    await using engine = await Engine.open({ model, contextTokens: 256, sequences: 2 });
+    const count = async (session: Awaited<ReturnType<typeof engine.session>>, prompt: string) =>
+      (await session.generate({ prompt, maxTokens: 0 }).result).usage.promptTokens;
+    const session = await engine.session();
+    const bare = engine.tokenizer!.encode(" river", false).length;
+    assertEquals(await count(session, " river"), 1 + bare);
+    assertEquals(await count(session, " river"), bare);
+    const fork = await session.fork();
+    assertEquals(await count(fork, " river"), bare);
+    await fork.truncate(0);
+    assertEquals(await count(fork, " river"), 1 + bare);
+  }));
+
+test("a prompt with a token beyond the embeddings is refused, and the session goes on", () =>
+  withCopy(async (model) => {
+    await using engine = await Engine.open({ model, contextTokens: 256, sequences: 2 });
+    const [session, other] = [await engine.session(), await engine.session()];
+    for (const each of [session, other]) {
+      await each.generate({ prompt: "The code of the river is 12345.", maxTokens: 0 }).result;
+    }
+    const error = await errorOf(() => session.generate({ prompt: "The <|x|>" }).result);
+    assertEquals(error.code, "argument");
+    assertEquals(error.message, "Cannot generate: id 1024 is not below the vocabulary's 1024");
+    assertEquals(session.length, other.length);
+    const ask = { prompt: " The code of the river is", maxTokens: 8 };
+    const { text } = await session.generate(ask).result;
+    assertEquals(text, (await other.generate(ask).result).text);
+  }));
+
+test("closing an engine ends a prefill at its next layer and does not begin it anew", async () => {
+  const engine = await Engine.open({ model: needleModel, contextTokens: 8_192 });
+  const session = await engine.session();
+  let pieces = 0;
+  let closing: Promise<void> | null = null;
+  const run = session.generate({
+    ids: textIds(8_000),
+    maxTokens: 1,
+    progress: () => {
+      pieces++;
+      closing ??= engine.close();
+    },
+  });
+  assertEquals((await errorOf(() => run.result)).code, "closed");
+  await closing;
+  assert(pieces <= 2, `${pieces} pieces were read`); // the first, and one that was ending meanwhile
+});
