@@ -1,24 +1,39 @@
-// cycles.ts - opens, generates and closes 200 times, and prints the resident bytes after 20 and
-// after 200. A process of its own, so that its flags keep the runtime's own heap still.
+// cycles.ts - does a thing 200 times and prints the resident bytes after 20 and after 200: opening
+// an engine, generating and closing; or, for comparison, a worker that does nothing. A process of
+// its own, so that its flags keep the runtime's own heap still.
 import { readFileSync } from "node:fs";
+import process from "node:process";
 import { needleModel } from "../../eval/source.ts";
 import { Engine } from "../../mod.ts";
 
 const CYCLES = 200;
 const WARM_CYCLES = 20;
 
+async function engineCycle(): Promise<void> {
+  await using engine = await Engine.open({ model: needleModel, contextTokens: 512, threads: 2 });
+  const prompt = "The code of the river is 12345. The code";
+  await engine.generate({ prompt, maxTokens: 4 }).result;
+}
+
+async function workerCycle(): Promise<void> {
+  const url = "data:text/javascript,self.onmessage = () => self.postMessage(0)";
+  const worker = new Worker(url, { type: "module" });
+  await new Promise((answered) => {
+    worker.onmessage = answered;
+    worker.postMessage(0);
+  });
+  worker.terminate();
+}
+
 function residentBytes(): number {
   const pages = Number(readFileSync("/proc/self/statm", "utf8").split(" ")[1]);
   return pages * 4096;
 }
 
+const cycle = process.argv[2] === "worker" ? workerCycle : engineCycle;
 let least = Infinity; // of ten cycles: what the runtime has not given back yet comes and goes
 for (let done = 1; done <= CYCLES; done++) {
-  {
-    await using engine = await Engine.open({ model: needleModel, contextTokens: 512, threads: 2 });
-    const prompt = "The code of the river is 12345. The code";
-    await engine.generate({ prompt, maxTokens: 4 }).result;
-  }
+  await cycle();
   (globalThis as { gc?: () => void }).gc?.();
   if (done % 10 === 1) least = Infinity;
   least = Math.min(least, residentBytes());

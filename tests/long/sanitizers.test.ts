@@ -9,7 +9,14 @@ test("all native tests run clean under the address and undefined sanitizers", as
 });
 
 // Kernels are compared with the reference on one thread: there is nothing to race with.
-const threaded = ["identity_test", "overlap_test", "refusal_test", "slots_test", "of threads"];
+const threaded = [
+  "identity_test",
+  "overlap_test",
+  "recovery_test",
+  "refusal_test",
+  "slots_test",
+  "of threads",
+];
 
 test("the native tests of streams and threads run clean under the thread sanitizer", async () => {
   assertEquals(await testNative("thread", threaded), 0);
