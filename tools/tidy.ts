@@ -1,8 +1,8 @@
-// tidy.ts - the house rules that a program can check, over all files that git does not ignore:
+// tidy.ts - the house rules that a program can check, over all files outside ignored folders:
 // lengths of files, functions and lines, words that have no place in a file, and the C header
 // against the tables of ffi/ and the symbols of the built library.
 import { spawnSync } from "node:child_process";
-import { existsSync, readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import process from "node:process";
 import { findLibrary } from "../ffi/library.ts";
 import { symbols } from "../ffi/symbols.ts";
@@ -67,6 +67,17 @@ export function checkExports(nm: string): string[] {
   ];
 }
 
+// All files, by walking: a copy of the sources need not be a git checkout.
+function filesIn(folder: string): string[] {
+  const ignored = readFileSync(".gitignore", "utf8").split("\n")
+    .filter((line) => line.endsWith("/")).map((line) => line.slice(0, -1));
+  return readdirSync(folder, { withFileTypes: true }).flatMap((entry) => {
+    const path = folder === "." ? entry.name : `${folder}/${entry.name}`;
+    if (!entry.isDirectory()) return [path];
+    return entry.name === ".git" || ignored.includes(entry.name) ? [] : filesIn(path);
+  });
+}
+
 function run(command: string, args: readonly string[]): string {
   const { status, stdout, stderr, error } = spawnSync(command, args, { encoding: "utf8" });
   if (status !== 0) throw new Error(`Cannot run ${command}: ${error?.message ?? stderr}`);
@@ -74,9 +85,7 @@ function run(command: string, args: readonly string[]): string {
 }
 
 function main(): void {
-  const listed = run("git", ["ls-files", "-z", "--cached", "--others", "--exclude-standard"]);
-  const files = listed.split("\0")
-    .filter((path) => TEXT.test(path) && !NOT_OURS.test(path) && existsSync(path));
+  const files = filesIn(".").filter((path) => TEXT.test(path) && !NOT_OURS.test(path));
   const found = [
     ...files.flatMap((path) => checkText(path, readFileSync(path, "utf8"))),
     ...compareHeader(readHeader(readFileSync(HEADER, "utf8"))).map((text) =>
