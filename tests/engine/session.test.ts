@@ -1,10 +1,19 @@
 // A session over several requests: one bos, a request that fails, an engine that closes meanwhile.
-import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  cpSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { needleModel } from "../../eval/source.ts";
 import { Engine } from "../../mod.ts";
-import { assert, assertEquals, test } from "../harness.ts";
+import { assert, assertEquals, assertStringIncludes, test } from "../harness.ts";
 import { errorOf, textIds } from "./support.ts";
 
 interface TokenizerFile {
@@ -59,7 +68,7 @@ test("a prompt with a token beyond the embeddings is refused, and the session go
     assertEquals(text, (await other.generate(ask).result).text);
   }));
 
-test("closing an engine ends a prefill at its next layer and does not begin it anew", async () => {
+test("closing an engine during a prefill fails it as closed, and no piece follows", async () => {
   const engine = await Engine.open({ model: needleModel, contextTokens: 8_192 });
   const session = await engine.session();
   let pieces = 0;
@@ -75,4 +84,40 @@ test("closing an engine ends a prefill at its next layer and does not begin it a
   assertEquals((await errorOf(() => run.result)).code, "closed");
   await closing;
   assert(pieces <= 2, `${pieces} pieces were read`); // the first, and one that was ending meanwhile
+});
+
+// Cuts a far file, which has no name any more, to nothing behind the store's back.
+function emptyFarFile(file: string): void {
+  for (const name of readdirSync("/proc/self/fd")) {
+    const link = `/proc/self/fd/${name}`;
+    let target = "";
+    try {
+      target = readlinkSync(link);
+    } catch {
+      continue; // the handle that lists the folder is closed by now
+    }
+    if (target.startsWith(file)) truncateSync(link, 0);
+  }
+}
+
+test("a request that fails in prefill leaves nothing of its prompt in the session", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "specache-"));
+  const file = join(folder, "far");
+  await using engine = await Engine.open({
+    model: needleModel,
+    contextTokens: 1_024,
+    far: { file },
+  });
+  const session = await engine.session();
+  const ids = textIds(500);
+  await session.generate({ ids: ids.slice(0, 300), maxTokens: 0 }).result;
+  emptyFarFile(file);
+  const error = await errorOf(() => session.generate({ ids: ids.slice(300) }).result);
+  // Writing the page that the prompt goes on in makes the file long again, with zeros before it.
+  assertEquals(error.code, "data");
+  assertStringIncludes(error.message, "checksum");
+  assertEquals(session.length, 300);
+  // What waits would be read now, and fail again.
+  assertEquals((await session.generate({ maxTokens: 0 }).result).usage.promptTokens, 0);
+  rmSync(folder, { recursive: true });
 });
