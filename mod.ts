@@ -25,6 +25,7 @@ export type {
   KvType,
   Late,
   Mode,
+  Rule,
 } from "./engine/config.ts";
 export type { CachePlan } from "./engine/plan.ts";
 export type { CacheStats, GuessCount, GuessStats } from "./engine/stats.ts";

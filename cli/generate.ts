@@ -37,7 +37,7 @@ export const generateHelp = `specache generate - continue a text with a model's 
   --max-tokens N         default 128
   --context N            longest sequence; default prompt + max-tokens
   --temperature T        default 0; --seed N
-  --mode full|paper|specache
+  --mode full|paper|specache  --rule rotated|paper
   --k K                  exact pairs a step; default 256 (paper: 64)
   --key-bits 1|2  --value-bits 1|2  --profile none|FILE  --group 32|64
   --slots S  --guesses auto|0..3  --late all|none|P

@@ -13,6 +13,7 @@ const flag = { type: "boolean" } as const;
 /** Flags of the cache, common to all commands. */
 export const cacheFlags = {
   mode: text,
+  rule: text,
   k: text,
   "key-bits": text,
   "value-bits": text,
@@ -76,6 +77,7 @@ export function cacheOptions(flags: Flags): CacheOptions {
   const guesses = number(flags, "guesses");
   return defined({
     mode: flags.mode,
+    rule: flags.rule,
     k: number(flags, "k"),
     keyBits: number(flags, "key-bits"),
     valueBits: number(flags, "value-bits"),

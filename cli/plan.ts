@@ -41,7 +41,7 @@ export const planHelp = `specache plan - bytes of a cache before anything is all
 
   --model PATH | --layers N --kv-heads N --query-heads N --head-dim N
   --tokens N             tokens held, and longest sequence
-  --mode, --k, --key-bits, --value-bits, --profile, --group, --slots, --guesses, --kv-type,
+  --mode, --rule, --k, --key-bits, --value-bits, --profile, --group, --slots, --guesses, --kv-type,
   --far, --far-bytes, --near, --threads, --device, --json, --verbose, --help
                          as for generate
 

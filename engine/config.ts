@@ -6,6 +6,8 @@ import { z } from "zod";
 
 /** `full`: no codes. `paper`: SpeCache as published. `specache`: ours. */
 export type Mode = "full" | "paper" | "specache";
+/** Code rule: `rotated` is ours, `paper` the published one. */
+export type Rule = "rotated" | "paper";
 /** What keys and values are rounded to before anything else uses them. */
 export type KvType = "bf16" | "f16" | "f32";
 /** Instruction set of the kernels. */
@@ -26,13 +28,15 @@ export const LOGPROBS_MAX = 100;
 export interface CacheOptions {
   /** Default `specache`. */
   readonly mode?: Mode;
-  /** Bits of a key's channel: 1 or 2; default the profile's, else 2 (`paper`: 1). */
+  /** How keys and values are coded; default the mode's own (`paper`: `paper`). */
+  readonly rule?: Rule;
+  /** Bits of a key's channel: 1 or 2; default the profile's, else 2 (rule `paper`: 1). */
   readonly keyBits?: 1 | 2;
   /** Bits of a value's channel: 1 or 2; default the profile's, else 1. */
   readonly valueBits?: 1 | 2;
   /** Path of a profile (safetensors), or `none`, the default. */
   readonly profile?: string;
-  /** Channels or tokens that share a scale in mode `paper`: 32 or 64, the default. */
+  /** Channels or tokens that share a scale with rule `paper`: 32 or 64, the default. */
   readonly group?: 32 | 64;
   /** Exact pairs a step takes from far memory; default 256 (`paper`: 64); 0 is codes alone. */
   readonly k?: number;
@@ -145,6 +149,7 @@ const path = z.string().min(1).refine((text) => !text.includes("\0"), {
 
 const cacheFields = {
   mode: z.enum(["full", "paper", "specache"]).optional(),
+  rule: z.enum(["rotated", "paper"]).optional(),
   keyBits: z.literal([1, 2]).optional(),
   valueBits: z.literal([1, 2]).optional(),
   profile: path.optional(),

@@ -9,13 +9,14 @@ import {
   writeProfile,
   writeTensor,
 } from "../ffi/structs.ts";
-import type { Isa, KvType, Mode } from "./config.ts";
+import type { Isa, KvType, Mode, Rule } from "./config.ts";
 import type { ModelDescription } from "./model/describe.ts";
 import type { Profile } from "./profile.ts";
 import type { Request, Settings } from "./settings.ts";
 import { type CacheStats, type GuessStats, readStats, STATS_COUNT } from "./stats.ts";
 
 const MODES: readonly Mode[] = ["full", "paper", "specache"];
+const RULES: readonly ("own" | Rule)[] = ["own", "paper", "rotated"];
 const KV_TYPES: readonly KvType[] = ["f32", "f16", "bf16"];
 const ISAS: readonly ("best" | Isa)[] = ["best", "reference", "portable", "avx2", "avx512"];
 const LATE_NONE = 0;
@@ -45,6 +46,7 @@ export function configOf(settings: Settings, shape: StoreShape): ConfigFields {
     kvType: KV_TYPES.indexOf(settings.kvType),
     scale: shape.scale ?? 0,
     mode: MODES.indexOf(settings.mode),
+    rule: RULES.indexOf(settings.rule),
     keyBits: settings.keyBits,
     valueBits: settings.valueBits,
     group: settings.group,

@@ -2,18 +2,20 @@
 // Defaults that depend on mode, tier, profile or model are here and nowhere else.
 
 import process from "node:process";
-import type { CacheOptions, GenerateOptions, Isa, KvType, Late, Mode } from "./config.ts";
+import type { CacheOptions, GenerateOptions, Isa, KvType, Late, Mode, Rule } from "./config.ts";
 import { SpecacheError } from "./errors.ts";
 
 /** A cache's options, complete. */
 export interface Settings {
   /** Cache system. */
   readonly mode: Mode;
+  /** How keys and values are coded. */
+  readonly rule: Rule;
   /** 1 or 2; 0: as the profile says. */
   readonly keyBits: 0 | 1 | 2;
   /** 1 or 2; 0: the profile's basis. */
   readonly valueBits: 0 | 1 | 2;
-  /** Numbers that share a scale in mode paper. */
+  /** Numbers that share a scale with rule paper. */
   readonly group: 32 | 64;
   /** Exact pairs of a step, per layer and KV head. */
   readonly k: number;
@@ -76,12 +78,13 @@ export function settle(
 ): Settings {
   const mode = options.mode ?? "specache";
   const paper = mode === "paper";
+  const rule = options.rule ?? (paper ? "paper" : "rotated");
   const k = capped(options.k ?? options.kMax ?? (paper ? PAPER_K : K), tokensMax);
   const kMax = capped(options.kMax ?? k, tokensMax);
   const inFile = options.far !== undefined && options.far !== "ram";
   if (k > kMax) refuse(action, "k", options.k, `is above kMax ${kMax}`);
-  if (paper && profile !== null) {
-    refuse(action, "profile", options.profile, "has no use in mode paper");
+  if (rule === "paper" && profile !== null) {
+    refuse(action, "profile", options.profile, "has no use with rule paper");
   }
   if (paper && options.slots !== undefined && options.slots !== kMax) {
     refuse(action, "slots", options.slots, `is not k ${kMax}, the slots of mode paper`);
@@ -91,8 +94,9 @@ export function settle(
   }
   return {
     mode,
-    keyBits: options.keyBits ?? (paper ? 1 : profile?.keys ? 0 : 2),
-    valueBits: options.valueBits ?? (paper ? 1 : profile?.values ? 0 : 1),
+    rule,
+    keyBits: options.keyBits ?? (rule === "paper" ? 1 : profile?.keys ? 0 : 2),
+    valueBits: options.valueBits ?? (rule === "paper" ? 1 : profile?.values ? 0 : 1),
     group: options.group ?? PAPER_GROUP,
     k,
     kMax,

@@ -21,6 +21,7 @@ export const structs = {
     kvType: "u32",
     scale: "f32",
     mode: "u32",
+    rule: "u32",
     keyBits: "u32",
     valueBits: "u32",
     group: "u32",

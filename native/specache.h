@@ -35,9 +35,10 @@ typedef struct specache_config {
     uint32_t kv_type;      // 0 f32, 1 f16, 2 bf16
     uint32_t scale_bits;   // f32 scale of the logits; 0: 1/sqrt(head_dim)
     uint32_t mode;         // 0 full, 1 paper, 2 specache
+    uint32_t rule;         // of codes: 0 the mode's own, 1 paper, 2 rotated
     uint32_t key_bits;     // 1 or 2; ignored where a profile has key bits and this is 0
     uint32_t value_bits;   // 1 or 2; 0: the profile's planes
-    uint32_t group;        // paper: 32 or 64
+    uint32_t group;        // rule paper: 32 or 64
     uint32_t k_max;        // largest k of any step
     uint32_t slots;        // near places of fetched rows, visible ones, per layer and KV head
     uint32_t far;          // 0 RAM, 1 file

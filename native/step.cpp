@@ -84,7 +84,7 @@ void begin(Store &store, Sequence &sequence, uint32_t inputs, uint32_t trusted, 
         fail(SPECACHE_ARGUMENT, "inputs %u is outside 1..%u", inputs, plan.inputs);
     }
     if (trusted > 1) fail(SPECACHE_ARGUMENT, "trusted %u is above 1", trusted);
-    if (plan.rule == Rule::paper && inputs - trusted > 1) {  // its slots are one guess's
+    if (plan.ahead_only && inputs - trusted > 1) {  // its slots are one guess's
         fail(SPECACHE_ARGUMENT, "guesses %u of mode paper are above 1", inputs - trusted);
     }
     if (plan.rule == Rule::none) options.k = 0;
@@ -119,7 +119,6 @@ void attend(Store &store, Sequence &sequence, uint32_t layer, const float *queri
     NearRows near{store.sink_rows(sequence, layer), store.window_rows_of(sequence, layer), nullptr};
     const uint8_t *const *codes = nullptr;
     const HeadCode *codes_of = &store.head_codes[layer * heads];
-    bool paper = plan.rule == Rule::paper;
 
     keep_rows(store, sequence, layer, keys, values);
     if (!store.recorded.empty()) {
@@ -144,7 +143,8 @@ void attend(Store &store, Sequence &sequence, uint32_t layer, const float *queri
     }
     kernels.attend(device.compute(),
                    {plan.shape, codes_of, codes, near, queries, positions, work.logits,
-                    paper ? work.exact : work.chosen, paper ? work.exact_counts : work.counts,
+                    plan.ahead_only ? work.exact : work.chosen,
+                    plan.ahead_only ? work.exact_counts : work.counts,
                     work.rows, outputs, inputs, plan.pages_max, plan.config.tokens_max, k_max,
                     work.attend});
     device.trace(Trace::attended, layer, sequence.step);
@@ -164,7 +164,7 @@ void keep(Store &store, Sequence &sequence, uint32_t keep) {
     store.device->check();
     sequence.inputs = 0;
     sequence.length += keep;
-    if (store.plan.rule == Rule::paper) {
+    if (store.plan.ahead_only) {
         for (Slots &slots : sequence.slots) {
             std::copy(slots.next, slots.next + store.plan.slots + store.plan.arriving, slots.now);
         }

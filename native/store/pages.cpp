@@ -234,7 +234,7 @@ void Store::undo(Sequence &sequence) {
     if (sequence.inputs != 0) {
         sequence.inputs = 0;
         drop_pages(sequence, (sequence.length + page_tokens - 1) / page_tokens);
-        if (plan.rule == Rule::paper) {  // there the slots decide what is exact
+        if (plan.ahead_only) {  // there the slots decide what is exact
             for (Slots &slots : sequence.slots) {
                 std::memcpy(slots.next, slots.now, plan.slots + plan.arriving);
             }

@@ -12,6 +12,12 @@ namespace {
 
 uint64_t wide(uint32_t low, uint32_t high) { return uint64_t(high) << 32 | low; }
 
+Rule rule_of(const specache_config &config) {
+    if (config.mode == 0) return Rule::none;
+    if (config.rule != 0) return config.rule == 1 ? Rule::paper : Rule::rotated;
+    return config.mode == 1 ? Rule::paper : Rule::rotated;
+}
+
 void in_range(const char *name, uint32_t value, uint32_t least, uint32_t most) {
     if (value < least) fail(SPECACHE_ARGUMENT, "%s %u is below %u", name, value, least);
     if (value > most) fail(SPECACHE_ARGUMENT, "%s %u is above %u", name, value, most);
@@ -31,6 +37,7 @@ void check_shape(const specache_config &config) {
     }
     in_range("kv_type", config.kv_type, 0, 2);
     in_range("mode", config.mode, 0, 2);
+    in_range("rule", config.rule, 0, 2);
     float scale = std::bit_cast<float>(config.scale_bits);
     if (!(std::isfinite(scale) && scale >= 0)) {
         fail(SPECACHE_ARGUMENT, "scale %g is not a positive number", double(scale));
@@ -57,11 +64,11 @@ void check_codes(const specache_config &config, const specache_profile *profile,
                  const uint8_t *key_bits) {
     bool profile_keys = profile != nullptr && profile->has_key_bits && key_bits != nullptr;
     bool profile_values = profile != nullptr && profile->has_values;
-    if (config.mode == 1) {
+    if (rule_of(config) == Rule::paper) {
         if (config.group != 32 && config.group != 64) {
             fail(SPECACHE_ARGUMENT, "group %u is neither 32 nor 64", config.group);
         }
-        if (profile != nullptr) fail(SPECACHE_ARGUMENT, "a profile has no use in mode paper");
+        if (profile != nullptr) fail(SPECACHE_ARGUMENT, "a profile has no use with rule paper");
     }
     in_range("k_max", config.k_max, 0, config.tokens_max);
     in_range("key_bits", config.key_bits, profile_keys ? 0 : 1, 2);
@@ -77,7 +84,8 @@ void check_codes(const specache_config &config, const specache_profile *profile,
 
 void plan_codes(Plan &plan, const specache_profile *profile, const uint8_t *key_bits) {
     const specache_config &config = plan.config;
-    plan.rule = config.mode == 0 ? Rule::none : config.mode == 1 ? Rule::paper : Rule::rotated;
+    plan.rule = rule_of(config);
+    plan.ahead_only = config.mode == 1;
     plan.codes.resize(plan.heads());
     plan.code_bytes.assign(plan.heads(), 0);
     if (plan.rule == Rule::none) return;
@@ -100,11 +108,11 @@ void plan_sequence(Plan &plan) {
     uint64_t heads = plan.heads();
     plan.pages_max = (config.tokens_max + page_tokens - 1) / page_tokens;
     plan.pages = plan.pages_max * config.sequences_max;
-    if (plan.rule == Rule::rotated) {
+    if (plan.ahead_only) {  // one set of slots, S = k, and the next set in flight
+        plan.slots = plan.arriving = config.k_max;
+    } else if (plan.rule != Rule::none) {
         plan.slots = std::min(config.slots, config.tokens_max);
         plan.arriving = std::min(plan.slots, arriving_max);
-    } else if (plan.rule == Rule::paper) {  // one set of slots, S = k, and the next set in flight
-        plan.slots = plan.arriving = config.k_max;
     }
     uint64_t places = plan.slots + plan.arriving;
     plan.sinks = heads * sink_tokens * plan.row;
@@ -169,7 +177,7 @@ Work carve_work(const Plan &plan, uint8_t *base) {
     take(work.chosen, chosen);
     take(work.values, chosen);
     take(work.counts, plan.inputs * heads);
-    take(work.exact, plan.rule == Rule::paper ? chosen : 0);
+    take(work.exact, plan.ahead_only ? chosen : 0);
     take(work.exact_counts, plan.inputs * heads);
     take(work.rows, chosen);
     take(work.staging, plan.in_file ? heads * k * plan.row : 0);

@@ -15,6 +15,7 @@ struct Plan {
     specache_config config{};
     Shape shape{};
     Rule rule = Rule::none;
+    bool ahead_only = false;  // mode paper: exact is what the step before fetched, nothing is late
     uint32_t profile_planes = 0;       // planes of a profile's values, 0 without
     std::vector<HeadCode> codes;       // [layers][kv_heads]; bases and planes not set
     std::vector<uint64_t> code_bytes;  // [layers][kv_heads] of one page
@@ -61,7 +62,7 @@ struct Work {
     uint32_t *chosen;          // [inputs][kv_heads][k_max] tokens
     float *values;             // [inputs][kv_heads][k_max]
     uint32_t *counts;          // [inputs][kv_heads]
-    uint32_t *exact;           // paper: [inputs][kv_heads][k_max] tokens in slots
+    uint32_t *exact;           // ahead_only: [inputs][kv_heads][k_max] tokens in slots
     uint32_t *exact_counts;    // [inputs][kv_heads]
     const uint8_t **rows;      // [inputs][kv_heads][k_max]
     uint8_t *staging;          // far in a file: [kv_heads][k_max] late rows

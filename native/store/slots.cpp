@@ -99,14 +99,14 @@ bool is_late(const Head &at, uint32_t token) {
 // of a row to keep. Returns how many copies were added.
 uint32_t prefetch(const Head &at, uint32_t wanted, Copy *copies) {
     uint32_t *tokens = at.work.wanted, count = 0;
-    bool paper = at.plan.rule == Rule::paper;
+    bool ahead_only = at.plan.ahead_only;
     std::fill(at.slots.next, at.slots.next + at.places, Slot::empty);
     for (uint32_t i = 0; i < wanted; i++) {
         uint32_t token = tokens[i], place = at.place_of(token);
         if (place != 0) {
             at.slots.used[place - 1] = at.sequence.step;
-            if (paper) at.slots.next[place - 1] = Slot::visible;
-        } else if (paper || !is_late(at, token)) {
+            if (ahead_only) at.slots.next[place - 1] = Slot::visible;
+        } else if (ahead_only || !is_late(at, token)) {
             tokens[count++] = token;
         }
     }
@@ -252,23 +252,23 @@ Resolved resolve(Store &store, Sequence &sequence, uint32_t layer, Copy *late_co
         at.map_slots();
         for (uint32_t input = 0; input < sequence.inputs; input++) {
             if (input >= sequence.trusted) wanted = resolve_guess(at, input, wanted);
-            else if (plan.rule != Rule::paper) resolve_true(at, input, late_copies, resolved.late);
+            else if (!plan.ahead_only) resolve_true(at, input, late_copies, resolved.late);
         }
         if (at.places != 0) {
             bool guessed = sequence.inputs > sequence.trusted;
-            if (plan.rule != Rule::paper || guessed) {
+            if (!plan.ahead_only || guessed) {
                 resolved.wanted += prefetch(at, wanted, copies + resolved.wanted);
             }
             clear_wanted(at);
         }
-        if (plan.rule == Rule::paper) resolve_paper(at);
+        if (plan.ahead_only) resolve_paper(at);
         at.unmap_slots();
     }
     return resolved;
 }
 
 void settle(Store &store, Sequence &sequence, uint32_t layer) {
-    if (store.plan.slots == 0 || store.plan.rule == Rule::paper) return;
+    if (store.plan.slots == 0 || store.plan.ahead_only) return;
     for (uint32_t head = 0; head < store.plan.config.kv_heads; head++) {
         Head at{store, sequence, layer, head};
         if (store.plan.config.variant != 2) mark_wanted(at);

@@ -72,6 +72,30 @@ TEST("mode paper in a file under delays gives the bits of RAM") {
     CHECK(same_bits(outputs_of(ram, 1, 32), outputs_of(file, 1, 32, 200)));
 }
 
+TEST("mode and code rule are apart: each schedule takes both rules and keeps its identities") {
+    specache_config ram = small_config();
+    ram.key_bits = ram.value_bits = 1;
+    std::vector<std::vector<float>> all;
+    for (uint32_t mode : {1u, 2u}) {
+        for (uint32_t rule : {1u, 2u}) {
+            ram.mode = mode;
+            ram.rule = rule;
+            specache_config file = ram;
+            file.far = 1;
+            file.slots = 40;
+            all.push_back(outputs_of(ram, 1, 32));
+            CHECK(same_bits(all.back(), outputs_of(file, 1, 32, 200)));
+        }
+    }
+    ram.rule = 0;  // the mode's own: specache rotated, paper paper
+    CHECK(same_bits(all[3], outputs_of(ram, 1, 32)));
+    ram.mode = 1;
+    CHECK(same_bits(all[0], outputs_of(ram, 1, 32)));
+    for (size_t i = 0; i < all.size(); i++) {
+        for (size_t j = 0; j < i; j++) CHECK(!same_bits(all[i], all[j]));
+    }
+}
+
 TEST("how a prompt is cut into runs and chunks changes no bit") {
     const uint32_t chunk_and_cut[][2] = {{64, 1},   {64, 63},   {64, 64},  {64, 65},  {64, 200},
                                          {64, 499}, {128, 63},  {128, 65}, {128, 200}, {512, 1},

@@ -114,6 +114,8 @@ test("a model without tokenizer generates golden ids from --ids-file; text is em
 const accepted: readonly [flags: string, holds: Record<string, unknown>][] = [
   ["--mode full --kv-type f16 --device auto", { cache: { mode: "full", farBytes: 0 } }],
   ["--mode specache --kv-type bf16 --device cpu", { cache: { mode: "specache" } }],
+  ["--mode paper --rule rotated", { cache: { mode: "paper" } }],
+  ["--rule paper --group 32", { cache: { mode: "specache" } }],
   ["--mode paper --group 32", { cache: { mode: "paper", guess: { made: 3 } } }],
   ["--mode paper --group 64 --key-bits 2 --value-bits 2", { cache: { mode: "paper" } }],
   ["--k 0 --late none", { cache: { reusedRows: 0, lateRows: 0 } }],

@@ -16,6 +16,8 @@ const settings: readonly string[] = [
   "--mode paper --far FAR --k 16",
   "--key-bits 1 --value-bits 2 --k 8",
   "--far FAR",
+  "--far FAR --rule paper --group 32",
+  "--mode paper --rule rotated",
   "--far FAR --slots 32 --guesses 0",
   "--far FAR --guesses 3 --kv-type f16",
   "--profile PROFILE",

@@ -202,5 +202,5 @@ test("mode paper refuses a profile that is good", () =>
     assertRefused(
       () => openStore({ mode: "paper", profile }),
       "argument",
-      "has no use in mode paper",
+      "has no use with rule paper",
     )));

@@ -173,6 +173,8 @@ test("nearBytes and farBytes are what the plan says, in every mode and at every 
   const modes: readonly (readonly [Mode, Partial<KvStoreOptions>])[] = [
     ["full", {}],
     ["paper", { group: 32 }],
+    ["paper", { rule: "rotated" }],
+    ["specache", { rule: "paper", slots: 40 }],
     ["specache", { slots: 40, keyBits: 1 }],
     ["specache", { kvType: "f32", valueBits: 2 }],
   ];

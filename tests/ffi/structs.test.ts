@@ -10,6 +10,7 @@ const config = {
   kvType: 5,
   scale: 0.5,
   mode: 7,
+  rule: 26,
   keyBits: 8,
   valueBits: 9,
   group: 10,
@@ -28,11 +29,11 @@ const config = {
   variant: 25,
 };
 
-test("writeConfig() writes 25 numbers in the header's order, 64 bits as low and high", () => {
+test("writeConfig() writes 26 numbers in the header's order, 64 bits as low and high", () => {
   const half = 0x3f000000; // 0.5 as f32
   assertEquals(
     [...writeConfig(config)],
-    [1, 2, 3, 4, 5, half, 7, 8, 9, 10, 11, 12, 13, 14, 15, 2 ** 32 - 1, 2 ** 21 - 1]
+    [1, 2, 3, 4, 5, half, 7, 26, 8, 9, 10, 11, 12, 13, 14, 15, 2 ** 32 - 1, 2 ** 21 - 1]
       .concat([18, 19, 20, 21, 22, 23, 24, 25]),
   );
 });
