@@ -26,6 +26,7 @@ export type {
   Late,
   Mode,
   Rule,
+  Setting,
 } from "./engine/config.ts";
 export type { CachePlan } from "./engine/plan.ts";
 export type { CacheStats, GuessCount, GuessStats } from "./engine/stats.ts";

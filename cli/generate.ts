@@ -39,7 +39,8 @@ export const generateHelp = `specache generate - continue a text with a model's 
   --temperature T        default 0; --seed N
   --mode full|paper|specache  --rule rotated|paper
   --k K                  exact pairs a step; default 256 (paper: 64)
-  --key-bits 1|2  --value-bits 1|2  --profile none|FILE  --group 32|64
+  --setting default|compact  --profile auto|none|FILE
+  --key-bits 1|2  --value-bits 1|2  --group 32|64
   --slots S  --guesses auto|0..3  --late all|none|P
   --kv-type bf16|f16|f32
   --far ram|FILE  --far-bytes B  --near BYTES
@@ -67,7 +68,8 @@ export async function generate(
   const options = parse(engineOptions, engineOptionsOf(flags), ACTION);
   await ensureLibrary(stderr);
   const contextTokens = options.contextTokens ?? contextOf(options.model, asked);
-  await using engine = await Engine.open({ ...options, contextTokens });
+  const notice = (sentence: string) => void stderr.write(`${sentence}\n`);
+  await using engine = await Engine.open({ ...options, contextTokens, notice });
   using interrupt = onInterrupt();
   const progress = progressBar("prefill", stderr);
   const run = engine.generate({ ...asked, signal: interrupt.signal, progress });

@@ -14,6 +14,7 @@ const flag = { type: "boolean" } as const;
 export const cacheFlags = {
   mode: text,
   rule: text,
+  setting: text,
   k: text,
   "key-bits": text,
   "value-bits": text,
@@ -78,6 +79,7 @@ export function cacheOptions(flags: Flags): CacheOptions {
   return defined({
     mode: flags.mode,
     rule: flags.rule,
+    setting: flags.setting,
     k: number(flags, "k"),
     keyBits: number(flags, "key-bits"),
     valueBits: number(flags, "value-bits"),

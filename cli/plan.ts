@@ -10,7 +10,8 @@ import { describeModel } from "../engine/model/describe.ts";
 import type { StoreShape } from "../engine/native.ts";
 import { parse } from "../engine/parse.ts";
 import { type CachePlan, planCache } from "../engine/plan.ts";
-import { readProfile } from "../engine/profile.ts";
+import { type Profile, readProfile } from "../engine/profile.ts";
+import { profileIds, profileSizes, usesProfile } from "../engine/profile_auto.ts";
 import { settle } from "../engine/settings.ts";
 import { ensureLibrary } from "./library.ts";
 import {
@@ -41,7 +42,8 @@ export const planHelp = `specache plan - bytes of a cache before anything is all
 
   --model PATH | --layers N --kv-heads N --query-heads N --head-dim N
   --tokens N             tokens held, and longest sequence
-  --mode, --rule, --k, --key-bits, --value-bits, --profile, --group, --slots, --guesses, --kv-type,
+  --profile auto         with sizes alone: as if a profile of the model had been measured
+  --mode, --rule, --setting, --k, --key-bits, --value-bits, --profile, --group, --slots, --guesses, --kv-type,
   --far, --far-bytes, --near, --threads, --device, --json, --verbose, --help
                          as for generate
 
@@ -69,11 +71,22 @@ export async function plan(
 function planOf(flags: Flags, tokens: number): { shape: StoreShape; cache: CachePlan } {
   const options = { ...cacheOptions(flags), contextTokens: tokens };
   const shape = shapeOf(flags, options);
-  const none = options.profile === undefined || options.profile === "none";
-  const profile = none ? null : readProfile(options.profile!, shape);
+  const profile = profileOf(flags, options, shape);
   const parts = profile && { keys: profile.keyBits !== null, values: profile.valueBasis !== null };
   const settings = settle(options, tokens, parts, "plan");
   return { shape, cache: planCache(settings, shape, profile, tokens) };
+}
+
+// A plan needs a profile's sizes alone, and those follow from the shape: none has to be measured.
+function profileOf(flags: Flags, options: CacheOptions, shape: StoreShape): Profile | null {
+  const { profile = flags.model === undefined ? "none" : "auto" } = options;
+  if (profile !== "none" && profile !== "auto") return readProfile(profile, shape);
+  if (profile === "none" || !usesProfile(options)) return null;
+  if (flags.model !== undefined) {
+    const model = String(flags.model);
+    if (profileIds(model, describeModel(model)) === null) return null;
+  }
+  return profileSizes(shape);
 }
 
 const sizes = {

@@ -4,10 +4,11 @@ import { type ErrorCode, SpecacheError } from "../engine/errors.ts";
 import { generate, generateHelp } from "./generate.ts";
 import type { Streams } from "./output.ts";
 import { plan, planHelp } from "./plan.ts";
+import { profile, profileHelp } from "./profile.ts";
 
 type Command = (args: readonly string[], streams: Streams) => Promise<void>;
 
-const commands: Record<string, Command> = { generate, plan };
+const commands: Record<string, Command> = { generate, plan, profile };
 
 const mendable: readonly ErrorCode[] = ["argument", "capacity", "file", "unsupported", "data"];
 
@@ -31,7 +32,7 @@ export function statusOf(error: unknown): number {
 
 async function runCommand([name, ...args]: readonly string[], streams: Streams): Promise<void> {
   if (name === undefined || name === "--help" || name === "help") {
-    streams.stdout.write(`${generateHelp}\n${planHelp}`);
+    streams.stdout.write(`${generateHelp}\n${planHelp}\n${profileHelp}`);
     return;
   }
   const command = Object.hasOwn(commands, name) ? commands[name] : undefined;

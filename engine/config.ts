@@ -8,6 +8,8 @@ import { z } from "zod";
 export type Mode = "full" | "paper" | "specache";
 /** Code rule: `rotated` is ours, `paper` the published one. */
 export type Rule = "rotated" | "paper";
+/** How many bits codes have. */
+export type Setting = "default" | "compact";
 /** What keys and values are rounded to before anything else uses them. */
 export type KvType = "bf16" | "f16" | "f32";
 /** Instruction set of the kernels. */
@@ -30,11 +32,19 @@ export interface CacheOptions {
   readonly mode?: Mode;
   /** How keys and values are coded; default the mode's own (`paper`: `paper`). */
   readonly rule?: Rule;
-  /** Bits of a key's channel: 1 or 2; default the profile's, else 2 (rule `paper`: 1). */
+  /**
+   * `default`: 2-bit keys, and quarter-bit values with a profile. `compact`, which needs a profile:
+   * 1-bit keys but for the tenth of the heads that need 2.
+   */
+  readonly setting?: Setting;
+  /** Bits of a key's channel: 1 or 2; default the setting's (rule `paper`: 1). */
   readonly keyBits?: 1 | 2;
   /** Bits of a value's channel: 1 or 2; default the profile's, else 1. */
   readonly valueBits?: 1 | 2;
-  /** Path of a profile (safetensors), or `none`, the default. */
+  /**
+   * Path of a profile (safetensors), `none`, or, for engines, `auto`, the default: the one kept for
+   * the model, else one that is measured at the open where that takes less than 10 seconds.
+   */
   readonly profile?: string;
   /** Channels or tokens that share a scale with rule `paper`: 32 or 64, the default. */
   readonly group?: 32 | 64;
@@ -68,6 +78,8 @@ export interface CacheOptions {
 export interface EngineOptions extends CacheOptions {
   /** Folder of a Hugging Face model, or a GGUF file. */
   readonly model: string;
+  /** Told, in a sentence, what an open does that takes time, or goes without. */
+  readonly notice?: (sentence: string) => void;
 }
 
 /** Options of KvStore.open; contextTokens must be given. */
@@ -150,6 +162,7 @@ const path = z.string().min(1).refine((text) => !text.includes("\0"), {
 const cacheFields = {
   mode: z.enum(["full", "paper", "specache"]).optional(),
   rule: z.enum(["rotated", "paper"]).optional(),
+  setting: z.enum(["default", "compact"]).optional(),
   keyBits: z.literal([1, 2]).optional(),
   valueBits: z.literal([1, 2]).optional(),
   profile: path.optional(),
@@ -179,6 +192,9 @@ const late = z.union([
 /** Checks {@linkcode EngineOptions}. */
 export const engineOptions: z.ZodType<EngineOptions> = z.strictObject({
   model: path,
+  notice: z.custom<(sentence: string) => void>((value) => typeof value === "function", {
+    error: "is not a function",
+  }).optional(),
   ...cacheFields,
 });
 
@@ -242,6 +258,26 @@ export const stepOptions: z.ZodType<StepOptions> = z.strictObject({
 /** Checks what the end of a step keeps. */
 export const endOptions: z.ZodType<{ readonly keep: number }> = z.strictObject({
   keep: z.int().min(0).max(inputsMax),
+});
+
+/** What a profile is measured on, and where it is written. */
+export interface ProfileOptions {
+  readonly model: string;
+  /** File of the text. */
+  readonly text?: string;
+  /** Tokens of it, at least two pages. */
+  readonly tokens?: number;
+  readonly threads?: number;
+  readonly output?: string;
+}
+
+/** Checks {@linkcode ProfileOptions}. */
+export const profileOptions: z.ZodType<ProfileOptions> = z.strictObject({
+  model: path,
+  text: path.optional(),
+  tokens: z.int().min(128).max(TOKENS_MAX).optional(),
+  threads: cacheFields.threads,
+  output: path.optional(),
 });
 
 /** Checks a count of tokens. */

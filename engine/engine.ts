@@ -9,9 +9,10 @@ import { loadTokenizer, type Tokenizer } from "./model/tokenizer.ts";
 import type { Isa } from "./config.ts";
 import { parse } from "./parse.ts";
 import { type CachePlan, planCache } from "./plan.ts";
-import { type Profile, readProfile } from "./profile.ts";
+import type { Profile } from "./profile.ts";
+import { profileFor, usesProfile } from "./profile_auto.ts";
 import { Session, type SessionHost } from "./session.ts";
-import { type Settings, settle } from "./settings.ts";
+import { type ProfileParts, type Settings, settle } from "./settings.ts";
 
 const ACTION = "open an engine";
 
@@ -47,14 +48,13 @@ export class Engine implements AsyncDisposable {
     const asked = parse(engineOptions, options, ACTION);
     const started = performance.now();
     const description = describeModel(asked.model);
-    const profile = asked.profile === undefined || asked.profile === "none"
-      ? null
-      : readProfile(asked.profile, description);
-    const settings = settingsOf(asked, description, profile);
+    settingsOf(asked, description, expectedParts(asked)); // refuses before anything takes long
     const tokenizer = tokenizerOf(asked.model, description);
     const library = sharedLibrary();
     const client = new WorkerClient();
     try {
+      const profile = await profileOf(asked, description, client, library.path);
+      const settings = settingsOf(asked, description, partsOf(profile));
       const opened = await client.call("open", {
         ...{ settings, description, profile },
         library: library.path,
@@ -134,10 +134,36 @@ export class Engine implements AsyncDisposable {
   }
 }
 
+function expectedParts(asked: EngineOptions): ProfileParts | null {
+  const { profile = "auto" } = asked;
+  if (profile === "none" || profile === "auto" && !usesProfile(asked)) return null;
+  return { keys: true, values: true };
+}
+
+function partsOf(profile: Profile | null): ProfileParts | null {
+  return profile && { keys: profile.keyBits !== null, values: profile.valueBasis !== null };
+}
+
+function profileOf(
+  asked: EngineOptions,
+  description: ModelDescription,
+  client: WorkerClient,
+  library: string,
+): Promise<Profile | null> {
+  const { model, profile, threads = 0 } = asked;
+  return profileFor({
+    ...{ model, description, profile },
+    useful: usesProfile(asked),
+    notice: asked.notice ?? (() => {}),
+    measure: (ids, limitMs) =>
+      client.call("measure", { description, ids, threads, limitMs, library }),
+  });
+}
+
 function settingsOf(
   asked: EngineOptions,
   description: ModelDescription,
-  profile: Profile | null,
+  profile: ProfileParts | null,
 ): Settings {
   const tokensMax = asked.contextTokens ?? description.tokensMax;
   if (tokensMax > description.tokensMax) {
@@ -147,10 +173,7 @@ function settingsOf(
       { details: { contextTokens: tokensMax, positions: description.tokensMax } },
     );
   }
-  const parts = profile === null
-    ? null
-    : { keys: profile.keyBits !== null, values: profile.valueBasis !== null };
-  return settle(asked, tokensMax, parts, ACTION);
+  return settle(asked, tokensMax, profile, ACTION);
 }
 
 // A vocabulary that is refused only matters to who gives text: ids work without.

@@ -5,11 +5,13 @@ import { type ErrorCode, SpecacheError } from "./errors.ts";
 import type { DecodeEvent, Stop } from "./decode.ts";
 import type { ModelDescription } from "./model/describe.ts";
 import type { Profile } from "./profile.ts";
+import type { MeasuredProfile } from "./profile_measure.ts";
 import type { Request, Settings } from "./settings.ts";
 import type { CacheStats } from "./stats.ts";
 
 /** A call and its answer, by name. */
 export interface Calls {
+  measure: { ask: MeasureAsk; answer: MeasuredProfile | null };
   open: { ask: OpenAsk; answer: OpenAnswer };
   session: { ask: null; answer: SessionAnswer };
   generate: { ask: GenerateAsk; answer: GenerateAnswer };
@@ -18,6 +20,15 @@ export interface Calls {
   truncate: { ask: SessionAsk & { readonly tokens: number }; answer: SessionAnswer };
   closeSession: { ask: SessionAsk; answer: null };
   close: { ask: null; answer: null };
+}
+
+/** What measures a profile. */
+export interface MeasureAsk {
+  readonly description: ModelDescription;
+  readonly ids: readonly number[];
+  readonly threads: number;
+  readonly limitMs: number;
+  readonly library: string;
 }
 
 /** What opens a store and its model. */

@@ -220,6 +220,33 @@ export class NativeStore {
     this.library.check("end a step", status);
   }
 
+  /** From now on the queries of each step's input 0 are kept, until the next step's. */
+  record(): void {
+    this.library.check("record queries", this.library.symbols.specache_record(this.id));
+  }
+
+  /** Those queries, after rope [layers, queryHeads, headDim]. */
+  recorded({ layers, queryHeads, headDim }: StoreShape): Float32Array {
+    const queries = new Float32Array(layers * queryHeads * headDim);
+    this.library.check("read queries", this.library.symbols.specache_recorded(this.id, queries));
+    return queries;
+  }
+
+  /** Keys and values, as stored, of a layer's first `tokens` tokens [tokens, kvHeads, headDim]. */
+  rows(
+    sequence: bigint,
+    layer: number,
+    tokens: number,
+    { kvHeads, headDim }: StoreShape,
+  ): { readonly keys: Float32Array; readonly values: Float32Array } {
+    const keys = new Float32Array(tokens * kvHeads * headDim);
+    const values = new Float32Array(keys.length);
+    const { specache_rows } = this.library.symbols;
+    const status = specache_rows(this.id, sequence, layer, 0, tokens, keys, values);
+    this.library.check("read rows", status);
+    return { keys, values };
+  }
+
   close(): void {
     const status = this.library.symbols.specache_store_close(this.id);
     this.library.check("close a store", status);

@@ -3,10 +3,10 @@
 //   valueBasis         [layers, kvHeads, headDim, headDim]   F32  orthonormal rows, y = T x
 //   valuePlaneChannel  [layers, kvHeads, planes]             U32  channel of each plane
 //   valuePlaneWeight   [layers, kvHeads, planes]             F32  weights of a channel descend
-// Keys, or values, may be left out.
+// Keys, or values, may be left out. __metadata__ gives the version of this format.
 import { closeSync, openSync, readSync } from "node:fs";
 import { SpecacheError } from "./errors.ts";
-import { readFile, type StoredTensor } from "./model/safetensors.ts";
+import { readFile, readMetadata, type StoredTensor } from "./model/safetensors.ts";
 import type { StoreShape } from "./native.ts";
 
 /** A profile in memory. */
@@ -21,6 +21,9 @@ export interface Profile {
   readonly planeWeight: Float32Array | null;
 }
 
+/** Version of the format, and of how profiles are measured. */
+export const PROFILE_VERSION = "1";
+
 // Rows of a basis are orthonormal up to float32's rounding of head_dim products.
 const ORTHONORMAL = 1e-3;
 
@@ -30,7 +33,11 @@ const ORTHONORMAL = 1e-3;
  * @throws {SpecacheError} file: broken, or made for another shape
  */
 export function readProfile(path: string, shape: StoreShape): Profile {
-  const tensors = tensorsOf(path);
+  const tensors = attempt(() => readFile(path));
+  const version = attempt(() => readMetadata(path)).get("version") ?? "none";
+  if (version !== PROFILE_VERSION) {
+    refuse(path, `its version is ${version}, not ${PROFILE_VERSION}`);
+  }
   const { layers, kvHeads, headDim } = shape;
   const heads = [layers, kvHeads];
   const planes = tensors.get("valuePlaneChannel")?.shape.at(-1) ?? 0;
@@ -58,9 +65,9 @@ export function readProfile(path: string, shape: StoreShape): Profile {
   return profile;
 }
 
-function tensorsOf(path: string): Map<string, StoredTensor> {
+function attempt<Result>(read: () => Result): Result {
   try {
-    return readFile(path);
+    return read();
   } catch (error) {
     if (!(error instanceof SpecacheError)) throw error;
     const { code, message, details } = error;

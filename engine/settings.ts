@@ -79,6 +79,10 @@ export function settle(
   const mode = options.mode ?? "specache";
   const paper = mode === "paper";
   const rule = options.rule ?? (paper ? "paper" : "rotated");
+  const compact = options.setting === "compact";
+  if (compact && profile === null) {
+    refuse(action, "setting", options.setting, "needs a profile of the model");
+  }
   const k = capped(options.k ?? options.kMax ?? (paper ? PAPER_K : K), tokensMax);
   const kMax = capped(options.kMax ?? k, tokensMax);
   const inFile = options.far !== undefined && options.far !== "ram";
@@ -95,7 +99,7 @@ export function settle(
   return {
     mode,
     rule,
-    keyBits: options.keyBits ?? (rule === "paper" ? 1 : profile?.keys ? 0 : 2),
+    keyBits: options.keyBits ?? (rule === "paper" ? 1 : compact ? profile?.keys ? 0 : 1 : 2),
     valueBits: options.valueBits ?? (rule === "paper" ? 1 : profile?.values ? 0 : 1),
     group: options.group ?? PAPER_GROUP,
     k,

@@ -79,6 +79,9 @@ export class KvStore implements Disposable {
           asked.kvHeads,
       );
     }
+    if (asked.profile === "auto") {
+      throw new SpecacheError("argument", `Cannot ${OPEN}: profile auto needs a model`);
+    }
     const none = asked.profile === undefined || asked.profile === "none";
     const profile = none ? null : readProfile(asked.profile!, asked);
     const parts = profile &&

@@ -8,6 +8,7 @@ import { SpecacheError } from "./errors.ts";
 import { sharedLibrary } from "../ffi/library.ts";
 import { type Answer, type Call, type Calls, fieldsOf } from "./messages.ts";
 import { NativeStore } from "./native.ts";
+import { measureProfile } from "./profile_measure.ts";
 import type { CacheStats } from "./stats.ts";
 
 interface WorkerScope {
@@ -30,6 +31,10 @@ const sessions = new Map<number, DecodeState>();
 let sessionsOpened = 0;
 
 const handlers: Handlers = {
+  measure({ library, ...options }) {
+    sharedLibrary(library);
+    return measureProfile(options);
+  },
   open({ settings, description, profile, library }) {
     sharedLibrary(library);
     const store = NativeStore.open(settings, description, profile, "open an engine");

@@ -79,6 +79,15 @@ export function readFile(path: string): Map<string, StoredTensor> {
   });
 }
 
+/** The strings that a file says of itself; none where it says nothing. */
+export function readMetadata(path: string): ReadonlyMap<string, string> {
+  return withFile(path, (file) => {
+    const { __metadata__: said = {} } = parseHeader(path, file.read(8, headerLength(file)));
+    if (typeof said !== "object" || said === null) broken(path, "__metadata__ is not an object");
+    return new Map(Object.entries(said).map(([name, value]) => [name, String(value)]));
+  });
+}
+
 function headerLength(file: FileBytes): number {
   const { path, size } = file;
   if (size < 8) broken(path, `has ${size} bytes, fewer than the 8 of its header's length`);

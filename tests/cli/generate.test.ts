@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import process from "node:process";
 import { generateFlags } from "../../cli/generate.ts";
 import { planFlags } from "../../cli/plan.ts";
+import { profileFlags } from "../../cli/profile.ts";
 import { tokenizerOf } from "../../eval/source.ts";
 import { assert, assertEquals, assertMatch, assertObjectMatch, test } from "../harness.ts";
 import { command, Folder, idsText, jsonOf, needle, tiny } from "./command.ts";
@@ -121,6 +122,7 @@ const accepted: readonly [flags: string, holds: Record<string, unknown>][] = [
   ["--k 0 --late none", { cache: { reusedRows: 0, lateRows: 0 } }],
   ["--k=16 --slots 8 --late 0.01", {}],
   ["--key-bits 1 --value-bits 2 --profile none", {}],
+  ["--setting default", {}],
   ["--key-bits 2 --value-bits 1 --kv-type f32 --late all", {}],
   ["--far ram --guesses auto", { cache: { guess: { made: 0 } } }],
   ["--far FAR --guesses auto", { cache: { guess: { made: 3 } } }],
@@ -162,17 +164,22 @@ test("Ctrl-C ends a generation as cancelled, and no listener for it stays", asyn
   assertEquals(process.listenerCount("SIGINT"), listeners);
 });
 
-for (const args of [[], ["--help"], ["help"], ["generate", "--help"], ["plan", "--help"]]) {
+for (const args of [[], ["--help"], ["help"], ["generate", "--help"], ["profile", "--help"]]) {
   test(`specache ${args.join(" ")} prints help and exits 0`, async () => {
     const { status, stdout, stderr } = await command(args);
     assertEquals([status, stderr], [0, ""]);
-    const commands = args.length === 2 ? [args[0]] : ["generate", "plan"];
+    const commands = args.length === 2 ? [args[0]] : ["generate", "plan", "profile"];
     const headings = [...stdout.matchAll(/^specache (\w+) - /gm)].map(([, name]) => name);
     assertEquals(headings, commands);
   });
 }
 
-for (const [name, flags] of [["generate", generateFlags], ["plan", planFlags]] as const) {
+const commands = [
+  ["generate", generateFlags],
+  ["plan", planFlags],
+  ["profile", profileFlags],
+] as const;
+for (const [name, flags] of commands) {
   test(`the help of ${name} names each of its flags`, async () => {
     const { stdout } = await command([name, "--help"]);
     const missing = Object.keys(flags).filter((flag) => !stdout.includes(`--${flag}`));

@@ -30,11 +30,12 @@ type Tensor = readonly [name: string, dtype: string, shape: readonly number[], d
 
 function safetensors(tensors: readonly Tensor[]): Uint8Array {
   let end = 0;
-  const header = Object.fromEntries(tensors.map(([name, dtype, shape, data]) => {
+  const entries = Object.fromEntries(tensors.map(([name, dtype, shape, data]) => {
     const start = end;
     end += data.length;
     return [name, { dtype, shape, data_offsets: [start, end] }];
   }));
+  const header = { __metadata__: { version: "1" }, ...entries };
   const json = new TextEncoder().encode(JSON.stringify(header));
   const file = new Uint8Array(8 + json.length + end);
   new DataView(file.buffer).setBigUint64(0, BigInt(json.length), true);

@@ -31,7 +31,7 @@ type Row = readonly [args: readonly string[] | string, sentence: RegExp];
 const tiny20 = "generate --model TINY --ids-file IDS --max-tokens 4";
 
 const flags: readonly Row[] = [
-  ["nonsense", /^Cannot run: command nonsense is none of generate, plan$/],
+  ["nonsense", /^Cannot run: command nonsense is none of generate, plan, profile$/],
   ["--json", /^Cannot run: command --json is none of/],
   ["constructor", /command constructor is none of/],
   ["generate --model TINY", /0 of --prompt, --prompt-file and --ids-file are given, not 1$/],
@@ -65,6 +65,11 @@ const values: readonly Row[] = [
     ]),
   [`${tiny20} --k 2.5`, /k 2\.5 is not an integer$/],
   [`${tiny20} --k 16777217`, /k 16777217 is above 16777216$/],
+  [`${tiny20} --setting compact --profile none`, /setting compact needs a profile of the model$/],
+  [`${tiny20} --setting tight`, /setting tight is none of default, compact$/],
+  ["profile", /model is missing|model/],
+  ["profile --model TINY", /^Cannot measure a profile: model .+ has no tokenizer$/],
+  [`profile --model models/needle --tokens 127`, /tokens 127 is below 128$/],
   [`${tiny20} --mode nonsense`, /mode nonsense is none of full, paper, specache$/],
   [`${tiny20} --key-bits 3`, /keyBits 3 is none of 1, 2$/],
   [`${tiny20} --value-bits one`, /valueBits one is none of 1, 2$/],

@@ -45,12 +45,11 @@ function run(options: Partial<KvStoreOptions>) {
 test("a profile's keys, values or both change the codes and their bytes", () =>
   withFolder((folder) => {
     const { keyBits, ...values } = randomProfile(shape);
-    const paths = Object.entries({ keys: { keyBits }, values, both: { keyBits, ...values } })
-      .map(([name, tensors]) => writeProfile(join(folder, name), tensors));
-    const [none, keys, ofValues, both] = [
-      run({}),
-      ...paths.map((profile) => run({ profile })),
-    ];
+    const path = (name: string, tensors: FileTensors) => writeProfile(join(folder, name), tensors);
+    const none = run({});
+    const keys = run({ profile: path("keys", { keyBits }), setting: "compact" });
+    const ofValues = run({ profile: path("values", values) });
+    const both = run({ profile: path("both", { keyBits, ...values }), setting: "compact" });
     assertLess(keys.nearBytes, none.nearBytes); // half of the heads have 1-bit keys, not 2-bit
     assertLess(ofValues.nearBytes, none.nearBytes); // a quarter of a bit, not 1
     assertEquals(
@@ -67,7 +66,10 @@ test("a profile's keys, values or both change the codes and their bytes", () =>
 test("keyBits and valueBits override a profile's parts", () =>
   withProfile(randomProfile(shape), (profile) => {
     assertEquals(run({ profile, keyBits: 2, valueBits: 1 }).outputs, run({}).outputs);
-    assertNotEquals(run({ profile, keyBits: 2 }).outputs, run({ profile }).outputs);
+    assertEquals(run({ profile, keyBits: 2 }).outputs, run({ profile }).outputs);
+    const compact = run({ profile, setting: "compact" });
+    assertNotEquals(compact.outputs, run({ profile }).outputs);
+    assertNotEquals(compact.outputs, run({ profile, keyBits: 1 }).outputs);
     assertEquals(run({ profile: "none" }).outputs, run({}).outputs);
   }));
 
@@ -172,6 +174,24 @@ for (const [what, tensors, fault] of broken) {
 }
 
 const bytes = safetensors(good);
+
+test("a profile of another version, or of none, is refused", () =>
+  withFolder(async (folder) => {
+    const profile = join(folder, "profile");
+    for (const version of ["0", "2"]) {
+      writeFileSync(profile, safetensors(good, { version }));
+      const fault = `its version is ${version}, not 1`;
+      await assertRefused(() => openStore({ profile }), "file", fault);
+    }
+    writeFileSync(profile, safetensors(good, {} as { version: string }));
+    await assertRefused(() => openStore({ profile }), "file", "its version is none, not 1");
+  }));
+
+test("setting compact is refused without a profile, profile auto without a model", async () => {
+  const needs = "setting compact needs a profile of the model";
+  await assertRefused(() => openStore({ setting: "compact" }), "argument", needs);
+  await assertRefused(() => openStore({ profile: "auto" }), "argument", "auto needs a model");
+});
 
 const files: readonly (readonly [what: string, bytes: Uint8Array, fault: string])[] = [
   ["empty", Buffer.alloc(0), "has 0 bytes"],

@@ -70,9 +70,9 @@ export function randomProfile({ layers, kvHeads, headDim }: ProfileShape): FileT
   };
 }
 
-/** The bytes of a safetensors file. */
-export function safetensors(tensors: FileTensors): Buffer {
-  const header: Record<string, unknown> = {};
+/** The bytes of a safetensors file, of the version that is read or of another. */
+export function safetensors(tensors: FileTensors, metadata = { version: "1" }): Buffer {
+  const header: Record<string, unknown> = { __metadata__: metadata };
   const parts: Buffer[] = [];
   let at = 0;
   for (const [name, { dtype, shape, data }] of Object.entries(tensors)) {
