@@ -1,6 +1,7 @@
 // run.ts - runs a command line. Errors are one sentence on standard error; exit status 2 for what
 // the user can mend, 1 otherwise.
 import { type ErrorCode, SpecacheError } from "../engine/errors.ts";
+import { evalCommand, evalHelp } from "./eval.ts";
 import { generate, generateHelp } from "./generate.ts";
 import type { Streams } from "./output.ts";
 import { plan, planHelp } from "./plan.ts";
@@ -8,7 +9,7 @@ import { profile, profileHelp } from "./profile.ts";
 
 type Command = (args: readonly string[], streams: Streams) => Promise<void>;
 
-const commands: Record<string, Command> = { generate, plan, profile };
+const commands: Record<string, Command> = { generate, plan, profile, eval: evalCommand };
 
 const mendable: readonly ErrorCode[] = ["argument", "capacity", "file", "unsupported", "data"];
 
@@ -32,7 +33,7 @@ export function statusOf(error: unknown): number {
 
 async function runCommand([name, ...args]: readonly string[], streams: Streams): Promise<void> {
   if (name === undefined || name === "--help" || name === "help") {
-    streams.stdout.write(`${generateHelp}\n${planHelp}\n${profileHelp}`);
+    streams.stdout.write(`${generateHelp}\n${planHelp}\n${profileHelp}\n${evalHelp}`);
     return;
   }
   const command = Object.hasOwn(commands, name) ? commands[name] : undefined;

@@ -90,6 +90,11 @@ export interface Run {
   readonly eos: readonly number[];
   /** Buffer (1 + guessesMax, vocabulary) f32 of a step's logits. */
   readonly logits: Float32Array;
+  /**
+   * What turns the logits (vocabulary) of an input into the token of `position`; left out: the
+   * request's sampler. An evaluation feeds another mode's tokens.
+   */
+  draw?(logits: Float32Array, position: number, input: number): number;
   /** Whether the request was cancelled; read between native calls. */
   cancelled(): boolean;
 }
@@ -137,7 +142,8 @@ function* prefill({ store, state, cancelled }: Run): Generator<DecodeEvent, bool
 }
 
 // The first token after a prompt is drawn from the prompt's own logits.
-function first({ state, request }: Run): Drawn {
+function first(run: Run): Drawn {
+  const { state, request } = run;
   const { logits } = state;
   if (logits === null) {
     throw new SpecacheError(
@@ -146,28 +152,31 @@ function first({ state, request }: Run): Drawn {
     );
   }
   state.logits = null;
-  return draw(logits, request, state.length);
+  return { id: draw(run, logits, state.length, 0), logprobs: logprobsOf(logits, request) };
 }
 
 // Passes over the codes alone that bring the guesses to what the request asks; false: cancelled.
-function predecode({ store, state, request, logits }: Run): boolean {
+function predecode(run: Run): boolean {
+  const { store, state, request, logits } = run;
   const { guesses, sequence } = state;
   while (guesses.tokens.length < request.guesses) {
     const inputs = [state.next!, ...guesses.tokens];
     if (!store.step(sequence, inputs, 0, request, logits)) return false;
     store.keep(sequence, 0);
     const input = inputs.length - 1;
-    guesses.extend(sample(row(logits, input, store.vocabulary), request, state.length + 1 + input));
+    const predicted = row(logits, input, store.vocabulary);
+    guesses.extend(draw(run, predicted, state.length + 1 + input, input + 1));
   }
   return true;
 }
 
-function step({ store, state, request, logits }: Run): Drawn | null {
+function step(run: Run): Drawn | null {
+  const { store, state, request, logits } = run;
   const guesses = state.guesses.tokens.slice(0, request.guesses);
   const inputs = [state.next!, ...guesses];
   if (!store.step(state.sequence, inputs, 1, request, logits)) return null;
   const rows = inputs.map((_, input) => row(logits, input, store.vocabulary));
-  const predicted = rows.map((logits, input) => sample(logits, request, state.length + 1 + input));
+  const predicted = rows.map((logits, input) => draw(run, logits, state.length + 1 + input, input));
   store.keep(state.sequence, 1);
   state.length++;
   state.guesses.advance(predicted);
@@ -177,8 +186,8 @@ function step({ store, state, request, logits }: Run): Drawn | null {
   return { id: predicted[0], logprobs: logprobsOf(rows[0], request) };
 }
 
-function draw(logits: Float32Array, request: Request, position: number): Drawn {
-  return { id: sample(logits, request, position), logprobs: logprobsOf(logits, request) };
+function draw(run: Run, logits: Float32Array, position: number, input: number): number {
+  return run.draw?.(logits, position, input) ?? sample(logits, run.request, position);
 }
 
 function logprobsOf(logits: Float32Array, request: Request): TokenLogprob[] {

@@ -194,6 +194,19 @@ export class NativeStore {
     return this.#ran("prefill", specache_prefill(this.id, sequence, ids, ids.length, logits));
   }
 
+  /** A run of keys and values, after rope [tokens, kvHeads, headDim], of one layer. */
+  append(
+    sequence: bigint,
+    layer: number,
+    tokens: number,
+    keys: Float32Array,
+    values: Float32Array,
+  ): void {
+    const { specache_append } = this.library.symbols;
+    const status = specache_append(this.id, sequence, layer, tokens, null, keys, values, null);
+    this.library.check("append rows", status);
+  }
+
   /** One step; logits (inputs, vocabulary). False: cancelled, nothing is kept. */
   step(
     sequence: bigint,

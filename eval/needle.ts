@@ -44,6 +44,8 @@ export interface Fact {
   readonly question: readonly number[];
   /** The value alone, as text. */
   readonly answer: string;
+  /** Its place in the real text: 0 the beginning, 1 the end. */
+  readonly depth: number;
 }
 
 /** One text with several facts, each to be asked in a continuation of its own. */
@@ -101,7 +103,7 @@ export function recalls(generated: string, answer: string): boolean {
   return generated.trimStart().split(".")[0] === answer;
 }
 
-interface HiddenFact extends Fact {
+interface HiddenFact extends Omit<Fact, "depth"> {
   readonly sentence: readonly number[];
 }
 
@@ -109,7 +111,7 @@ function compose(
   source: NeedleSource,
   { tokens, facts: count, values = "mixed" }: NeedleOptions,
   draws: Draws,
-  behind: (facts: readonly Fact[]) => number,
+  behind: (facts: readonly HiddenFact[]) => number,
 ): NeedleText {
   const { encoder, text, words, bos } = source;
   const facts = names(words, count, draws).map((name) =>
@@ -132,7 +134,10 @@ function compose(
     ids.push(...text.slice(start + from, start + places[fact]), ...sentence);
   });
   ids.push(...text.slice(start + (places.at(-1) ?? 0), start + room));
-  return { ids, facts: facts.map(({ name, question, answer }) => ({ name, question, answer })) };
+  const placed = facts.map(({ name, question, answer }, fact) => {
+    return { name, question, answer, depth: places[fact] / Math.max(1, room) };
+  });
+  return { ids, facts: placed };
 }
 
 function names(words: readonly string[], count: number, draws: Draws): string[] {

@@ -17,6 +17,8 @@ export interface EvalRow {
   readonly n: number;
   /** Share of documents whose answer came back; null for tasks without an answer. */
   readonly recall: number | null;
+  /** Share of documents that full recalls and the mode does not, less those the other way. */
+  readonly recallLost: number | null;
   readonly klMean: number;
   /** 99th percentile and largest over all steps. */
   readonly klP99: number;
@@ -43,6 +45,7 @@ export interface EvalRow {
   /** 95 % intervals: of shares by Wilson, of means by the bootstrap over documents. */
   readonly intervals: {
     readonly recall: Interval | null;
+    readonly recallLost: Interval | null;
     readonly klMean: Interval;
     readonly top1: Interval;
     readonly perplexity: Interval;
