@@ -10,9 +10,11 @@
 
 import argparse
 import json
+from dataclasses import dataclass
 
 import kvpress
 import torch
+from kvpress.presses import kvzip_press
 from transformers import DynamicCache, QuantizedCache
 
 import decode
@@ -25,12 +27,25 @@ TOLERANCE = 3e-3
 TOLERANCE_QUANTISED = 3e-2
 BUDGET, TOKENS, STEPS = 0.25, 600, 24
 
+
+
+@dataclass
+class Tokenizers:
+    """Stands where KVzipPress would ask a hub for the model's tokenizer."""
+
+    tokenizer: object
+
+    def from_pretrained(self, name):
+        return self.tokenizer
+
+
 PRESSES = {
     "window": kvpress.StreamingLLMPress,
     "snapkv": kvpress.SnapKVPress,
     "expected": kvpress.ExpectedAttentionPress,
     "h2o": kvpress.ObservedAttentionPress,
     "tova": kvpress.TOVAPress,
+    "kvzip": kvpress.KVzipPress,
     "adakv": lambda ratio: kvpress.AdaKVPress(kvpress.ExpectedAttentionPress(ratio)),
 }
 
@@ -44,7 +59,7 @@ def main():
     with open(options.golden) as file:
         golden = json.load(file)
     with torch.inference_mode():
-        right = [*reference(model, tokenizer, golden), *own_ways(model, golden)]
+        right = [*reference(model, tokenizer, golden), *own_ways(model, tokenizer, golden)]
     print(f"{sum(right)} passed, {len(right) - sum(right)} failed")
     raise SystemExit(0 if all(right) else 1)
 
@@ -54,7 +69,7 @@ def reference(model, tokenizer, golden):
         ids = tokenizer.encode(case["text"], add_special_tokens=False)
         yield ids == case["ids"] and tokenizer.decode(ids) == case["decoded"]
     for case in golden["prompts"]:
-        prefilled = rivals.prefill(model, case["ids"], set())
+        prefilled = rivals.prefill(model, tokenizer, case["ids"], set())
         off = max(abs(logit - float(prefilled.logits[id])) for id, logit in case["top"])
         first, tokens = [int(prefilled.logits.argmax())], len(case["greedy"])
         whole = rivals.full(model, prefilled)
@@ -63,10 +78,12 @@ def reference(model, tokenizer, golden):
         yield off <= TOLERANCE and text == case["greedy"]
 
 
-def own_ways(model, golden):
+def own_ways(model, tokenizer, golden):
     ids = golden["prompts"][-1]["ids"]
     prompt, fed = ids[:TOKENS], ids[TOKENS : TOKENS + STEPS]
-    prefilled = rivals.prefill(model, prompt, set(rivals.SCORERS))
+    tokenizer.chat_template = None  # a chat's frame counts as text, here and there
+    kvzip_press.AutoTokenizer = Tokenizers(tokenizer)
+    prefilled = rivals.prefill(model, tokenizer, prompt, {*rivals.SCORERS, "kvzip"})
     for mode in rivals.modes([*PRESSES, "quanto-4", "quanto-2"], [BUDGET]):
         held = mode.make(model, prefilled).fork()
         ours = decode.feed(model, held, fed, len(prompt))
@@ -85,7 +102,8 @@ def own_way(model, name, prompt, fed):
     model.set_attn_implementation("eager" if name == "h2o" else "sdpa")
     if name in PRESSES:
         with PRESSES[name](1 - BUDGET)(model):
-            model(torch.tensor([prompt]), past_key_values=cache)
+            # KVzipPress wants both by name, of the model without its head.
+            model.model(input_ids=torch.tensor([prompt]), past_key_values=cache)
     else:
         model(torch.tensor([prompt]), past_key_values=cache)
     model.set_attn_implementation("sdpa")

@@ -20,14 +20,16 @@ What is compared:
                 Quantised ones count codes, scales and shifts.
   arithmetic    float32 throughout, weights and caches: rivals lose nothing else.
 Rivals: window (StreamingLLM: 4 sinks and the newest), snapkv, expected (expected attention), h2o
-(observed attention), tova, adakv (expected attention, budget shared over heads), quanto-4 and -2
-(transformers' QuantizedCache as shipped), kivi-4 and -2 (the same cache with keys by channel and
-the newest 64 to 127 tokens exact), expected+quanto-4 (both, to the same bytes).
+(observed attention), tova, adakv (expected attention, budget shared over heads), kvzip (the model
+repeats the prompt to score it: three prefills; budget shared over layers and heads), quanto-4 and
+-2 (transformers' QuantizedCache as shipped), kivi-4 and -2 (the same cache with keys by channel
+and the newest 64 to 127 tokens exact), expected+quanto-4 (both, to the same bytes).
 """
 
 import argparse
 import hashlib
 import json
+import logging
 import os
 import sys
 import time
@@ -44,6 +46,7 @@ ATTENTION_COPIES = 3  # of [queryHeads, tokens, tokens] float32 that eager atten
 
 def main():
     options = options_of(sys.argv[1:])
+    logging.getLogger("kvpress").setLevel(logging.ERROR)  # KVzipPress warns at every budget
     torch.set_num_threads(options.threads)
     model, tokenizer = load(options.model)
     modes = rivals.modes(options.rivals, options.budgets)
@@ -76,7 +79,7 @@ def losses_of(model, tokenizer, document, modes):
         return
     with torch.inference_mode():
         needs = {mode.needs for mode in modes if mode.needs}
-        prefilled = rivals.prefill(model, document["ids"], needs)
+        prefilled = rivals.prefill(model, tokenizer, document["ids"], needs)
         start, whole = prefilled.tokens, rivals.full(model, prefilled)
         target = decode.target_of(model, whole, prefilled, document)
         truth = decode.feed(model, whole.fork(), target[:-1], start)

@@ -15,6 +15,7 @@ from kvpress import (
     AdaKVPress,
     BasePress,
     ExpectedAttentionPress,
+    KVzipPress,
     ObservedAttentionPress,
     ScorerPress,
     SnapKVPress,
@@ -87,15 +88,47 @@ class Held:
         return Held(cache, self.near_bytes, self.masked)
 
 
-def prefill(model, ids, names) -> Prefilled:
+def prefill(model, tokenizer, ids, names) -> Prefilled:
     """Runs the prompt `ids` once, exactly, and takes the scores of the rivals `names`."""
     model.set_attn_implementation("eager" if "h2o" in names else "sdpa")
-    scores = Scores({name: SCORERS[name]() for name in names})
+    scores = Scores({name: SCORERS[name]() for name in names if name in SCORERS})
     cache = DynamicCache()
     with scores(model):
         logits = model(torch.tensor([ids]), past_key_values=cache, logits_to_keep=1).logits
     model.set_attn_implementation("sdpa")
-    return Prefilled(cache, scores.taken, len(ids), logits[0, -1])
+    prefilled = Prefilled(cache, scores.taken, len(ids), logits[0, -1])
+    if "kvzip" in names:
+        prefilled.scores["kvzip"] = reconstruction_scores(model, tokenizer, prefilled, ids)
+    return prefilled
+
+
+def reconstruction_scores(model, tokenizer, prefilled, ids) -> torch.Tensor:
+    """KVzip's scores [layers, 1, kvHeads, tokens]: it lets the model repeat the prompt.
+
+    This is what `with KVzipPress(...)` does behind a prefill; that form would ask a hub for the
+    tokenizer. The request to repeat ends in a turn of the chat, as there.
+    """
+    press = KVzipPress(compression_ratio=0.5)  # scores do not depend on it
+    press._context_ids, press._cache = torch.tensor([ids]), full(model, prefilled).fork().cache
+    turn = "<|im_end|>\n<|im_start|>assistant\n" if tokenizer.chat_template else "\n"
+    press._suffix_ids = tokenizer.encode(turn, return_tensors="pt", add_special_tokens=False)
+    for layer in model.model.layers:
+        layer.self_attn.rotary_emb = model.model.rotary_emb
+        layer.self_attn.masked_key_indices = None
+    press._perform_kvzip_compression(model, tokenizer)
+    return press.score_val
+
+
+def zipped(model, prefilled: Prefilled, budget: float) -> Held:
+    """What KVzip leaves: it masks the lowest scores of all layers and heads together."""
+    press = KVzipPress(compression_ratio=1 - budget)
+    press.score_val = prefilled.scores["kvzip"].clone()
+    press.compress_post(model)
+    masked = [layer.self_attn.masked_key_indices for layer in model.model.layers]
+    whole = full(model, prefilled)
+    evicted_rows = sum(len(tokens) for _, _, tokens in masked)
+    head_dim = prefilled.cache.layers[0].keys.shape[-1]
+    return Held(whole.cache, whole.near_bytes - evicted_rows * 2 * head_dim * SHORT_BYTES, masked)
 
 
 def full(model, prefilled: Prefilled) -> Held:
@@ -177,7 +210,7 @@ QUANTISED = {
     "kivi-4": (4, True),
     "kivi-2": (2, True),
 }
-RIVALS = ["window", *SCORERS, "adakv", "expected+quanto-4", *QUANTISED]
+RIVALS = ["window", *SCORERS, "adakv", "kvzip", "expected+quanto-4", *QUANTISED]
 RATIO_4_BITS = (4 + 2 * 16 / 64) / 16  # of quanto-4
 
 
@@ -195,6 +228,8 @@ def _evictor(rival: str, budget: float) -> Mode | None:
     if rival == "window":
         window = StreamingLLMPress(compression_ratio=1 - budget)
         return made(None, lambda model, prefilled: evicted(model, prefilled, window))
+    if rival == "kvzip":
+        return made("kvzip", lambda model, prefilled: zipped(model, prefilled, budget))
     if rival == "adakv":  # over the strongest scores
         return made(
             "expected",
