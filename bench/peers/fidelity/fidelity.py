@@ -51,7 +51,7 @@ def main():
     model, tokenizer = load(options.model)
     modes = rivals.modes(options.rivals, options.budgets)
     known = f"{options.out}.losses.jsonl"
-    losses = read_lines(known) if os.path.exists(known) else []
+    losses = read_whole_lines(known) if os.path.exists(known) else []
     documents = read_lines(options.documents)
     done = {(it["document"], it["mode"]) for it in losses}
     with open(known, "a") as file:
@@ -135,15 +135,35 @@ def read_lines(path):
         return [json.loads(line) for line in file if line.strip()]
 
 
+def read_whole_lines(path):
+    """Lines of a file; the last is cut off where a stopped run left half of it."""
+    with open(path, "r+b") as file:
+        text = file.read()
+        file.truncate(text.rfind(b"\n") + 1)
+    return read_lines(path)
+
+
 def options_of(arguments):
     parser = argparse.ArgumentParser(prog="peers:fidelity")
-    parser.add_argument("documents")
-    parser.add_argument("out")
+    parser.add_argument("documents", help="a document a line, in JSON")
+    parser.add_argument("out", help="the report; OUT.losses.jsonl is kept beside it")
     parser.add_argument("--model", required=True, help="a GGUF file, or a folder")
-    parser.add_argument("--budgets", type=numbers, default=numbers(".07,.094,.125,.2,.25,.5"))
-    parser.add_argument("--rivals", type=names, default=rivals.RIVALS)
+    parser.add_argument(
+        "--budgets",
+        type=numbers,
+        default=numbers(".07,.094,.125,.2,.25,.5"),
+        help="shares of the prompt's 16-bit cache that evicting rivals keep",
+    )
+    parser.add_argument(
+        "--rivals", type=names, default=rivals.RIVALS, help=f"of {','.join(rivals.RIVALS)}"
+    )
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--attention-gib", type=float, default=8)
+    parser.add_argument(
+        "--attention-gib",
+        type=float,
+        default=8,
+        help="most memory for h2o, which needs the attention of a whole layer",
+    )
     return parser.parse_args(arguments)
 
 

@@ -58,6 +58,7 @@ function run(command: string, args: readonly string[]): Promise<void> {
     ...process.env,
     HF_HUB_DISABLE_PROGRESS_BARS: "1",
     HF_HUB_OFFLINE: "1",
+    PYTHONDONTWRITEBYTECODE: "1",
     TQDM_DISABLE: "1",
     TRANSFORMERS_VERBOSITY: "error",
   };
