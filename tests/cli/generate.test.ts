@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import process from "node:process";
 import { generateFlags } from "../../cli/generate.ts";
 import { planFlags } from "../../cli/plan.ts";
+import { evalFlags } from "../../cli/eval.ts";
 import { profileFlags } from "../../cli/profile.ts";
 import { tokenizerOf } from "../../eval/source.ts";
 import { assert, assertEquals, assertMatch, assertObjectMatch, test } from "../harness.ts";
@@ -168,7 +169,7 @@ for (const args of [[], ["--help"], ["help"], ["generate", "--help"], ["profile"
   test(`specache ${args.join(" ")} prints help and exits 0`, async () => {
     const { status, stdout, stderr } = await command(args);
     assertEquals([status, stderr], [0, ""]);
-    const commands = args.length === 2 ? [args[0]] : ["generate", "plan", "profile"];
+    const commands = args.length === 2 ? [args[0]] : ["generate", "plan", "profile", "eval"];
     const headings = [...stdout.matchAll(/^specache (\w+) - /gm)].map(([, name]) => name);
     assertEquals(headings, commands);
   });
@@ -178,6 +179,7 @@ const commands = [
   ["generate", generateFlags],
   ["plan", planFlags],
   ["profile", profileFlags],
+  ["eval", evalFlags],
 ] as const;
 for (const [name, flags] of commands) {
   test(`the help of ${name} names each of its flags`, async () => {
