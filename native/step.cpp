@@ -83,7 +83,12 @@ void begin(Store &store, Sequence &sequence, uint32_t inputs, uint32_t trusted, 
     if (inputs < 1 || inputs > plan.inputs) {
         fail(SPECACHE_ARGUMENT, "inputs %u is outside 1..%u", inputs, plan.inputs);
     }
-    if (trusted > 1) fail(SPECACHE_ARGUMENT, "trusted %u is above 1", trusted);
+    if (trusted > inputs) {
+        fail(SPECACHE_ARGUMENT, "trusted %u is above inputs %u", trusted, inputs);
+    }
+    if (plan.ahead_only && trusted > 1) {  // it reads no late rows, so a guess errs otherwise
+        fail(SPECACHE_ARGUMENT, "trusted %u of mode paper is above 1", trusted);
+    }
     if (plan.ahead_only && inputs - trusted > 1) {  // its slots are one guess's
         fail(SPECACHE_ARGUMENT, "guesses %u of mode paper are above 1", inputs - trusted);
     }
@@ -96,7 +101,7 @@ void begin(Store &store, Sequence &sequence, uint32_t inputs, uint32_t trusted, 
         fail(SPECACHE_CAPACITY, "the sequence would hold %u tokens, tokens_max is %u", length,
              plan.config.tokens_max);
     }
-    if (trusted != 0 && length % page_tokens == 0) store.reserve_pages(sequence, length);
+    store.reserve_pages(sequence, length / page_tokens * page_tokens);
     if (sequence.length > 0) store.device->compute().wait(*store.written);
     store.device->check();
     sequence.inputs = inputs;
@@ -162,6 +167,7 @@ void keep(Store &store, Sequence &sequence, uint32_t keep) {
              store.plan.config.layers);
     }
     store.device->check();
+    uint32_t complete = sequence.length / page_tokens;
     sequence.inputs = 0;
     sequence.length += keep;
     if (store.plan.ahead_only) {
@@ -169,7 +175,7 @@ void keep(Store &store, Sequence &sequence, uint32_t keep) {
             std::copy(slots.next, slots.next + store.plan.slots + store.plan.arriving, slots.now);
         }
     }
-    if (keep != 0 && sequence.length % page_tokens == 0) store.complete_page(sequence);
+    if (sequence.length / page_tokens != complete) store.complete_page(sequence);
 }
 
 void check_cancelled(Store &store, Sequence &sequence) {

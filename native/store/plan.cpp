@@ -180,7 +180,7 @@ Work carve_work(const Plan &plan, uint8_t *base) {
     take(work.exact, plan.ahead_only ? chosen : 0);
     take(work.exact_counts, plan.inputs * heads);
     take(work.rows, chosen);
-    take(work.staging, plan.in_file ? heads * k * plan.row : 0);
+    take(work.staging, plan.in_file ? chosen * plan.row : 0);
     take(work.slot_of, plan.slots != 0 ? config.tokens_max : 0);
     take(work.wanted_value, plan.slots != 0 ? config.tokens_max : 0);
     take(work.wanted, plan.inputs * k);

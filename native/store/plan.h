@@ -65,7 +65,7 @@ struct Work {
     uint32_t *exact;           // ahead_only: [inputs][kv_heads][k_max] tokens in slots
     uint32_t *exact_counts;    // [inputs][kv_heads]
     const uint8_t **rows;      // [inputs][kv_heads][k_max]
-    uint8_t *staging;          // far in a file: [kv_heads][k_max] late rows
+    uint8_t *staging;          // far in a file: [inputs * kv_heads * k_max] late rows
     uint32_t *slot_of;         // [tokens_max] slot + 1 of a token, 0: none; clean between uses
     float *wanted_value;       // [tokens_max] largest value a guess gave a token; 0: none
     uint32_t *wanted;          // [inputs * k_max] tokens

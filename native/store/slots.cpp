@@ -39,7 +39,26 @@ struct Head {
     uint32_t place_of(uint32_t token) const { return places == 0 ? 0 : work.slot_of[token]; }
 };
 
-// The true input's rows: in a slot, or late.
+// Where an input's list has a token, or null.
+const uint32_t *place_in_list(const Head &at, uint32_t input, uint32_t token) {
+    const uint32_t *first = at.work.chosen + at.list(input);
+    const uint32_t *last = first + at.work.counts[at.pair(input)];
+    const uint32_t *found = std::lower_bound(first, last, token);
+    return found == last || *found != token ? nullptr : found;
+}
+
+// The row that one of the first `inputs` inputs has of a token, or null.
+const uint8_t *row_of(const Head &at, uint32_t inputs, uint32_t token) {
+    for (uint32_t input = 0; input < inputs; input++) {
+        const uint32_t *found = place_in_list(at, input, token);
+        if (found == nullptr) continue;
+        const uint8_t *row = at.work.rows[found - at.work.chosen];
+        if (row != nullptr) return row;
+    }
+    return nullptr;
+}
+
+// A trusted input's rows: in a slot, late, or late for a trusted input before it.
 void resolve_true(const Head &at, uint32_t input, Copy *late_copies, uint32_t &late) {
     Counters &counters = at.sequence.counters;
     uint64_t list = at.list(input);
@@ -54,6 +73,11 @@ void resolve_true(const Head &at, uint32_t input, Copy *late_copies, uint32_t &l
             continue;
         }
         if (!(at.work.values[list + i] > at.sequence.options.late_above)) continue;
+        row = row_of(at, input, token);
+        if (row != nullptr) {
+            counters.reused_rows++;
+            continue;
+        }
         counters.late_rows++;
         if (at.store.far.memory != nullptr) {
             row = at.store.far.memory + at.far_row(token);
@@ -82,16 +106,9 @@ uint32_t resolve_guess(const Head &at, uint32_t input, uint32_t wanted) {
     return wanted;
 }
 
-// Whether the true input fetches this token late in this step.
+// Whether a trusted input fetches this token late in this step.
 bool is_late(const Head &at, uint32_t token) {
-    for (uint32_t input = 0; input < at.sequence.trusted; input++) {
-        const uint32_t *first = at.work.chosen + at.list(input);
-        const uint32_t *last = first + at.work.counts[at.pair(input)];
-        const uint32_t *found = std::lower_bound(first, last, token);
-        if (found == last || *found != token) continue;
-        return at.work.rows[at.list(input) + uint64_t(found - first)] != nullptr;
-    }
-    return false;
+    return row_of(at, at.sequence.trusted, token) != nullptr;
 }
 
 // Starts the fetch of the most valuable wanted rows into places that the running step cannot see.
@@ -161,7 +178,7 @@ bool before(const Candidate &a, const Candidate &b) {
     return a.worth != b.worth ? a.worth > b.worth : a.token < b.token;
 }
 
-// First what a guess chose, then what the true input chose, both by value, then the rest by the
+// First what a guess chose, then what a trusted input chose, both by value, then the rest by the
 // step that used it last. Values are not negative, so their bits order as they do.
 uint64_t worth_of(float by_guess, float by_truth, uint32_t used) {
     if (by_guess != 0) return uint64_t(2) << 32 | std::bit_cast<uint32_t>(by_guess);
@@ -169,30 +186,37 @@ uint64_t worth_of(float by_guess, float by_truth, uint32_t used) {
     return used;
 }
 
+// The largest value that a trusted input gives a token that it chose; 0: none did.
+float value_of(const Head &at, uint32_t token) {
+    float value = 0;
+    for (uint32_t input = 0; input < at.sequence.trusted; input++) {
+        const uint32_t *found = place_in_list(at, input, token);
+        if (found != nullptr) value = std::max(value, at.work.values[found - at.work.chosen]);
+    }
+    return value;
+}
+
 std::vector<Candidate> &candidates_of(const Head &at, uint32_t &arriving) {
     static thread_local std::vector<Candidate> list;  // grows once, at the first step
     list.clear();
     arriving = 0;
     const float *wanted = at.work.wanted_value;
-    bool truth = at.sequence.trusted != 0;
-    uint64_t chosen = at.list(0);
-    uint32_t count = truth ? at.work.counts[at.pair(0)] : 0;
-    const uint32_t *first = at.work.chosen + chosen, *last = first + count;
     for (uint32_t i = 0; i < at.places; i++) {
         if (at.slots.next[i] == Slot::visible) arriving++;
         if (at.slots.now[i] != Slot::visible) continue;
         uint32_t token = at.slots.tokens[i];
-        const uint32_t *found = std::lower_bound(first, last, token);
-        bool by_truth = found != last && *found == token;
-        float value = by_truth ? at.work.values[chosen + uint64_t(found - first)] : 0;
+        float value = value_of(at, token);
         list.push_back({worth_of(wanted[token], value, at.slots.used[i]), nullptr, token, i});
     }
-    for (uint32_t i = 0; i < count; i++) {
-        uint32_t token = first[i];
-        const uint8_t *row = at.work.rows[chosen + i];
-        if (row == nullptr || at.place_of(token) != 0) continue;
-        uint64_t worth = worth_of(wanted[token], at.work.values[chosen + i], at.sequence.step);
-        list.push_back({worth, row, token, 0});
+    for (uint32_t input = 0; input < at.sequence.trusted; input++) {
+        for (uint32_t i = 0; i < at.work.counts[at.pair(input)]; i++) {
+            uint32_t token = at.work.chosen[at.list(input) + i];
+            const uint8_t *row = at.work.rows[at.list(input) + i];
+            if (row == nullptr || at.place_of(token) != 0) continue;
+            if (row_of(at, input, token) != nullptr) continue;  // listed for an input before
+            uint64_t worth = worth_of(wanted[token], value_of(at, token), at.sequence.step);
+            list.push_back({worth, row, token, 0});
+        }
     }
     return list;
 }

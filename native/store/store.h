@@ -40,7 +40,7 @@ public:
     // Codes one layer of a page and keeps its rows: [kv_heads][64] rows, which the copy stream may
     // still read until `written` arrives.
     void keep_page(Sequence &sequence, uint32_t index, uint32_t layer, const uint8_t *rows);
-    // The page that `length` just filled, from the window.
+    // The page that `length` filled, just now or up to three tokens ago, from the window.
     void complete_page(Sequence &sequence);
     // Reads [count] pages' blocks of a layer from a far file, checked.
     void read_pages(const Sequence &sequence, uint32_t first, uint32_t count, uint32_t layer,
@@ -66,7 +66,7 @@ public:
     std::vector<HeadCode> head_codes;  // [layers][kv_heads]
     std::unique_ptr<Event> written;    // page writes so far
     std::unique_ptr<Event> late_arrived;
-    std::vector<Copy> late_copies;     // [kv_heads * k_max] of the layer at work, far in a file
+    std::vector<Copy> late_copies;     // [inputs * kv_heads * k_max] of the layer at work, far file
     std::vector<float> recorded;       // [layers][query_heads][head_dim] for audits, or empty
     std::atomic<bool> cancelled{false};
     std::mutex running;
