@@ -26,6 +26,7 @@ export const generateFlags = {
   temperature: text,
   seed: text,
   late: text,
+  accept: text,
   logprobs: text,
 } as const;
 
@@ -41,7 +42,7 @@ export const generateHelp = `specache generate - continue a text with a model's 
   --k K                  exact pairs a step; default 256 (paper: 64)
   --setting default|compact  --profile auto|none|FILE
   --key-bits 1|2  --value-bits 1|2  --group 32|64
-  --slots S  --guesses auto|0..3  --late all|none|P
+  --slots S  --guesses auto|0..3  --late all|none|P  --accept auto|on|off
   --kv-type bf16|f16|f32
   --far ram|FILE  --far-bytes B  --near BYTES
   --threads N  --device auto|cpu  --logprobs N

@@ -122,6 +122,7 @@ export function generateOptionsOf(flags: Flags): GenerateOptions {
     seed: number(flags, "seed"),
     late: typeof above === "number" ? { above } : above,
     guesses: number(flags, "guesses"),
+    accept: flags.accept,
     logprobs: number(flags, "logprobs"),
   }) as GenerateOptions;
 }

@@ -3,6 +3,7 @@
 // options or on the model (defaults, caps) is in settings.ts.
 
 import { z } from "zod";
+import type { Accept } from "./accept.ts";
 
 /** `full`: no codes. `paper`: SpeCache as published. `specache`: ours. */
 export type Mode = "full" | "paper" | "specache";
@@ -64,7 +65,7 @@ export interface CacheOptions {
   readonly contextTokens?: number;
   /** Sequences open at a time, each reserved for contextTokens; default 1. */
   readonly sequences?: number;
-  /** Largest number of guesses that a request may ask for; default 1. */
+  /** Guesses of a request at most, accepted ones too; default 3 (`paper`: 1). */
   readonly guessesMax?: 0 | 1 | 2 | 3;
   /** Compute threads; default the machine's cores. */
   readonly threads?: number;
@@ -114,6 +115,11 @@ export interface GenerateOptions {
   readonly late?: Late;
   /** Default `auto`. */
   readonly guesses?: Guesses;
+  /**
+   * Whether guesses that the text itself gives, and that turn out right, are taken as tokens at
+   * once: `auto`, the default, where it pays. No token changes by it. Mode `paper`: `off`.
+   */
+  readonly accept?: Accept;
   /** Most probable tokens to give with each token, 0 (default) to {@linkcode LOGPROBS_MAX}. */
   readonly logprobs?: number;
   /** Ends the generation with stop `cancelled`; the sequence can go on afterwards. */
@@ -146,8 +152,11 @@ export interface StepInput {
 export interface StepOptions {
   /** Tokens of the step: the true one first, then guesses. */
   readonly inputs: number;
-  /** 1 (default): input 0 is true; 0: all are guesses, nothing can be kept. */
-  readonly trusted?: 0 | 1;
+  /**
+   * Inputs that may be kept: the true token, 1, the default, and guesses that may turn out right.
+   * 0: all are guesses, nothing can be kept.
+   */
+  readonly trusted?: number;
   /** Exact pairs; default the store's k. */
   readonly k?: number;
   /** Default `all` (`paper`: `none`). */
@@ -218,6 +227,7 @@ export const generateOptions: z.ZodType<GenerateOptions> = z.strictObject({
   k: kOfStep.optional(),
   late: late.optional(),
   guesses: z.literal(["auto", 0, 1, 2, 3]).optional(),
+  accept: z.enum(["auto", "on", "off"]).optional(),
   logprobs: z.int().min(0).max(LOGPROBS_MAX).optional(),
   signal: z.custom<AbortSignal>((value) => value instanceof AbortSignal, {
     error: "is not an AbortSignal",
@@ -250,7 +260,7 @@ export const stepInput: z.ZodType<StepInput> = z.strictObject({
 /** Checks {@linkcode StepOptions}. */
 export const stepOptions: z.ZodType<StepOptions> = z.strictObject({
   inputs: z.int().min(1).max(inputsMax),
-  trusted: z.literal([0, 1]).optional(),
+  trusted: z.int().min(0).max(inputsMax).optional(),
   k: kOfStep.optional(),
   late: late.optional(),
 });

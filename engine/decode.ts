@@ -4,12 +4,16 @@
 //   prefill    logits after the prompt -> x_1
 //   pre-decode r passes of x_1 and the guesses so far -> r guesses; nothing is kept
 //   step       inputs [x_t, guesses] -> logits row 0 -> x_{t+1}; row i -> the next step's guess i
+//   accept     guesses of a lookup run as trusted inputs: while input i's guess is the token that
+//              came, row i gives a true token too, bit for bit that of the next step
 //
 // Positions: the sequence holds `length` tokens, so x_t stands at `length`, and what input i
 // predicts at `length + 1 + i`. The last emitted token is not in the sequence before it has run as
 // an input, so a request that ended or was cancelled goes on as if it had not.
+import { AcceptPolicy } from "./accept.ts";
 import { SpecacheError } from "./errors.ts";
 import { Chain, countGuess } from "./guesses.ts";
+import { Lookup } from "./lookup.ts";
 import type { NativeStore } from "./native.ts";
 import { sample, type TokenLogprob, topLogprobs } from "./sampler.ts";
 import type { Request } from "./settings.ts";
@@ -35,12 +39,17 @@ export class DecodeState {
   logits: Float32Array | null = null;
   guesses = new Chain();
   guessStats: GuessStats = noGuesses();
+  /** The tokens of the sequence, and `next`. */
+  text = new Lookup();
+  /** Decode steps so far. */
+  steps = 0;
 
   constructor(readonly sequence: bigint) {}
 
   /** Adds a prompt; the token that waits is read with it. */
   ask(ids: readonly number[]): void {
     const waiting = this.next === null ? [] : [this.next];
+    this.text.add(ids);
     this.unread = [...waiting, ...this.unread, ...ids];
     this.next = null;
     this.logits = null;
@@ -55,6 +64,7 @@ export class DecodeState {
     fork.next = this.next;
     fork.logits = this.logits;
     fork.guesses = new Chain(this.guesses.tokens);
+    fork.text = this.text.copy();
     return fork;
   }
 
@@ -70,6 +80,7 @@ export class DecodeState {
     this.next = before.next;
     this.logits = before.logits;
     this.guesses = before.guesses;
+    this.text = before.text;
   }
 
   /** Forgets what is beyond `tokens`, to which the sequence was cut. */
@@ -79,6 +90,7 @@ export class DecodeState {
     this.next = null;
     this.logits = null;
     this.guesses.restart();
+    this.text.cut(tokens);
   }
 }
 
@@ -88,8 +100,6 @@ export interface Run {
   readonly state: DecodeState;
   readonly request: Request;
   readonly eos: readonly number[];
-  /** Buffer (1 + guessesMax, vocabulary) f32 of a step's logits. */
-  readonly logits: Float32Array;
   /**
    * What turns the logits (vocabulary) of an input into the token of `position`; left out: the
    * request's sampler. An evaluation feeds another mode's tokens.
@@ -103,21 +113,30 @@ export interface Run {
 export function* decode(run: Run): Generator<DecodeEvent, Stop> {
   const { state, request } = run;
   if (!(yield* prefill(run))) return "cancelled";
+  const policy = new AcceptPolicy(request.accept);
+  // (1 + guesses, vocabulary) of a step
+  const inputs = 1 + Math.max(request.guesses, request.lookups);
+  const logits = new Float32Array(inputs * run.store.vocabulary);
   let emitted = 0;
   while (emitted < request.maxTokens) {
     if (run.cancelled()) return "cancelled";
-    if (state.next !== null && !predecode(run)) continue;
-    const drawn = state.next === null ? first(run) : step(run);
+    const drawn = state.next === null
+      ? [first(run)]
+      : step({ ...run, logits }, policy, request.maxTokens - emitted);
     if (drawn === null) continue; // cancelled for another request: the flag above decides
-    if (run.eos.includes(drawn.id)) {
-      state.next = null;
-      return "eos";
-    }
-    state.next = drawn.id;
-    emitted++;
-    yield { kind: "token", ...drawn };
+    const ended = run.eos.includes(drawn.at(-1)!.id);
+    const tokens = ended ? drawn.slice(0, -1) : drawn;
+    state.next = ended ? null : drawn.at(-1)!.id;
+    state.text.add(tokens.map(({ id }) => id));
+    emitted += tokens.length;
+    for (const token of tokens) yield { kind: "token", ...token };
+    if (ended) return "eos";
   }
   return "length";
+}
+
+interface Stepping extends Run {
+  readonly logits: Float32Array;
 }
 
 interface Drawn {
@@ -156,7 +175,7 @@ function first(run: Run): Drawn {
 }
 
 // Passes over the codes alone that bring the guesses to what the request asks; false: cancelled.
-function predecode(run: Run): boolean {
+function predecode(run: Stepping): boolean {
   const { store, state, request, logits } = run;
   const { guesses, sequence } = state;
   while (guesses.tokens.length < request.guesses) {
@@ -170,20 +189,56 @@ function predecode(run: Run): boolean {
   return true;
 }
 
-function step(run: Run): Drawn | null {
+// The tokens of one step, at least one and at most `left`; null: cancelled.
+function step(run: Stepping, policy: AcceptPolicy, left: number): Drawn[] | null {
   const { store, state, request, logits } = run;
-  const guesses = state.guesses.tokens.slice(0, request.guesses);
+  const lookups = state.text.after(request.lookups); // the next true token is the text's last
+  const trusted = lookups.slice(0, Math.min(policy.inputs(lookups.length), left - 1));
+  const ahead = trusted.length > 0 ? [] : guessesAhead(run, lookups, policy);
+  if (ahead === null) return null;
+  const guesses = [...trusted, ...ahead];
+  const started = performance.now();
   const inputs = [state.next!, ...guesses];
-  if (!store.step(state.sequence, inputs, 1, request, logits)) return null;
+  if (!store.step(state.sequence, inputs, 1 + trusted.length, request, logits)) return null;
+  policy.timed(inputs.length, performance.now() - started);
   const rows = inputs.map((_, input) => row(logits, input, store.vocabulary));
-  const predicted = rows.map((logits, input) => draw(run, logits, state.length + 1 + input, input));
-  store.keep(state.sequence, 1);
-  state.length++;
-  state.guesses.advance(predicted);
+  const drawn = [drawTrue(run, rows[0], 0)];
+  while (
+    drawn.length <= trusted.length && drawn.at(-1)!.id === trusted[drawn.length - 1] &&
+    !run.eos.includes(drawn.at(-1)!.id)
+  ) drawn.push(drawTrue(run, rows[drawn.length], drawn.length));
+  // What inputs behind the last true one predict is the chain's; a lookup leaves it nothing.
+  const predicted = rows.slice(drawn.length).map((logits, at) =>
+    draw(run, logits, state.length + 1 + drawn.length + at, drawn.length + at)
+  );
+  store.keep(state.sequence, drawn.length);
+  state.length += drawn.length;
+  state.steps++;
+  state.guessStats.accepted += drawn.length - 1;
+  if (lookups.length > 0) policy.heard(lookups[0] === drawn[0].id);
   if (guesses.length > 0) {
-    countGuess(state.guessStats, state.guesses.name, guesses[0], predicted[0]);
+    const source = guesses[0] === lookups[0] ? "lookup" : state.guesses.name;
+    countGuess(state.guessStats, source, guesses[0], drawn[0].id);
   }
-  return { id: predicted[0], logprobs: logprobsOf(rows[0], request) };
+  state.guesses.advance([0, ...predicted]);
+  return drawn;
+}
+
+// Guesses that run for the prefetch alone: a lookup's while lookups are right, else the chain's,
+// which may have to begin anew. null: cancelled.
+function guessesAhead(
+  run: Stepping,
+  lookups: readonly number[],
+  policy: AcceptPolicy,
+): readonly number[] | null {
+  const { state, request } = run;
+  if (lookups.length > 0 && policy.likely) return lookups.slice(0, request.guesses);
+  return predecode(run) ? state.guesses.tokens.slice(0, request.guesses) : null;
+}
+
+function drawTrue(run: Run, logits: Float32Array, input: number): Drawn {
+  const id = draw(run, logits, run.state.length + 1 + input, 0);
+  return { id, logprobs: logprobsOf(logits, run.request) };
 }
 
 function draw(run: Run, logits: Float32Array, position: number, input: number): number {

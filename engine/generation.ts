@@ -39,12 +39,14 @@ export interface GenerateResult {
   readonly logprobs?: readonly (readonly TokenLogprob[])[];
   /** What the sequence holds and what was fetched for it. */
   readonly cache: CacheStats;
-  /** Milliseconds, and steps a second. */
+  /** Milliseconds, and tokens of decode steps. */
   readonly timing: {
     readonly loadMs: number;
     readonly prefillMs: number;
     readonly decodeMs: number;
     readonly tokensPerSecond: number;
+    /** Above 1 where guesses were accepted. */
+    readonly tokensPerStep: number;
   };
   /** What it ran on. */
   readonly device: { readonly name: string; readonly isa: Isa; readonly threads: number };
@@ -150,7 +152,7 @@ export class Generation implements AsyncIterable<Piece, GenerateResult> {
 
   #result(answer: GenerateAnswer): GenerateResult {
     const { promptTokens, cachedTokens, withLogprobs, loadMs, device, model } = this.#parts;
-    const { prefillMs, decodeMs, steps } = answer;
+    const { prefillMs, decodeMs, steps, stepTokens } = answer;
     return {
       text: this.#text,
       tokens: this.#pieces.map(({ id }) => id),
@@ -162,7 +164,8 @@ export class Generation implements AsyncIterable<Piece, GenerateResult> {
         loadMs,
         prefillMs,
         decodeMs,
-        tokensPerSecond: steps === 0 ? 0 : steps * 1000 / decodeMs,
+        tokensPerSecond: steps === 0 ? 0 : stepTokens * 1000 / decodeMs,
+        tokensPerStep: steps === 0 ? 0 : stepTokens / steps,
       },
       device,
       model,

@@ -74,7 +74,8 @@ export interface GenerateAnswer {
   /** As in SessionAnswer. */
   readonly begun: boolean;
   readonly cache: CacheStats;
-  /** Decode steps: tokens drawn, but for one after a prefill. */
+  /** Tokens that decode steps drew, and the steps; a prefill's own token is in neither. */
+  readonly stepTokens: number;
   readonly steps: number;
   readonly prefillMs: number;
   readonly decodeMs: number;

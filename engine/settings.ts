@@ -2,6 +2,7 @@
 // Defaults that depend on mode, tier, profile or model are here and nowhere else.
 
 import process from "node:process";
+import type { Accept } from "./accept.ts";
 import type { CacheOptions, GenerateOptions, Isa, KvType, Late, Mode, Rule } from "./config.ts";
 import { SpecacheError } from "./errors.ts";
 
@@ -53,6 +54,9 @@ export interface Request {
   readonly k: number;
   readonly late: Late;
   readonly guesses: number;
+  readonly accept: Accept;
+  /** Tokens that a lookup gives at most. */
+  readonly lookups: number;
   readonly logprobs: number;
 }
 
@@ -112,7 +116,7 @@ export function settle(
     tokensMax,
     sequencesMax: options.sequences ?? 1,
     chunkTokens: CHUNK_TOKENS,
-    guessesMax: options.guessesMax ?? 1,
+    guessesMax: options.guessesMax ?? (paper ? 1 : 3),
     threads: options.threads ?? 0,
     isa: options.isa ?? environmentIsa(action),
   };
@@ -133,6 +137,10 @@ export function settleRequest(
   const asked = options.guesses ?? "auto";
   const auto = paper || settings.farFile !== null && !full ? 1 : 0;
   const guesses = asked === "auto" ? Math.min(auto, settings.guessesMax) : asked;
+  const accept = options.accept ?? (paper ? "off" : "auto");
+  if (paper && accept !== "off") {
+    refuse(action, "accept", accept, "is not off, as mode paper has it");
+  }
   if (paper && guesses !== 1) refuse(action, "guesses", guesses, "is not 1, as mode paper has it");
   if (guesses > settings.guessesMax) {
     refuse(action, "guesses", guesses, `is above guessesMax ${settings.guessesMax}`);
@@ -144,6 +152,8 @@ export function settleRequest(
     k: full ? 0 : k,
     late,
     guesses,
+    accept,
+    lookups: paper ? 0 : accept === "off" ? guesses : settings.guessesMax,
     logprobs: options.logprobs ?? 0,
   };
 }

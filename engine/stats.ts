@@ -14,6 +14,8 @@ export interface GuessCount {
 /** Guess counts, all together and by source. */
 export interface GuessStats extends GuessCount {
   /** `chain`: predicted by the guess of the step before; `lookup`: found earlier in the text. */
+  /** Guesses that were right and taken as tokens at once. */
+  accepted: number;
   readonly bySource: { readonly chain: GuessCount; readonly lookup: GuessCount };
 }
 
@@ -57,6 +59,7 @@ export function noGuesses(): GuessStats {
   return {
     made: 0,
     right: 0,
+    accepted: 0,
     bySource: { chain: { made: 0, right: 0 }, lookup: { made: 0, right: 0 } },
   };
 }

@@ -109,12 +109,12 @@ async function run(
   const started = performance.now();
   let decoding = started; // when prefill had ended
   let prefilled = state.length; // tokens then
+  const stepsBefore = state.steps;
   const events = decode({
     store,
     state,
     request,
     eos: opened!.eos,
-    logits: new Float32Array((1 + request.guesses) * store.vocabulary),
     cancelled: () => Atomics.load(cancel, 0) === 1,
   });
   while (true) {
@@ -126,7 +126,8 @@ async function run(
         length: state.length,
         begun: state.begun,
         cache: statsOf(state),
-        steps: state.length - prefilled,
+        stepTokens: state.length - prefilled,
+        steps: state.steps - stepsBefore,
         prefillMs: decoding - started,
         decodeMs: ended - decoding,
       };

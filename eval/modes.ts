@@ -10,7 +10,7 @@ export interface EvalMode {
   /** As it was asked for. */
   readonly name: string;
   readonly cache: CacheOptions & { readonly mode: Mode };
-  readonly request: Pick<GenerateOptions, "late" | "guesses">;
+  readonly request: Pick<GenerateOptions, "late" | "guesses" | "accept">;
 }
 
 const named: Readonly<Record<string, CacheOptions & { readonly mode: Mode }>> = {
@@ -19,7 +19,7 @@ const named: Readonly<Record<string, CacheOptions & { readonly mode: Mode }>> = 
   specache: { mode: "specache" },
   compact: { mode: "specache", setting: "compact" },
 };
-const ofRequest = ["late", "guesses"];
+const ofRequest = ["late", "guesses", "accept"];
 const ACTION = "evaluate a mode";
 
 /**

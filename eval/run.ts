@@ -32,6 +32,8 @@ export interface DocumentResult {
   /** Sum over steps of -log p of the token fed. */
   readonly surprise: number;
   readonly guess: GuessStats;
+  /** Decode steps that gave the tokens fed: fewer where guesses were accepted. */
+  readonly steps: number;
   readonly prefetchedRows: number;
   readonly lateRows: number;
   readonly nearBytes: number;
@@ -147,15 +149,15 @@ function stateAfter(sequence: bigint, { ids }: EvalDocument, first: Float32Array
   const state = new DecodeState(sequence);
   state.length = ids.length;
   state.logits = first;
+  state.text.add(ids);
   return state;
 }
 
 function greedy(store: NativeStore, state: DecodeState, { description, steps }: RunOptions): Truth {
   const kept: Float32Array[] = [];
-  const request = settleRequest({ maxTokens: steps + 1 }, store.settings, ACTION);
+  const request = settleRequest({ maxTokens: steps + 1, accept: "off" }, store.settings, ACTION);
   const tokens = taken(decode({
     ...{ store, state, request, eos: description.eos, cancelled: () => false },
-    logits: new Float32Array(store.vocabulary),
     draw(logits, position) {
       kept.push(logits.slice());
       return sample(logits, request, position);
@@ -189,7 +191,7 @@ function runMode(
   const kl: number[] = [];
   let agreed = 0, surprise = 0;
   const request = settleRequest(
-    { ...mode.request, maxTokens: steps + 1 },
+    { accept: "off", ...mode.request, maxTokens: steps + 1 },
     store.settings,
     ACTION,
   );
@@ -200,7 +202,6 @@ function runMode(
   };
   taken(decode({
     ...{ store, state, request, eos: [], cancelled: () => false },
-    logits: new Float32Array((1 + request.guesses) * store.vocabulary),
     draw(logits, position, input) {
       const at = position - ids.length;
       if (input > 0) return sample(logits, request, position);
@@ -218,7 +219,17 @@ function runMode(
       ? right
       : ownAnswer(store, sequence, mode, document, first, options),
     fullRecalled: right,
-    ...{ kl, agreed, surprise, guess, prefetchedRows, lateRows, nearBytes, fullBytes },
+    ...{
+      kl,
+      agreed,
+      surprise,
+      guess,
+      steps: state.steps,
+      prefetchedRows,
+      lateRows,
+      nearBytes,
+      fullBytes,
+    },
   };
 }
 
@@ -234,14 +245,13 @@ function ownAnswer(
   if (document.answers === null) return null;
   store.truncate(sequence, document.ids.length);
   const request = settleRequest(
-    { ...mode.request, maxTokens: document.answerTokens },
+    { accept: "off", ...mode.request, maxTokens: document.answerTokens },
     store.settings,
     ACTION,
   );
   const tokens = taken(decode({
     ...{ store, state: stateAfter(sequence, document, first), request, cancelled: () => false },
     eos: options.description.eos,
-    logits: new Float32Array((1 + request.guesses) * store.vocabulary),
   }));
   return recalledBy(tokens, document, options);
 }

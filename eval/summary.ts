@@ -60,7 +60,7 @@ function rowOf(group: readonly DocumentResult[], heads: number): EvalRow {
     ...{ mass: null, lostMass: null },
     ratio: mean(group.map(({ nearBytes, fullBytes }) => nearBytes / fullBytes)),
     nearBytes: mean(group.map(({ nearBytes }) => nearBytes)),
-    tokensPerStep: 1,
+    tokensPerStep: steps / group.reduce((sum, result) => sum + result.steps, 0),
     prefetchedRows: ofSteps(({ prefetchedRows }) => prefetchedRows)(group) / heads,
     lateRows: ofSteps(({ lateRows }) => lateRows)(group) / heads,
     intervals: {

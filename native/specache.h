@@ -166,9 +166,9 @@ int32_t specache_sequence_stats(uint64_t store, uint64_t sequence, uint64_t *cou
 int32_t specache_append(uint64_t store, uint64_t sequence, uint32_t layer, uint32_t tokens,
                         const float *queries, const float *keys, const float *values,
                         float *outputs);
-// Starts a step of `inputs` tokens. The first `trusted` (0..inputs; mode paper: 0 or 1) may be kept:
-// the true token, and guesses that may turn out right; all their late rows are read. The others are
-// guesses that only prefetch.
+// Starts a step of `inputs` tokens. The first `trusted` (0..inputs; mode paper: 0 or 1) may be
+// kept: the true token, and guesses that may turn out right; all their late rows are read. The
+// others are guesses that only prefetch.
 int32_t specache_begin(uint64_t store, uint64_t sequence, uint32_t inputs, uint32_t trusted,
                        const specache_options *options);
 // The next layer of the step: [inputs][heads][head_dim] f32.

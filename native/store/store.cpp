@@ -48,7 +48,8 @@ Store::Store(Plan plan_in, const std::string &far_path, const Profile &profile)
         if (plan.rule != Rule::none) open_far(far_path);
         code_places_.resize(plan.config.kv_heads);
         page_copies_.resize(staging_pages);
-        if (plan.in_file) late_copies.resize(uint64_t(plan.inputs) * plan.config.kv_heads * plan.config.k_max);
+        uint64_t late_max = uint64_t(plan.inputs) * plan.config.kv_heads * plan.config.k_max;
+        if (plan.in_file) late_copies.resize(late_max);
         written = device->event();
         late_arrived = device->event();
         sequences_.resize(plan.config.sequences_max);

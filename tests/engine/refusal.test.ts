@@ -191,6 +191,7 @@ const generateRows: readonly Row<GenerateOptions>[] = [
   [{ ids, seed: 1.5 }, "seed 1.5 is not an integer"],
   [{ ids, seed: -1 }, "seed -1 is below 0"],
   [untyped({ ids, guesses: 4 }), "guesses 4 is none of auto, 0, 1, 2, 3"],
+  [untyped({ ids, accept: "yes" }), "accept yes is none of auto, on, off"],
   [{ ids, guesses: 2 }, "guesses 2 is above guessesMax 1"],
   [untyped({ ids, late: "some" }), "late some is none of all, none, { above: 0..1 }"],
   [{ ids, late: { above: 2 } }, "late.above 2 is above 1"],
@@ -200,7 +201,7 @@ const generateRows: readonly Row<GenerateOptions>[] = [
 ];
 
 test("a session refuses each bad request and goes on as if it had not been asked", () =>
-  withEngine({ far: "file" }, async (engine) => {
+  withEngine({ far: "file", guessesMax: 1 }, async (engine) => {
     const refusals: (readonly [() => unknown, string, ErrorCode])[] = [];
     const whole = await answer(engine, { maxTokens: 60, logprobs: 0 });
     await using session = await engine.session();

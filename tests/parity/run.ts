@@ -30,10 +30,9 @@ export function greedyText(
 ): number[] {
   const state = new DecodeState(store.openSequence());
   const request = settleRequest({ maxTokens }, store.settings, "generate");
-  const logits = new Float32Array(store.vocabulary);
   state.ask(prompt);
   const ids: number[] = [];
-  for (const event of decode({ store, state, request, eos: [], logits, cancelled: () => false })) {
+  for (const event of decode({ store, state, request, eos: [], cancelled: () => false })) {
     if (event.kind === "token") ids.push(event.id);
   }
   store.closeSequence(state.sequence);
