@@ -15,6 +15,7 @@ export type { TextStream, Tokenizer } from "./engine/model/tokenizer.ts";
 export type { Stop } from "./engine/decode.ts";
 export type { TokenLogprob } from "./engine/sampler.ts";
 export type {
+  Accept,
   CacheOptions,
   EngineOptions,
   Far,

@@ -4,8 +4,7 @@
 // the n-th pays while right^n > c. Both are learned in the text itself: every lookup guess is held
 // against the token that came, whether it ran or not; steps are timed by their inputs.
 
-/** Whether lookup guesses are accepted: where it pays, always, or never. */
-export type Accept = "auto" | "on" | "off";
+import type { Accept } from "./config.ts";
 
 const FORGET = 0.9; // weight of what was learned before, at each step
 const RIGHT_AT_FIRST = 0.5; // no text has shown anything yet

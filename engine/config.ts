@@ -3,7 +3,6 @@
 // options or on the model (defaults, caps) is in settings.ts.
 
 import { z } from "zod";
-import type { Accept } from "./accept.ts";
 
 /** `full`: no codes. `paper`: SpeCache as published. `specache`: ours. */
 export type Mode = "full" | "paper" | "specache";
@@ -21,6 +20,9 @@ export type Late = "all" | "none" | { readonly above: number };
 export type Far = "ram" | { readonly file: string; readonly bytes?: number };
 /** Guesses beside each true token; `auto` is 0 where far is RAM, else 1. */
 export type Guesses = "auto" | 0 | 1 | 2 | 3;
+
+/** Whether lookup guesses are accepted: where it pays, always, or never. */
+export type Accept = "auto" | "on" | "off";
 
 /** Longest sequence that any option may ask for: f32 counts tokens exactly up to here. */
 export const TOKENS_MAX = 2 ** 24;

@@ -2,8 +2,16 @@
 // Defaults that depend on mode, tier, profile or model are here and nowhere else.
 
 import process from "node:process";
-import type { Accept } from "./accept.ts";
-import type { CacheOptions, GenerateOptions, Isa, KvType, Late, Mode, Rule } from "./config.ts";
+import type {
+  Accept,
+  CacheOptions,
+  GenerateOptions,
+  Isa,
+  KvType,
+  Late,
+  Mode,
+  Rule,
+} from "./config.ts";
 import { SpecacheError } from "./errors.ts";
 
 /** A cache's options, complete. */

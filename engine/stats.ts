@@ -13,9 +13,9 @@ export interface GuessCount {
 
 /** Guess counts, all together and by source. */
 export interface GuessStats extends GuessCount {
-  /** `chain`: predicted by the guess of the step before; `lookup`: found earlier in the text. */
   /** Guesses that were right and taken as tokens at once. */
   accepted: number;
+  /** `chain`: predicted by the guess of the step before; `lookup`: found earlier in the text. */
   readonly bySource: { readonly chain: GuessCount; readonly lookup: GuessCount };
 }
 
