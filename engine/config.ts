@@ -63,6 +63,13 @@ export interface CacheOptions {
   readonly far?: Far;
   /** Budget of what plan() calls reservedBytes; open refuses what does not fit. */
   readonly nearBytes?: number;
+  /**
+   * Share, 0 (default) to 1, of (step, layer, KV head) for which exact attention is computed too,
+   * so that stats() tell what was lost; drawn by auditSeed.
+   */
+  readonly audit?: number;
+  /** Default 0. */
+  readonly auditSeed?: number;
   /** Longest sequence in tokens; memory is reserved for it. */
   readonly contextTokens?: number;
   /** Sequences open at a time, each reserved for contextTokens; default 1. */
@@ -186,6 +193,8 @@ const cacheFields = {
     error: "is neither ram nor { file, bytes? }",
   }).optional(),
   nearBytes: bytes.optional(),
+  audit: z.number().min(0).max(1).optional(),
+  auditSeed: z.int().min(0).optional(),
   contextTokens: z.int().min(1).max(TOKENS_MAX).optional(),
   sequences: z.int().min(1).max(1024).optional(),
   guessesMax: z.literal([0, 1, 2, 3]).optional(),

@@ -1,5 +1,5 @@
 // native.ts - a store of the library as an object: settings to structs, statuses to errors.
-import { statuses } from "../ffi/constants.ts";
+import { auditCount, statuses } from "../ffi/constants.ts";
 import { type Library, sharedLibrary } from "../ffi/library.ts";
 import {
   type ConfigFields,
@@ -62,6 +62,7 @@ export function configOf(settings: Settings, shape: StoreShape): ConfigFields {
     threads: settings.threads,
     device: 0,
     isa: ISAS.indexOf(settings.isa),
+    audit: settings.audit > 0 ? 1 : 0,
     variant: 0,
   };
 }
@@ -243,6 +244,22 @@ export class NativeStore {
     const queries = new Float32Array(layers * queryHeads * headDim);
     this.library.check("read queries", this.library.symbols.specache_recorded(this.id, queries));
     return queries;
+  }
+
+  /** Audits a drawn share of (step, layer, KV head) from now on; counts begin anew. */
+  audit(share: number, seed: number): void {
+    const bits = new Uint32Array(Float32Array.of(share).buffer)[0];
+    const high = Math.floor(seed / 2 ** 32);
+    const status = this.library.symbols.specache_audit(this.id, bits, seed >>> 0, high);
+    this.library.check("audit", status);
+  }
+
+  /** Sums of the audit, [layers, kvHeads, auditCount] in the order of auditSums. */
+  audited(sequence: bigint, { layers, kvHeads }: StoreShape): Float64Array {
+    const sums = new Float64Array(layers * kvHeads * auditCount);
+    const status = this.library.symbols.specache_audited(this.id, sequence, sums);
+    this.library.check("read the audit", status);
+    return sums;
   }
 
   /** Keys and values, as stored, of a layer's first `tokens` tokens [tokens, kvHeads, headDim]. */

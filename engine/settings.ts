@@ -50,6 +50,9 @@ export interface Settings {
   readonly guessesMax: number;
   /** 0: the machine's cores. */
   readonly threads: number;
+  /** Share of (step, layer, KV head) that is audited, and the seed that draws them. */
+  readonly audit: number;
+  readonly auditSeed: number;
   /** `best`: what the machine has. */
   readonly isa: "best" | Isa;
 }
@@ -91,6 +94,9 @@ export function settle(
   const mode = options.mode ?? "specache";
   const paper = mode === "paper";
   const rule = options.rule ?? (paper ? "paper" : "rotated");
+  if (mode === "full" && (options.audit ?? 0) > 0) {
+    refuse(action, "audit", options.audit, "has no use in mode full, which loses nothing");
+  }
   const compact = options.setting === "compact";
   if (compact && profile === null) {
     refuse(action, "setting", options.setting, "needs a profile of the model");
@@ -126,6 +132,8 @@ export function settle(
     chunkTokens: CHUNK_TOKENS,
     guessesMax: options.guessesMax ?? (paper ? 1 : 3),
     threads: options.threads ?? 0,
+    audit: options.audit ?? 0,
+    auditSeed: options.auditSeed ?? 0,
     isa: options.isa ?? environmentIsa(action),
   };
 }

@@ -58,6 +58,20 @@ export const statsCounters = {
 /** Numbers in the array of specache_sequence_stats. */
 export const statsCount: number = Object.keys(statsCounters).length;
 
+/** Places in a head's part of the array of specache_audited. */
+export const auditSums = {
+  samples: 0,
+  lost: 1,
+  lostSquared: 2,
+  divergence: 3,
+  divergenceSquared: 4,
+  chosen: 5,
+  best: 6,
+} as const;
+
+/** Numbers of a head in the array of specache_audited. */
+export const auditCount: number = Object.keys(auditSums).length;
+
 /** Roles of a model's tensors. */
 export const roles = {
   embedding: 0,

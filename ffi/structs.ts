@@ -37,6 +37,7 @@ export const structs = {
     threads: "u32",
     device: "u32",
     isa: "u32",
+    audit: "u32",
     variant: "u32",
   },
   specache_profile: { valuePlanes: "u32", hasKeyBits: "u32", hasValues: "u32" },

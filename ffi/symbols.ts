@@ -53,6 +53,8 @@ export const symbols = {
   },
   specache_rows: { args: ["u64", "u64", "u32", "u32", "u32", "f32[]", "f32[]"], returns: "i32" },
   specache_record: { args: ["u64"], returns: "i32" },
+  specache_audit: { args: ["u64", "u32", "u32", "u32"], returns: "i32" },
+  specache_audited: { args: ["u64", "u64", "f64[]"], returns: "i32" },
   specache_recorded: { args: ["u64", "f32[]"], returns: "i32" },
   specache_cancel: { args: ["u64"], returns: "i32" },
   specache_delay: { args: ["u64", "u32", "u32"], returns: "i32" },

@@ -10,6 +10,7 @@
 #include <thread>
 
 #include "cpu/tables.h"
+#include "audit.h"
 #include "failure.h"
 #include "model/model.h"
 #include "numbers.h"
@@ -317,6 +318,20 @@ EXPORT int32_t specache_record(uint64_t id) {
     return on_store(id, [&](Store &store) {
         const specache_config &config = store.plan.config;
         store.recorded.resize(uint64_t(config.layers) * config.query_heads * config.head_dim);
+    });
+}
+
+EXPORT int32_t specache_audit(uint64_t id, uint32_t share_bits, uint32_t seed_low,
+                              uint32_t seed_high) {
+    return on_store(id, [&](Store &store) {
+        set_audit(store, std::bit_cast<float>(share_bits), uint64_t(seed_high) << 32 | seed_low);
+    });
+}
+
+EXPORT int32_t specache_audited(uint64_t id, uint64_t sequence, double *sums) {
+    return on_store(id, [&](Store &store) {
+        not_null("sums", sums);
+        audited(store, store.sequence(sequence), sums);
     });
 }
 

@@ -190,6 +190,36 @@ struct PrefillFinish {
     uint32_t tokens;
 };
 
+// What input 0 of a step lost in one KV head, after Attend: means over the group's query heads.
+struct AuditResult {
+    double lost = 0;        // exact probability that went to other tokens
+    double divergence = 0;  // norm(output - exact) / norm(exact)
+    double chosen = 0;      // exact probability of the exact set
+    double best = 0;        // of the k tail tokens that have most
+};
+struct Audit {
+    Shape shape;
+    uint32_t head;
+    NearRows near;
+    const uint8_t *const *pages;  // [coded pages] the head's 64 rows of each
+    const float *queries;         // [query_heads][head_dim] of input 0
+    uint32_t position;
+    const float *logits;          // [query_heads][tokens_max] of input 0; Attend hid what is exact
+    const uint32_t *exact;        // [exact_count] tail tokens that have a row, or none after all
+    uint32_t exact_count;
+    const uint8_t *const *rows;   // [exact_count]; null: that token stayed a code
+    const float *outputs;         // [query_heads][head_dim] of input 0
+    uint32_t tokens_max, k;
+    float *scratch;               // audit_floats() of the shape
+    AuditResult *result;
+};
+// Floats of a query head's probabilities: the tail, sinks and window, and a whole vector more.
+inline uint64_t audit_stride(uint32_t tokens_max) { return uint64_t(tokens_max) + 160; }
+inline uint64_t audit_floats(const Shape &shape, uint32_t tokens_max) {
+    uint64_t group = shape.query_heads / shape.kv_heads;
+    return (2 * group + 1) * audit_stride(tokens_max) + 2 * group;
+}
+
 struct Kernels {
     const char *isa;  // "reference", "portable", "avx2", "avx512"
     void (*embed)(Stream &, const Embed &);
@@ -204,6 +234,7 @@ struct Kernels {
     void (*attend)(Stream &, const Attend &);
     void (*prefill_attend)(Stream &, const PrefillAttend &);
     void (*prefill_finish)(Stream &, const PrefillFinish &);
+    void (*audit)(Stream &, const Audit &);
 };
 
 }  // namespace specache

@@ -51,6 +51,7 @@ typedef struct specache_config {
     uint32_t threads;         // compute threads; 0: the machine's cores
     uint32_t device;          // 0 cpu
     uint32_t isa;             // 0 best, 1 reference, 2 portable, 3 avx2, 4 avx512
+    uint32_t audit;           // 1: keeps room for audits
     uint32_t variant;         // tests only: 1 waits for each prefetch where it starts, 2 keeps the
                               // rows that guesses chose no longer than others
 } specache_config;
@@ -99,6 +100,18 @@ enum {
     SPECACHE_STATS_LATE_NS = 10,
     SPECACHE_STATS_ALLOCATED = 11,  // near bytes that the store's allocator holds now
     SPECACHE_STATS_COUNT = 12
+};
+
+// Sums of an audit, in the order of specache_audited's array; means over the group's query heads.
+enum {
+    SPECACHE_AUDIT_SAMPLES = 0,
+    SPECACHE_AUDIT_LOST = 1,  // exact probability that went to other tokens
+    SPECACHE_AUDIT_LOST_SQUARED = 2,
+    SPECACHE_AUDIT_DIVERGENCE = 3,  // norm(output - exact) / norm(exact)
+    SPECACHE_AUDIT_DIVERGENCE_SQUARED = 4,
+    SPECACHE_AUDIT_CHOSEN = 5,  // exact probability of the exact set
+    SPECACHE_AUDIT_BEST = 6,    // and of the best k tail tokens
+    SPECACHE_AUDIT_COUNT = 7
 };
 
 typedef struct specache_model_config {
@@ -201,6 +214,12 @@ int32_t specache_rows(uint64_t store, uint64_t sequence, uint32_t layer, uint32_
 int32_t specache_record(uint64_t store);
 // Copies them: [layers][query_heads][head_dim] f32, after rope.
 int32_t specache_recorded(uint64_t store, float *queries);
+
+// Audits a drawn share (f32, 0..1; 0 ends it) of (step, layer, KV head): exact attention of input 0
+// beside what the step used. Counts of all sequences begin anew.
+int32_t specache_audit(uint64_t store, uint32_t share_bits, uint32_t seed_low, uint32_t seed_high);
+// Sums over the kept steps: [layers][kv_heads][SPECACHE_AUDIT_COUNT].
+int32_t specache_audited(uint64_t store, uint64_t sequence, double *sums);
 
 // Makes the running call, or the next one, answer SPECACHE_CANCELLED between two layers.
 int32_t specache_cancel(uint64_t store);

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 
+#include "audit.h"
 #include "failure.h"
 #include "store/slots.h"
 
@@ -109,6 +110,7 @@ void begin(Store &store, Sequence &sequence, uint32_t inputs, uint32_t trusted, 
     sequence.layer = 0;
     sequence.options = options;
     sequence.step++;
+    end_audit(sequence, false);  // of a step that was given up
 }
 
 void attend(Store &store, Sequence &sequence, uint32_t layer, const float *queries,
@@ -153,6 +155,7 @@ void attend(Store &store, Sequence &sequence, uint32_t layer, const float *queri
                     work.rows, outputs, inputs, plan.pages_max, plan.config.tokens_max, k_max,
                     work.attend});
     device.trace(Trace::attended, layer, sequence.step);
+    audit_layer(store, sequence, layer, queries, outputs);
     if (plan.rule != Rule::none) settle(store, sequence, layer);
     sequence.layer = layer + 1;
 }
@@ -167,6 +170,7 @@ void keep(Store &store, Sequence &sequence, uint32_t keep) {
              store.plan.config.layers);
     }
     store.device->check();
+    end_audit(sequence, keep != 0);
     uint32_t complete = sequence.length / page_tokens;
     sequence.inputs = 0;
     sequence.length += keep;

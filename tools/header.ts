@@ -1,6 +1,13 @@
 // header.ts - reads native/specache.h and compares it with the tables of ffi/, name by name and
 // number by number, so that neither can change alone.
-import { abiVersion, planParts, roles, statsCounters, statuses } from "../ffi/constants.ts";
+import {
+  abiVersion,
+  auditSums,
+  planParts,
+  roles,
+  statsCounters,
+  statuses,
+} from "../ffi/constants.ts";
 import { type FieldType, structs } from "../ffi/structs.ts";
 import { type AbiFunction, symbols } from "../ffi/symbols.ts";
 
@@ -50,8 +57,14 @@ export function readHeader(source: string): Header {
 
 /** Sentences about every difference between `header` and the tables. */
 export function compareHeader(header: Header): string[] {
-  const tables = [statuses, planParts, statsCounters, roles];
-  const prefixes = ["SPECACHE_", "SPECACHE_PLAN_", "SPECACHE_STATS_", "SPECACHE_"];
+  const tables = [statuses, planParts, statsCounters, auditSums, roles];
+  const prefixes = [
+    "SPECACHE_",
+    "SPECACHE_PLAN_",
+    "SPECACHE_STATS_",
+    "SPECACHE_AUDIT_",
+    "SPECACHE_",
+  ];
   return [
     ...differences("SPECACHE_ABI_VERSION", header.version, abiVersion),
     ...differences("functions", Object.keys(header.functions), Object.keys(symbols)),

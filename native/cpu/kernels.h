@@ -16,5 +16,6 @@ void choose(Stream &, const Choose &);
 void attend(Stream &, const Attend &);
 void prefill_attend(Stream &, const PrefillAttend &);
 void prefill_finish(Stream &, const PrefillFinish &);
+void audit(Stream &, const Audit &);
 
 }  // namespace specache::SPECACHE_ISA

@@ -18,5 +18,6 @@ void reference_choose(Stream &, const Choose &);
 void reference_attend(Stream &, const Attend &);
 void reference_prefill_attend(Stream &, const PrefillAttend &);
 void reference_prefill_finish(Stream &, const PrefillFinish &);
+void reference_audit(Stream &, const Audit &);
 
 }  // namespace specache

@@ -56,6 +56,7 @@ void check_sizes(const specache_config &config) {
     in_range("threads", config.threads, 0, 256);
     in_range("far", config.far, 0, 1);
     in_range("isa", config.isa, 0, 4);
+    in_range("audit", config.audit, 0, 1);
     if (config.device != 0)
         fail(SPECACHE_DEVICE, "device %u is not in this library", config.device);
 }
@@ -196,6 +197,11 @@ Work carve_work(const Plan &plan, uint8_t *base) {
     take(work.attend, attend_scratch(plan.shape, plan.inputs, uint32_t(plan.pages_max),
                                      config.k_max, coded ? planes : 0, nullptr)
                           .bytes);
+    bool audit = coded && config.audit != 0;
+    take(work.audit, audit ? audit_floats(plan.shape, config.tokens_max) : 0);
+    take(work.audit_pages, audit ? plan.pages_max : 0);
+    take(work.audit_rows,
+         audit && plan.in_file ? uint64_t(plan.pages_max) * page_tokens * plan.row : 0);
     work.bytes = at;
     return work;
 }

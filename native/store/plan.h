@@ -77,6 +77,9 @@ struct Work {
     float *sums;               // [chunk_tokens][query_heads][head_dim + 2]
     uint8_t *page;             // [layers] layer blocks: a page on its way to far
     uint8_t *attend;           // the attend kernel's
+    float *audit;              // the audit kernel's; like the next two only if there is room for it
+    const uint8_t **audit_pages;  // [pages_max]
+    uint8_t *audit_rows;       // far in a file: [pages_max] pages of one head's rows
     uint64_t bytes;
 };
 Work carve_work(const Plan &plan, uint8_t *base);  // base null: sizes only

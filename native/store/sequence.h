@@ -27,6 +27,21 @@ struct Counters {
     uint64_t hidden_ns = 0, waited_ns = 0, late_ns = 0;
 };
 
+struct AuditSums {  // of one layer and KV head
+    double samples = 0, lost = 0, lost_squared = 0, divergence = 0, divergence_squared = 0;
+    double chosen = 0, best = 0;
+    AuditSums &operator+=(const AuditSums &other) {
+        samples += other.samples;
+        lost += other.lost;
+        lost_squared += other.lost_squared;
+        divergence += other.divergence;
+        divergence_squared += other.divergence_squared;
+        chosen += other.chosen;
+        best += other.best;
+        return *this;
+    }
+};
+
 struct Options {
     uint32_t k = 0;
     float late_above = -1;  // late rows whose value is above this are read: -1 all, infinity none
@@ -44,6 +59,7 @@ struct Sequence {
     std::vector<uint64_t> fetch_ns;  // [layers] duration of the prefetch in flight
     Copy *copies = nullptr;          // [layers][kv_heads * arriving] what it copies
     Counters counters;
+    std::vector<AuditSums> audited, auditing;  // [layers][kv_heads]: kept steps, the step at work
 
     // A step at work: inputs == 0 means none.
     uint32_t inputs = 0, trusted = 0, layer = 0, step = 0;

@@ -50,6 +50,7 @@ Store::Store(Plan plan_in, const std::string &far_path, const Profile &profile)
         page_copies_.resize(staging_pages);
         uint64_t late_max = uint64_t(plan.inputs) * plan.config.kv_heads * plan.config.k_max;
         if (plan.in_file) late_copies.resize(late_max);
+        if (plan.in_file && plan.config.audit != 0) audit_copies.resize(plan.pages_max);
         written = device->event();
         late_arrived = device->event();
         sequences_.resize(plan.config.sequences_max);
@@ -146,6 +147,8 @@ Sequence &Store::open_sequence() {
         sequence.id = ++opened_;
         sequence.length = sequence.step = 0;
         sequence.counters = {};
+        std::fill(sequence.audited.begin(), sequence.audited.end(), AuditSums{});
+        std::fill(sequence.auditing.begin(), sequence.auditing.end(), AuditSums{});
         std::fill(sequence.fetch_ns.begin(), sequence.fetch_ns.end(), 0);
         for (Slots &slots : sequence.slots) {
             uint32_t places = plan.slots + plan.arriving;

@@ -68,6 +68,10 @@ public:
     std::unique_ptr<Event> late_arrived;
     std::vector<Copy> late_copies;     // [inputs * kv_heads * k_max] of the layer at work, far file
     std::vector<float> recorded;       // [layers][query_heads][head_dim] for audits, or empty
+    float audit_share = 0;  // of (step, layer, KV head)
+    uint64_t audit_seed = 0;
+    std::vector<Copy> audit_copies;    // [pages_max], far in a file
+    std::vector<Sequence> &sequences() { return sequences_; }
     std::atomic<bool> cancelled{false};
     std::mutex running;
     std::unique_ptr<Model> model;

@@ -9,6 +9,6 @@ namespace specache::SPECACHE_ISA {
 
 const Kernels kernels = {
     SPECACHE_TEXT(SPECACHE_ISA), embed, project, normalize, rotate, gate, make_rows, encode, scan,
-    choose, attend, prefill_attend, prefill_finish};
+    choose, attend, prefill_attend, prefill_finish, audit};
 
 }  // namespace specache::SPECACHE_ISA

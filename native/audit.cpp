@@ -1,0 +1,103 @@
+#include "audit.h"
+
+#include <cmath>
+
+#include "failure.h"
+
+namespace specache {
+namespace {
+
+// A number in [0, 1) of (seed, position, layer, head) alone: splitmix64's mix of a counter.
+double draw(uint64_t seed, uint32_t position, uint32_t layer, uint32_t head) {
+    uint64_t x = seed + 0x9E3779B97F4A7C15u * (uint64_t(position) + 1);
+    for (uint32_t next : {layer, head}) {
+        x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9u + next;
+        x = (x ^ (x >> 27)) * 0x94D049BB133111EBu;
+        x ^= x >> 31;
+    }
+    return double(x >> 11) / 9007199254740992.0;  // 2^53
+}
+
+// The head's rows of each coded page: in RAM where they lie, from a file by way of scratch.
+const uint8_t *const *pages_of(Store &store, const Sequence &sequence, uint32_t layer,
+                               uint32_t head, uint32_t pages) {
+    const Plan &plan = store.plan;
+    uint64_t block = page_tokens * plan.row;
+    for (uint32_t page = 0; page < pages; page++) {
+        uint64_t from = store.far_at(sequence.pages[page], layer) + head * block;
+        uint8_t *staged = plan.in_file ? store.work.audit_rows + page * block : nullptr;
+        store.work.audit_pages[page] = plan.in_file ? staged : store.far.memory + from;
+        if (plan.in_file) store.audit_copies[page] = {from, staged};
+    }
+    if (!plan.in_file || pages == 0) return store.work.audit_pages;
+    Device &device = *store.device;
+    device.fetch(device.late(), {store.far, store.audit_copies.data(), pages, uint32_t(block),
+                                 layer, sequence.step, nullptr});
+    device.late().signal(*store.late_arrived);
+    device.compute().wait(*store.late_arrived);
+    device.check();
+    return store.work.audit_pages;
+}
+
+}  // namespace
+
+void set_audit(Store &store, float share, uint64_t seed) {
+    if (!(share >= 0 && share <= 1)) {
+        fail(SPECACHE_ARGUMENT, "share %g is outside 0..1", double(share));
+    }
+    if (store.plan.rule == Rule::none) fail(SPECACHE_ARGUMENT, "mode full loses nothing to audit");
+    if (store.plan.config.audit == 0) fail(SPECACHE_ARGUMENT, "the store has no room for audits");
+    store.audit_share = share;
+    store.audit_seed = seed;
+    for (Sequence &sequence : store.sequences()) {
+        sequence.audited.assign(store.plan.heads(), {});
+        sequence.auditing.assign(store.plan.heads(), {});
+    }
+}
+
+void audit_layer(Store &store, Sequence &sequence, uint32_t layer, const float *queries,
+                 const float *outputs) {
+    if (!(store.audit_share > 0) || sequence.trusted == 0) return;
+    const Plan &plan = store.plan;
+    const Work &work = store.work;
+    uint32_t heads = plan.config.kv_heads, k_max = plan.config.k_max;
+    uint32_t position = sequence.length, pages = coded_pages(position);
+    for (uint32_t head = 0; head < heads; head++) {
+        double drawn = draw(store.audit_seed, position, layer, head);
+        if (!(drawn < double(store.audit_share))) continue;
+        const uint8_t *const *rows = pages_of(store, sequence, layer, head, pages);
+        const uint32_t *exact = plan.ahead_only ? work.exact : work.chosen;
+        const uint32_t *counts = plan.ahead_only ? work.exact_counts : work.counts;
+        AuditResult result{};
+        store.device->kernels().audit(
+            store.device->compute(),
+            {plan.shape, head,
+             {store.sink_rows(sequence, layer), store.window_rows_of(sequence, layer), nullptr},
+             rows, queries, position, work.logits, exact + uint64_t(head) * k_max, counts[head],
+             work.rows + uint64_t(head) * k_max, outputs, plan.config.tokens_max,
+             sequence.options.k, work.audit, &result});
+        AuditSums &sums = sequence.auditing[layer * heads + head];
+        sums = {1, result.lost, result.lost * result.lost, result.divergence,
+                result.divergence * result.divergence, result.chosen, result.best};
+    }
+}
+
+void end_audit(Sequence &sequence, bool kept) {
+    for (size_t i = 0; i < sequence.auditing.size(); i++) {
+        AuditSums &from = sequence.auditing[i];
+        if (kept) sequence.audited[i] += from;
+        from = {};
+    }
+}
+
+void audited(const Store &store, const Sequence &sequence, double *sums) {
+    if (sequence.audited.empty()) fail(SPECACHE_ARGUMENT, "nothing is audited");
+    for (uint32_t i = 0; i < store.plan.heads(); i++) {
+        const AuditSums &from = sequence.audited[i];
+        const double values[] = {from.samples, from.lost, from.lost_squared, from.divergence,
+                                 from.divergence_squared, from.chosen, from.best};
+        std::copy(std::begin(values), std::end(values), sums + i * SPECACHE_AUDIT_COUNT);
+    }
+}
+
+}  // namespace specache
