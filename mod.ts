@@ -30,5 +30,6 @@ export type {
   Setting,
 } from "./engine/config.ts";
 export type { CachePlan } from "./engine/plan.ts";
+export type { AuditStats, Estimate } from "./engine/audit.ts";
 export type { CacheStats, GuessCount, GuessStats } from "./engine/stats.ts";
 export { type ErrorCode, SpecacheError } from "./engine/errors.ts";

@@ -158,7 +158,7 @@ function leftText(started: number, done: number, of: number): string {
 
 function tableOf({ rows }: EvalReport): string {
   const head = ["task", "tokens", "mode", "n", "recall", "lost", "KL mean", "95 %", "KL p99"]
-    .concat(["KL max", "top-1", "guess right", "late rows", "near"]);
+    .concat(["KL max", "top-1", "guess right", "late rows", "mass", "lost mass", "near"]);
   return table([head, ...rows.map(cellsOf)]);
 }
 
@@ -169,6 +169,7 @@ function cellsOf(row: EvalRow): string[] {
   return [
     ...[row.task, `${row.tokens}`, row.mode, `${row.n}`, share(row.recall), share(row.recallLost)],
     ...[small(row.klMean), ends(row.intervals.klMean), small(row.klP99), small(row.klMax)],
-    ...[share(row.top1), share(row.guessRight), row.lateRows.toFixed(1), row.ratio.toFixed(4)],
+    ...[share(row.top1), share(row.guessRight), row.lateRows.toFixed(1)],
+    ...[row.mass?.toFixed(3) ?? "-", row.lostMass?.toFixed(4) ?? "-", row.ratio.toFixed(4)],
   ];
 }

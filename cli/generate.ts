@@ -1,6 +1,7 @@
 // generate.ts - `specache generate`: streams text, or prints one JSON object.
 import process from "node:process";
 import { engineOptions, type GenerateOptions, generateOptions } from "../engine/config.ts";
+import type { AuditStats } from "../engine/audit.ts";
 import { Engine } from "../engine/engine.ts";
 import type { GenerateResult } from "../engine/generation.ts";
 import { describeModel } from "../engine/model/describe.ts";
@@ -46,6 +47,8 @@ export const generateHelp = `specache generate - continue a text with a model's 
   --kv-type bf16|f16|f32
   --far ram|FILE  --far-bytes B  --near BYTES
   --threads N  --device auto|cpu  --logprobs N
+  --audit SHARE          also computes exact attention for a share of the work: what was lost
+  --audit-seed N         --audit-warn M: says so where the mean lost mass is above M
   --json                 prints one object
   --verbose              shows where an error came from
   --help
@@ -81,6 +84,7 @@ export async function generate(
   const result = await run.result;
   if (flags.json) stdout.write(JSON.stringify(result) + "\n");
   else stderr.write(summary(result) + "\n");
+  if (result.cache.audit?.warning) stderr.write(warningOf(result.cache.audit) + "\n");
 }
 
 // Prompt and answer; at least one token.
@@ -96,6 +100,13 @@ function onInterrupt(): Disposable & { readonly signal: AbortSignal } {
   const abort = () => stop.abort();
   process.once("SIGINT", abort);
   return { signal: stop.signal, [Symbol.dispose]: () => void process.off("SIGINT", abort) };
+}
+
+function warningOf({ lostMass }: AuditStats): string {
+  const { mean, low, high } = lostMass!;
+  return `Warning: lost mass ${mean.toFixed(4)} (95 %: ${low.toFixed(4)} to ${
+    high.toFixed(4)
+  }) is above --audit-warn`;
 }
 
 function summary({ cache, timing, usage, stop }: GenerateResult): string {

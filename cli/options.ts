@@ -28,6 +28,9 @@ export const cacheFlags = {
   near: text,
   threads: text,
   device: text,
+  audit: text,
+  "audit-seed": text,
+  "audit-warn": text,
   json: flag,
   help: flag,
   verbose: flag,
@@ -92,6 +95,9 @@ export function cacheOptions(flags: Flags): CacheOptions {
     guessesMax: guesses !== undefined && guesses > 1 ? guesses : undefined,
     threads: number(flags, "threads"),
     device: flags.device,
+    audit: number(flags, "audit"),
+    auditSeed: number(flags, "audit-seed"),
+    auditWarn: number(flags, "audit-warn"),
   }) as CacheOptions;
 }
 

@@ -70,6 +70,8 @@ export interface CacheOptions {
   readonly audit?: number;
   /** Default 0. */
   readonly auditSeed?: number;
+  /** Lost mass above which stats() warn, once its whole interval is; default none. */
+  readonly auditWarn?: number;
   /** Longest sequence in tokens; memory is reserved for it. */
   readonly contextTokens?: number;
   /** Sequences open at a time, each reserved for contextTokens; default 1. */
@@ -195,6 +197,7 @@ const cacheFields = {
   nearBytes: bytes.optional(),
   audit: z.number().min(0).max(1).optional(),
   auditSeed: z.int().min(0).optional(),
+  auditWarn: z.number().min(0).max(1).optional(),
   contextTokens: z.int().min(1).max(TOKENS_MAX).optional(),
   sequences: z.int().min(1).max(1024).optional(),
   guessesMax: z.literal([0, 1, 2, 3]).optional(),

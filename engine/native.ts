@@ -1,4 +1,5 @@
 // native.ts - a store of the library as an object: settings to structs, statuses to errors.
+import { auditStats } from "./audit.ts";
 import { auditCount, statuses } from "../ffi/constants.ts";
 import { type Library, sharedLibrary } from "../ffi/library.ts";
 import {
@@ -87,6 +88,7 @@ export class NativeStore {
     readonly library: Library,
     readonly id: bigint,
     readonly settings: Settings,
+    readonly shape: StoreShape,
   ) {
     const { specache_isa, specache_threads } = library.symbols;
     const best = ISAS[specache_isa()] as Isa;
@@ -116,7 +118,9 @@ export class NativeStore {
       store,
     );
     library.check(action, status);
-    return new NativeStore(library, store[0], settings);
+    const opened = new NativeStore(library, store[0], settings, shape);
+    if (settings.audit > 0) opened.audit(settings.audit, settings.auditSeed);
+    return opened;
   }
 
   /** Numbers of a row of logits; 0 without a model. */
@@ -185,7 +189,10 @@ export class NativeStore {
     const counters = new BigUint64Array(STATS_COUNT);
     const status = this.library.symbols.specache_sequence_stats(this.id, sequence, counters);
     this.library.check("read counters", status);
-    return readStats(counters, this.settings.mode, structuredClone(guess));
+    const audit = this.settings.audit === 0
+      ? null
+      : auditStats(this.audited(sequence), this.shape, this.settings);
+    return { ...readStats(counters, this.settings.mode, structuredClone(guess)), audit };
   }
 
   /** Exact prefill; logits (vocabulary) after the last token, or null. False: cancelled. */
@@ -255,7 +262,8 @@ export class NativeStore {
   }
 
   /** Sums of the audit, [layers, kvHeads, auditCount] in the order of auditSums. */
-  audited(sequence: bigint, { layers, kvHeads }: StoreShape): Float64Array {
+  audited(sequence: bigint): Float64Array {
+    const { layers, kvHeads } = this.shape;
     const sums = new Float64Array(layers * kvHeads * auditCount);
     const status = this.library.symbols.specache_audited(this.id, sequence, sums);
     this.library.check("read the audit", status);

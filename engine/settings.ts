@@ -53,6 +53,8 @@ export interface Settings {
   /** Share of (step, layer, KV head) that is audited, and the seed that draws them. */
   readonly audit: number;
   readonly auditSeed: number;
+  /** Lost mass above which stats warn, or null. */
+  readonly auditWarn: number | null;
   /** `best`: what the machine has. */
   readonly isa: "best" | Isa;
 }
@@ -97,6 +99,9 @@ export function settle(
   if (mode === "full" && (options.audit ?? 0) > 0) {
     refuse(action, "audit", options.audit, "has no use in mode full, which loses nothing");
   }
+  if (options.auditWarn !== undefined && !options.audit) {
+    refuse(action, "auditWarn", options.auditWarn, "has no use without audit");
+  }
   const compact = options.setting === "compact";
   if (compact && profile === null) {
     refuse(action, "setting", options.setting, "needs a profile of the model");
@@ -134,6 +139,7 @@ export function settle(
     threads: options.threads ?? 0,
     audit: options.audit ?? 0,
     auditSeed: options.auditSeed ?? 0,
+    auditWarn: options.auditWarn ?? null,
     isa: options.isa ?? environmentIsa(action),
   };
 }

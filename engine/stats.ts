@@ -1,6 +1,7 @@
 // stats.ts - what a sequence holds and what its fetches did, read from the library's counters.
 //   counters  (12)  u64   in the order of specache_stats in native/specache.h
 
+import type { AuditStats } from "./audit.ts";
 import type { Mode } from "./config.ts";
 
 /** Guesses that ran beside a true token, and how many the text then confirmed. */
@@ -49,6 +50,8 @@ export interface CacheStats {
     readonly waitedMs: number;
     readonly lateMs: number;
   };
+  /** What was lost, as far as it was audited; null where nothing is. */
+  readonly audit: AuditStats | null;
 }
 
 /** Counters of specache_sequence_stats. */
@@ -65,7 +68,11 @@ export function noGuesses(): GuessStats {
 }
 
 /** Names the counters (12) of a sequence. */
-export function readStats(counters: BigUint64Array, mode: Mode, guess: GuessStats): CacheStats {
+export function readStats(
+  counters: BigUint64Array,
+  mode: Mode,
+  guess: GuessStats,
+): Omit<CacheStats, "audit"> {
   const [tokens, nearBytes, farBytes, fullBytes, ...moved] = Array.from(counters, Number);
   const [prefetchedRows, lateRows, reusedRows, fetchedBytes, hidden, waited, late] = moved;
   return {

@@ -34,6 +34,8 @@ export interface DocumentResult {
   readonly guess: GuessStats;
   /** Decode steps that gave the tokens fed: fewer where guesses were accepted. */
   readonly steps: number;
+  /** Sums of the audit [layers * kvHeads * auditCount]; null: nothing is coded. */
+  readonly audit: readonly number[] | null;
   readonly prefetchedRows: number;
   readonly lateRows: number;
   readonly nearBytes: number;
@@ -66,8 +68,9 @@ export function openMode(mode: EvalMode, options: OpenOptions): OpenMode {
     : null;
   const file = options.far(mode);
   const far = file === null || mode.cache.mode === "full" ? "ram" as const : { file };
+  const audit = mode.cache.mode === "full" ? 0 : AUDIT;
   const settings: Settings = settle(
-    { ...mode.cache, far: mode.cache.far ?? far, threads: threads || undefined },
+    { audit, ...mode.cache, far: mode.cache.far ?? far, threads: threads || undefined },
     Math.min(options.tokens + STEPS_MAX + 1, description.tokensMax),
     own && { keys: own.keyBits !== null, values: own.valueBasis !== null },
     ACTION,
@@ -83,6 +86,7 @@ export function openMode(mode: EvalMode, options: OpenOptions): OpenMode {
 }
 
 const ACTION = "evaluate";
+const AUDIT = 0.05; // of (step, layer, KV head): some hundred samples a document
 
 /** What a document is run with. */
 export interface RunOptions {
@@ -209,6 +213,7 @@ function runMode(
       return truth.tokens[at];
     },
   }));
+  const audit = store.settings.audit === 0 ? null : Array.from(store.audited(sequence));
   const { nearBytes, fullBytes, prefetchedRows, lateRows, guess } = store.stats(
     sequence,
     state.guessStats,
@@ -220,6 +225,7 @@ function runMode(
       : ownAnswer(store, sequence, mode, document, first, options),
     fullRecalled: right,
     ...{
+      audit,
       kl,
       agreed,
       surprise,

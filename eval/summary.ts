@@ -1,6 +1,7 @@
 // summary.ts - documents' results to rows: one for each task, length and mode.
 import type { DocumentResult } from "./run.ts";
-import type { EvalPlace, EvalReport, EvalRow } from "./rows.ts";
+import { auditCount, auditSums } from "../ffi/constants.ts";
+import type { EvalHead, EvalPlace, EvalReport, EvalRow } from "./rows.ts";
 import { bootstrap, mean, quantile, wilson } from "./statistics.ts";
 
 const BOOTSTRAP_SEED = 1;
@@ -23,7 +24,7 @@ export function summarize(
     group.push(result);
   }
   const rows = [...groups.values()].map((group) => rowOf(group, layers * kvHeads));
-  return { model, seed, rows, places: results.flatMap(placeOf), heads: [] };
+  return { model, seed, rows, places: results.flatMap(placeOf), heads: headsOf(results, kvHeads) };
 }
 
 function placeOf(result: DocumentResult): EvalPlace[] {
@@ -57,7 +58,7 @@ function rowOf(group: readonly DocumentResult[], heads: number): EvalRow {
     top1: agreed / steps,
     perplexity: perplexityOf(group),
     ...guessesOf(group),
-    ...{ mass: null, lostMass: null },
+    ...massesOf(group),
     ratio: mean(group.map(({ nearBytes, fullBytes }) => nearBytes / fullBytes)),
     nearBytes: mean(group.map(({ nearBytes }) => nearBytes)),
     tokensPerStep: steps / group.reduce((sum, result) => sum + result.steps, 0),
@@ -71,6 +72,43 @@ function rowOf(group: readonly DocumentResult[], heads: number): EvalRow {
       perplexity: bootstrap(group, perplexityOf, BOOTSTRAP_SEED),
     },
   };
+}
+
+// Sums of all documents, [layers * kvHeads][auditCount]; empty where nothing was audited.
+function auditOf(group: readonly DocumentResult[]): number[][] {
+  const heads: number[][] = [];
+  for (const { audit } of group) {
+    audit?.forEach((value, at) => {
+      const head = heads[Math.floor(at / auditCount)] ??= new Array(auditCount).fill(0);
+      head[at % auditCount] += value;
+    });
+  }
+  return heads;
+}
+
+function massesOf(group: readonly DocumentResult[]) {
+  const heads = auditOf(group);
+  const total = (of: number) => heads.reduce((sum, head) => sum + head[of], 0);
+  const [samples, best] = [total(auditSums.samples), total(auditSums.best)];
+  return {
+    mass: best > 0 ? total(auditSums.chosen) / best : null,
+    lostMass: samples > 0 ? total(auditSums.lost) / samples : null,
+  };
+}
+
+function headsOf(results: readonly DocumentResult[], kvHeads: number): EvalHead[] {
+  const modes = [...new Set(results.map(({ mode }) => mode))];
+  return modes.flatMap((mode) =>
+    auditOf(results.filter((result) => result.mode === mode)).map((sums, at) => {
+      const mean = (of: number) => sums[of] / Math.max(1, sums[auditSums.samples]);
+      return {
+        ...{ mode, layer: Math.floor(at / kvHeads), head: at % kvHeads },
+        mass: sums[auditSums.best] > 0 ? sums[auditSums.chosen] / sums[auditSums.best] : null,
+        lostMass: mean(auditSums.lost),
+        outputError: mean(auditSums.divergence),
+      };
+    })
+  );
 }
 
 function lostOf(documents: readonly DocumentResult[]): number {

@@ -9,9 +9,10 @@ namespace {
 
 // A number in [0, 1) of (seed, position, layer, head) alone: splitmix64's mix of a counter.
 double draw(uint64_t seed, uint32_t position, uint32_t layer, uint32_t head) {
-    uint64_t x = seed + 0x9E3779B97F4A7C15u * (uint64_t(position) + 1);
-    for (uint32_t next : {layer, head}) {
-        x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9u + next;
+    uint64_t x = seed;
+    for (uint32_t next : {position, layer, head}) {
+        x += 0x9E3779B97F4A7C15u * (uint64_t(next) + 1);
+        x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9u;  // the whole mix after each: neighbours differ
         x = (x ^ (x >> 27)) * 0x94D049BB133111EBu;
         x ^= x >> 31;
     }

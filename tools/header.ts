@@ -105,6 +105,7 @@ function enumInC(table: Readonly<Record<string, number>>, prefix: string): Recor
   const counts: Readonly<Record<string, string>> = {
     codes: "SPECACHE_PLAN_COUNT",
     tokens: "SPECACHE_STATS_COUNT",
+    samples: "SPECACHE_AUDIT_COUNT",
     embedding: "SPECACHE_ROLE_COUNT",
   };
   const count = counts[Object.keys(table)[0]];

@@ -31,6 +31,7 @@ const documented = {
     fetchedBytes: number,
     guess: { ...count, accepted: number, bySource: { chain: count, lookup: count } },
     fetch: { hiddenMs: number, waitedMs: number, lateMs: number },
+    audit: "object",
   },
   timing: {
     loadMs: number,
@@ -130,6 +131,7 @@ const accepted: readonly [flags: string, holds: Record<string, unknown>][] = [
   ["--k=16 --slots 8 --late 0.01", {}],
   ["--key-bits 1 --value-bits 2 --profile none", {}],
   ["--setting default --accept on", {}],
+  ["--audit 0.5 --audit-seed 3 --audit-warn 0.9", { cache: { audit: { share: 0.5 } } }],
   ["--key-bits 2 --value-bits 1 --kv-type f32 --late all", {}],
   ["--far ram --guesses auto", { cache: { guess: { made: 0 } } }],
   ["--far FAR --guesses auto", { cache: { guess: { made: 3 } } }],
