@@ -7,8 +7,11 @@ import type { Settings } from "./settings.ts";
 
 /** A mean and the ends of its 95 % interval. */
 export interface Estimate {
+  /** Of the samples. */
   readonly mean: number;
+  /** Lower end. */
   readonly low: number;
+  /** Upper end. */
   readonly high: number;
 }
 

@@ -10,7 +10,7 @@ import { assert, test } from "../harness.ts";
 
 const [TOKENS, STEPS, SEEDS, K] = [3_000, 100, 100, 64];
 
-test("the truth lies in the intervals of most seeds, and an audit costs what it reads", async () => {
+test("the truth lies in most seeds' intervals, and an audit costs what it reads", async () => {
   const description = describeModel(needleModel);
   const kit = await taskKit(needleModel, description);
   const { ids } = kit.tasks.get("text")!(kit.source, { seed: 1, tokens: TOKENS + STEPS });
