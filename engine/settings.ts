@@ -52,6 +52,7 @@ export interface Settings {
   readonly threads: number;
   /** Share of (step, layer, KV head) that is audited, and the seed that draws them. */
   readonly audit: number;
+  /** Seed of the draws. */
   readonly auditSeed: number;
   /** Lost mass above which stats warn, or null. */
   readonly auditWarn: number | null;
