@@ -22,7 +22,7 @@ const flag = { type: "boolean" } as const;
 export const evalFlags = {
   ...{ model: text, tasks: text, tokens: text, samples: text, modes: text, seed: text },
   ...{ steps: text, far: text, profile: text, threads: text, shard: text },
-  ...{ resume: text, documents: text, output: text },
+  ...{ resume: text, documents: text, output: text, report: text },
   ...{ json: flag, help: flag, verbose: flag },
 } as const;
 
@@ -44,6 +44,7 @@ export const evalHelp = `specache eval - what each mode loses against the full c
   --resume FILE|none     finished documents, to go on behind; default in the cache folder
   --documents FILE       writes the documents with full's tokens, a JSON line each
   --output FILE          writes the whole report as JSON
+  --report FILE.html     writes it as one page with plots
   --json  --verbose  --help
 
   specache eval --model models/needle --tasks needle,multikey --tokens 1024 --samples 2
@@ -92,6 +93,10 @@ export async function evalCommand(
   );
   line.end();
   if (flags.output !== undefined) writeOutput(String(flags.output), JSON.stringify(report));
+  if (flags.report !== undefined) {
+    const { reportHtml } = await import("../eval/report.ts"); // it loads a plotting library
+    writeOutput(String(flags.report), reportHtml(report));
+  }
   stdout.write(flags.json ? JSON.stringify({ rows: report.rows }) + "\n" : tableOf(report) + "\n");
 }
 

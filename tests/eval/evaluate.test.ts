@@ -156,7 +156,11 @@ test("specache eval prints rows as JSON, and a table", async () => {
   const ask = ["eval", "--model", needleModel, ...flags, "--profile", "none", "--resume", "none"];
   const { rows } = await jsonOf([...ask, "--modes", "full,specache", "--json"]);
   assertEquals(rows.map(({ mode }: { mode: string }) => mode), ["full", "specache"]);
-  const { status, stdout } = await command([...ask, "--modes", "full"]);
-  assertEquals([status, stdout.split("\n").length], [0, 4]);
+  await withFolder(async (folder) => {
+    const page = join(folder, "page.html");
+    const { status, stdout } = await command([...ask, "--modes", "full", "--report", page]);
+    assertEquals([status, stdout.split("\n").length], [0, 4]);
+    assert(readFileSync(page, "utf8").startsWith("<!DOCTYPE html>"));
+  });
   assertEquals((await command([...ask, "--shard", "2/2"])).status, 2);
 });
