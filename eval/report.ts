@@ -1,6 +1,7 @@
 // report.ts - the HTML report of an evaluation: tables and plots in one file. It loads the
 // plotting library, so commands import it only where a report is asked for.
 //   deno run -A eval/report.ts FILE.json > report.html
+//   const { reportHtml } = await import("../eval/report.ts"); // in a command
 import process from "node:process";
 import { SpecacheError } from "../engine/errors.ts";
 import { depthSection } from "./report/depth.ts";

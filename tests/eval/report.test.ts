@@ -32,7 +32,7 @@ test("reportHtml() pools documents by equal weight and names the front", () => {
   assert(pooled.includes("the line is the Pareto front: paper"));
 });
 
-test("reportHtml() puts a fact at the very end into the last tenth, and each other by its beginning", () => {
+test("reportHtml() puts a fact at the very end into the last tenth of the depths", () => {
   const place = { ...report.places[0], mode: "full", tokens: 512 };
   const depths = (depth: number) =>
     reportHtml({ ...report, places: [{ ...place, depth }] }).match(/<td>\d+–\d+ %<\/td>/g);
@@ -90,7 +90,7 @@ test("reportHtml() says so where there are no places, heads or rows", () => {
   assert(!empty.includes("<figure"));
 });
 
-test("reportHtml() draws zero, null and what is not finite without a place that is no number", () => {
+test("reportHtml() draws zero and null, and leaves out what is not finite", () => {
   const ends = { low: 0, high: 0 };
   const rows = report.rows.map((row, index) => ({
     ...{ ...row, klMean: [0, NaN, Infinity, -1e-9][index % 4], nearBytes: index % 3 },

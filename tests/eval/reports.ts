@@ -1,7 +1,7 @@
 // reports.ts - a small made-up evaluation, and a strict reader of the page made of it.
 import type { EvalReport, EvalRow, Interval } from "../../eval/rows.ts";
 
-/** A report of two tasks, two lengths and three modes; each number occurs once, as far as can be. */
+/** A report of two tasks, two lengths and three modes; most numbers occur once. */
 export function smallReport(): EvalReport {
   const number = counter();
   const rows = ["needle", "text"].flatMap((task) =>
