@@ -14,8 +14,8 @@ const MARGIN = 1.1; // gains below a tenth of a step are not worth their noise
 /** What a text has shown so far. */
 export class AcceptPolicy {
   #right = RIGHT_AT_FIRST;
-  #single = 0; // milliseconds of a step with one input; 0: none was timed
-  #input = 0; // milliseconds that each further input added; 0: none was timed
+  #single = 0; // milliseconds of a step without such inputs; 0: none was timed
+  #input = 0; // milliseconds that each of them added; 0: none was timed
 
   constructor(readonly accept: Accept) {}
 
@@ -39,12 +39,12 @@ export class AcceptPolicy {
     this.#right = FORGET * this.#right + (1 - FORGET) * (right ? 1 : 0);
   }
 
-  /** Takes how long a step of `inputs` took. */
-  timed(inputs: number, milliseconds: number): void {
+  /** Takes how long a step with so many guesses that may be accepted took. */
+  timed(guesses: number, milliseconds: number): void {
     const mix = (old: number, now: number) => old === 0 ? now : FORGET * old + (1 - FORGET) * now;
-    if (inputs === 1) this.#single = mix(this.#single, milliseconds);
+    if (guesses === 0) this.#single = mix(this.#single, milliseconds);
     else if (this.#single > 0) {
-      const added = Math.max(0.01, milliseconds - this.#single) / (inputs - 1);
+      const added = Math.max(0.01, milliseconds - this.#single) / guesses;
       this.#input = mix(this.#input, added);
     }
   }

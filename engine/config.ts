@@ -128,7 +128,8 @@ export interface GenerateOptions {
   readonly guesses?: Guesses;
   /**
    * Whether guesses that the text itself gives, and that turn out right, are taken as tokens at
-   * once: `auto`, the default, where it pays. No token changes by it. Mode `paper`: `off`.
+   * once: `auto`, the default, where it pays. No token changes by it. `off` in mode `paper`, and
+   * where `late` is not `all`: there a guess would err otherwise than a step.
    */
   readonly accept?: Accept;
   /** Most probable tokens to give with each token, 0 (default) to {@linkcode LOGPROBS_MAX}. */

@@ -197,10 +197,11 @@ function step(run: Stepping, policy: AcceptPolicy, left: number): Drawn[] | null
   const ahead = trusted.length > 0 ? [] : guessesAhead(run, lookups, policy);
   if (ahead === null) return null;
   const guesses = [...trusted, ...ahead];
+  const source = trusted.length > 0 || policy.likely && lookups.length > 0 ? "lookup" : "chain";
   const started = performance.now();
   const inputs = [state.next!, ...guesses];
   if (!store.step(state.sequence, inputs, 1 + trusted.length, request, logits)) return null;
-  policy.timed(inputs.length, performance.now() - started);
+  policy.timed(trusted.length, performance.now() - started);
   const rows = inputs.map((_, input) => row(logits, input, store.vocabulary));
   const drawn = [drawTrue(run, rows[0], 0)];
   while (
@@ -216,10 +217,7 @@ function step(run: Stepping, policy: AcceptPolicy, left: number): Drawn[] | null
   state.steps++;
   state.guessStats.accepted += drawn.length - 1;
   if (lookups.length > 0) policy.heard(lookups[0] === drawn[0].id);
-  if (guesses.length > 0) {
-    const source = guesses[0] === lookups[0] ? "lookup" : state.guesses.name;
-    countGuess(state.guessStats, source, guesses[0], drawn[0].id);
-  }
+  if (guesses.length > 0) countGuess(state.guessStats, source, guesses[0], drawn[0].id);
   state.guesses.advance([0, ...predicted]);
   return drawn;
 }

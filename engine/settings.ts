@@ -160,9 +160,17 @@ export function settleRequest(
   const asked = options.guesses ?? "auto";
   const auto = paper || settings.farFile !== null && !full ? 1 : 0;
   const guesses = asked === "auto" ? Math.min(auto, settings.guessesMax) : asked;
-  const accept = options.accept ?? (paper ? "off" : "auto");
-  if (paper && accept !== "off") {
-    refuse(action, "accept", accept, "is not off, as mode paper has it");
+  // With late rows left out a guess sees what slots hold, so it would err otherwise than a step.
+  const exact = !paper && late === "all";
+  const accept = exact ? options.accept ?? "auto" : "off";
+  if (!paper && !exact && options.accept === "on") {
+    refuse(action, "accept", options.accept, "needs late all");
+  }
+  if (options.accept === "on" && settings.guessesMax === 0) {
+    refuse(action, "accept", options.accept, "needs guessesMax above 0");
+  }
+  if (paper && (options.accept ?? "off") !== "off") {
+    refuse(action, "accept", options.accept, "is not off, as mode paper has it");
   }
   if (paper && guesses !== 1) refuse(action, "guesses", guesses, "is not 1, as mode paper has it");
   if (guesses > settings.guessesMax) {

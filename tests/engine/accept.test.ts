@@ -4,7 +4,7 @@ import { AcceptPolicy } from "../../engine/accept.ts";
 import { Lookup, MATCH } from "../../engine/lookup.ts";
 import type { Engine, GenerateOptions } from "../../mod.ts";
 import { assert, assertEquals, assertGreater, assertLessOrEqual, test } from "../harness.ts";
-import { answerOf, type Options, promptIds, withEngine } from "./support.ts";
+import { answerOf, assertRefused, type Options, promptIds, withEngine } from "./support.ts";
 
 // The longest earlier copy, the newest of equal ones, by looking at every place.
 function plainly(ids: readonly number[], count: number): number[] {
@@ -48,14 +48,13 @@ test("auto runs inputs while right^n is above their cost, and none where lookups
   const policy = new AcceptPolicy("auto");
   assertEquals(policy.inputs(3), 0); // nothing is known yet
   for (let i = 0; i < 20; i++) policy.heard(true);
-  policy.timed(1, 10);
-  policy.timed(4, 13); // an input costs a tenth of a step
+  policy.timed(0, 10);
+  policy.timed(3, 13); // an input costs a tenth of a step
   assertEquals(policy.inputs(3), 3);
   assertEquals(policy.inputs(1), 1);
-  policy.timed(1, 10);
-  for (let i = 0; i < 60; i++) policy.timed(2, 19.8); // now nearly a whole step
+  for (let i = 0; i < 60; i++) policy.timed(1, 19.8); // now nearly a whole step
   assertEquals(policy.inputs(3), 0);
-  for (let i = 0; i < 60; i++) policy.timed(2, 13);
+  for (let i = 0; i < 60; i++) policy.timed(1, 13);
   assertGreater(policy.inputs(3), 0);
   for (let i = 0; i < 40; i++) policy.heard(false);
   assertEquals(policy.inputs(3), 0);
@@ -113,4 +112,20 @@ test("any maxTokens ends an accepting run where one without ends, and it goes on
       assertEquals([...tokens, ...rest.tokens], off.tokens, `${first} first`);
       assertLessOrEqual(session.length, repeated.length + COPIES);
     }
+  }));
+
+test("with late rows left out guesses are not accepted, and asking for it is refused", () =>
+  withEngine({ k: 16, far: "file", slots: 24 }, async (engine) => {
+    for (const late of ["none", { above: 0.01 }] as const) {
+      const off = await run(engine, { late, accept: "off" });
+      assertEquals(answerOf(await run(engine, { late })), answerOf(off));
+      const ask = () => run(engine, { late, accept: "on" });
+      await assertRefused(ask, "argument", "accept on needs late all");
+    }
+  }));
+
+test("accept on is refused where no guess fits", () =>
+  withEngine({ guessesMax: 0 }, async (engine) => {
+    const ask = () => run(engine, { accept: "on" });
+    await assertRefused(ask, "argument", "accept on needs guessesMax above 0");
   }));
