@@ -7,6 +7,7 @@ import { SpecacheError } from "../engine/errors.ts";
 import { parse } from "../engine/parse.ts";
 import { type EvalOptions, evaluate } from "../eval/evaluate.ts";
 import type { EvalReport, EvalRow, Interval } from "../eval/rows.ts";
+import { appendLines } from "../eval/resume.ts";
 import { table } from "../eval/table.ts";
 import { taskNames } from "../eval/tasks/source.ts";
 import { cacheHome } from "../ffi/home.ts";
@@ -41,8 +42,9 @@ export const evalHelp = `specache eval - what each mode loses against the full c
   --far ram|file         default ram; file: in the temporary folder, so that rows are fetched
   --profile auto|none|FILE  --threads N
   --shard I/N            takes the I-th (from 0) of N parts of the documents
-  --resume FILE|none     finished documents, to go on behind; default in the cache folder
-  --documents FILE       writes the documents with full's tokens, a JSON line each
+  --resume FILE|none     finished documents, to go on behind; default in the cache folder; the
+                         files of several shards put together are one of the whole
+  --documents FILE       adds each document that runs, with full's tokens, a JSON line each
   --output FILE          writes the whole report as JSON
   --report FILE.html     writes it as one page with plots
   --json  --verbose  --help
@@ -77,6 +79,9 @@ export async function evalCommand(
     return;
   }
   const options = optionsOf(flags);
+  for (const path of [flags.output, flags.report]) { // refused now, not when all is done
+    if (path !== undefined) appendLines(String(path), []);
+  }
   await ensureLibrary(stderr);
   const line = new StatusLine(stderr);
   const started = performance.now();

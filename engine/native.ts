@@ -10,6 +10,7 @@ import {
   writeProfile,
   writeTensor,
 } from "../ffi/structs.ts";
+import { SpecacheError } from "./errors.ts";
 import type { Isa, KvType, Mode, Rule } from "./config.ts";
 import type { ModelDescription } from "./model/describe.ts";
 import type { Profile } from "./profile.ts";
@@ -223,6 +224,11 @@ export class NativeStore {
     request: StepRequest,
     logits: Float32Array,
   ): boolean {
+    const needed = inputs.length * this.#vocabulary;
+    if (logits.length < needed) { // the library would write behind its end
+      const sentence = `Cannot decode a step: logits ${logits.length} are below ${needed}`;
+      throw new SpecacheError("internal", sentence);
+    }
     const status = this.library.symbols.specache_step(
       this.id,
       sequence,

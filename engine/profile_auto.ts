@@ -81,7 +81,8 @@ async function measured(wish: ProfileWish, path: string): Promise<Profile | null
   const ids = profileIds(model, description);
   if (ids === null) return null; // no text can be read, and there is nothing to do about it
   notice("Measuring a profile of the model (once; some seconds)");
-  const profile = await measure(ids, AUTO_LIMIT_MS);
+  const profile = await attempt(() => measure(ids, AUTO_LIMIT_MS), notice);
+  if (profile === undefined) return null;
   if (profile === null) {
     const limit = `measuring it takes more than ${AUTO_LIMIT_MS / 1000} s here`;
     notice(`No profile: ${limit}, "specache profile --model ${model}" does it; ${WITHOUT}`);
@@ -94,6 +95,19 @@ async function measured(wish: ProfileWish, path: string): Promise<Profile | null
     notice(`The profile is not kept: ${error.message}`);
   }
   return profile;
+}
+
+// What keeps the model itself from opening will say so when it is opened.
+async function attempt<Result>(
+  call: () => Promise<Result>,
+  notice: (sentence: string) => void,
+): Promise<Result | undefined> {
+  try {
+    return await call();
+  } catch (error) {
+    if (!(error instanceof SpecacheError)) throw error;
+    notice(`No profile: ${error.message}; ${WITHOUT}`);
+  }
 }
 
 /** What a file says of how it was made. */

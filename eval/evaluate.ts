@@ -1,7 +1,7 @@
 // evaluate.ts - a whole evaluation: every document in every mode, resumable document by document.
-import { appendFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import { SpecacheError } from "../engine/errors.ts";
 import { describeModel, type ModelDescription } from "../engine/model/describe.ts";
 import { profileFor, usesProfile } from "../engine/profile_auto.ts";
@@ -9,7 +9,8 @@ import { measureProfile } from "../engine/profile_measure.ts";
 import type { Profile } from "../engine/profile.ts";
 import { type EvalMode, readModes } from "./modes.ts";
 import type { EvalReport } from "./rows.ts";
-import { type DocumentResult, type OpenMode, openMode, runDocument, STEPS_MAX } from "./run.ts";
+import { type OpenMode, openMode, runDocument, STEPS_MAX } from "./run.ts";
+import { appendLines, keyOf, readResults, type ResultLine, runHash } from "./resume.ts";
 import { summarize } from "./summary.ts";
 import type { EvalDocument } from "./tasks/document.ts";
 import { type TaskKit, taskKit } from "./tasks/source.ts";
@@ -58,8 +59,16 @@ export async function evaluate(
   const description = describeModel(options.model);
   const kit = await taskKit(options.model, description);
   const modes = readModes(options.modes);
+  checkRoom(options, description);
   const documents = documentsOf(options, kit);
-  const done = resumed(options);
+  const of = runHash(description, options);
+  const names = modes.map(({ name }) => name);
+  const done = options.resume === undefined
+    ? new Map<string, ResultLine[]>()
+    : readResults(options.resume, of, names);
+  for (const path of [options.resume, options.documents]) {
+    if (path !== undefined) appendLines(path, []); // refused now, not behind the first document
+  }
   const left = documents.filter((document) => !done.has(keyOf(document)));
   let count = documents.length - left.length;
   if (left.length > 0) {
@@ -72,9 +81,12 @@ export async function evaluate(
         decode: (ids) => kit.decode(ids),
         steps: Math.min(options.steps ?? STEPS_MAX, STEPS_MAX),
       });
-      done.set(keyOf(make), results);
-      if (options.resume) append(options.resume, results);
-      if (options.documents) append(options.documents, [{ ...document, target }]);
+      const lines = results.map((result) => ({ ...result, of }));
+      done.set(keyOf(make), lines);
+      if (options.resume !== undefined) appendLines(options.resume, lines);
+      if (options.documents !== undefined) {
+        appendLines(options.documents, [{ ...document, target }]);
+      }
     }
   }
   progress(count, documents.length, "");
@@ -89,6 +101,18 @@ interface Planned {
   readonly tokens: number;
   readonly seed: number;
   document(): EvalDocument;
+}
+
+// The prompt and every step must have a position.
+function checkRoom({ tokens }: EvalOptions, { tokensMax }: ModelDescription): void {
+  const longest = Math.max(...tokens);
+  if (longest + STEPS_MAX <= tokensMax) return;
+  throw new SpecacheError(
+    "argument",
+    `Cannot evaluate: tokens ${longest} and ${STEPS_MAX} steps are above the model's ` +
+      `${tokensMax} positions`,
+    { details: { tokens: longest, steps: STEPS_MAX, positions: tokensMax } },
+  );
 }
 
 function documentsOf(options: EvalOptions, { tasks, source }: TaskKit): Planned[] {
@@ -110,42 +134,6 @@ function documentsOf(options: EvalOptions, { tasks, source }: TaskKit): Planned[
     })
   );
   return planned.filter((_, at) => at % shard.of === shard.index);
-}
-
-function keyOf({ task, tokens, seed }: { task: string; tokens: number; seed: number }): string {
-  return `${task} ${tokens} ${seed}`;
-}
-
-// Results of earlier runs with the same modes; a document that lacks a mode is run again.
-function resumed({ resume, modes }: EvalOptions): Map<string, DocumentResult[]> {
-  const done = new Map<string, DocumentResult[]>();
-  if (resume === undefined || !existsSync(resume)) return done;
-  for (const line of readFileSync(resume, "utf8").split("\n")) {
-    const result = parsed(line);
-    if (result === null) continue;
-    done.set(keyOf(result), [...done.get(keyOf(result)) ?? [], result]);
-  }
-  const names = readModes(modes).map(({ name }) => name);
-  for (const [key, results] of done) {
-    const own = names.map((name) => results.find(({ mode }) => mode === name));
-    if (own.includes(undefined)) done.delete(key);
-    else done.set(key, own as DocumentResult[]);
-  }
-  return done;
-}
-
-// The last line may be cut where a run was ended.
-function parsed(line: string): DocumentResult | null {
-  try {
-    return line === "" ? null : JSON.parse(line);
-  } catch {
-    return null;
-  }
-}
-
-function append(path: string, lines: readonly unknown[]): void {
-  mkdirSync(dirname(path), { recursive: true });
-  appendFileSync(path, lines.map((line) => JSON.stringify(line) + "\n").join(""));
 }
 
 interface Opened extends Disposable {

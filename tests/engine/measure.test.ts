@@ -4,6 +4,7 @@ import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import { command, jsonOf } from "../cli/command.ts";
+import { SpecacheError } from "../../engine/errors.ts";
 import { describeModel } from "../../engine/model/describe.ts";
 import { readProfile } from "../../engine/profile.ts";
 import { profileFor, profileIds } from "../../engine/profile_auto.ts";
@@ -156,6 +157,23 @@ test("auto measures once and keeps it; a broken file is measured again; none ask
       else process.env.SPECACHE_HOME = home;
     }
   }));
+
+test("a measurement that fails leaves an engine without a profile, and says so", async () => {
+  const said: string[] = [];
+  const home = process.env.SPECACHE_HOME;
+  await withFolder(async (folder) => {
+    process.env.SPECACHE_HOME = folder;
+    const profile = await profileFor({
+      ...{ model: needleModel, description: needle, profile: undefined, useful: true },
+      notice: (sentence) => said.push(sentence),
+      measure: () => Promise.reject(new SpecacheError("memory", "Cannot measure: no memory")),
+    });
+    assertEquals(profile, null);
+  });
+  if (home === undefined) delete process.env.SPECACHE_HOME;
+  else process.env.SPECACHE_HOME = home;
+  assert(said[1].startsWith("No profile: Cannot measure: no memory; "));
+});
 
 test("a model's hash is that of its weights, not of its path", () => {
   assertEquals(modelHash(describeModel(needleModel)), modelHash(needle));

@@ -95,7 +95,34 @@ test("a run goes on where one was stopped, within a line too, and shards make th
     });
     assertEquals(first, 1);
     assertEquals(report, whole);
-    assertEquals(await evaluate({ ...asked, resume }, silent, silent), whole);
+    let left = 0; // the cut line cost its document, once
+    const again = await evaluate({ ...asked, resume }, silent, (done, of) => left += of - done);
+    assertEquals([again, left], [whole, 0]);
+    const other = { ...asked, resume, steps: 11 };
+    await assertRejects(
+      () => evaluate(other, silent, silent),
+      SpecacheError,
+      `Cannot go on with ${resume}: it holds results of another model or of other options`,
+    );
+  }));
+
+test("what cannot be written or read is refused before any document runs", () =>
+  withFolder(async (folder) => {
+    const refused = (options: Partial<EvalOptions>, fault: string) =>
+      assertRejects(
+        () => evaluate({ ...asked, ...options }, silent, (done) => assertEquals(done, -1)),
+        SpecacheError,
+        fault,
+      );
+    writeFileSync(join(folder, "file"), "");
+    await refused({ resume: join(folder, "file", "below") }, "Cannot write ");
+    await refused({ documents: join(folder, "file", "below") }, "Cannot write ");
+    await refused({ resume: folder }, `Cannot read ${folder}: `);
+    const ask = ["eval", "--model", needleModel, "--tokens", "300", "--resume", "none"];
+    for (const flag of ["--output", "--report"]) {
+      const { status, stderr } = await command([...ask, flag, join(folder, "file", "below")]);
+      assertEquals([status, stderr.startsWith("Cannot write ")], [2, true]);
+    }
   }));
 
 test("documents are written with their ids and with the tokens that full gave", () =>
@@ -148,7 +175,9 @@ test("tasks and lengths that cannot be are refused before a model is opened", as
   const refused = (options: Partial<EvalOptions>, fault: string) =>
     assertRejects(() => evaluate({ ...asked, ...options }, silent, silent), SpecacheError, fault);
   await refused({ tasks: ["tracking"] }, "task tracking is none of needle, multikey, text, code");
-  await refused({ tokens: [16_384], tasks: ["text"], steps: 80, modes: "nonsense" }, "nonsense");
+  await refused({ modes: "nonsense" }, "nonsense is none of full, paper, specache, compact");
+  const long = "tokens 16305 and 80 steps are above the model's 16384 positions";
+  await refused({ tokens: [400, 16_305] }, long);
 });
 
 test("specache eval prints rows as JSON, and a table", async () => {
