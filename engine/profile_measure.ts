@@ -128,8 +128,8 @@ function profileOf(
   return { ...profile, keyBits: keyBitsOf(profile.keyStray), tokens: ids.length };
 }
 
-// One head's rows without their page's mean, [tokens, headDim]; sinks are left out.
-function centred(
+/** One head's rows without their page's mean [tokens - sinks, headDim]; sinks are left out. */
+export function centred(
   rows: Float32Array,
   head: number,
   tokens: number,

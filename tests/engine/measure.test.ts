@@ -8,7 +8,7 @@ import { SpecacheError } from "../../engine/errors.ts";
 import { describeModel } from "../../engine/model/describe.ts";
 import { readProfile } from "../../engine/profile.ts";
 import { profileFor, profileIds } from "../../engine/profile_auto.ts";
-import { keyBitsOf, measureProfile } from "../../engine/profile_measure.ts";
+import { centred, keyBitsOf, measureProfile } from "../../engine/profile_measure.ts";
 import { modelHash, writeProfileFile } from "../../engine/profile_store.ts";
 import { valueCode } from "../../engine/profile_values.ts";
 import { needleModel } from "../../eval/source.ts";
@@ -50,6 +50,24 @@ test("keys get 2 bits where they stray most, in a tenth of the heads rounded up"
   const bits = keyBitsOf(stray);
   const two = Array.from(stray).filter((_, head) => bits[head] === 2);
   assertEquals(two.sort((a, b) => a - b), [18, 19, 20]);
+});
+
+test("rows lose their own page's mean, and sinks are in no mean", () => {
+  const shape = { layers: 1, kvHeads: 2, queryHeads: 2, headDim: 2 };
+  const tokens = 150; // pages of 60, 64 and 22 tokens behind the sinks
+  const rows = new Float32Array(tokens * 4);
+  for (let token = 0; token < tokens; token++) {
+    const sign = token % 2 === 0 ? 1 : -1; // each page has as many of both
+    const page = token < 4 ? 1000 : Math.floor(token / 64) * 10;
+    rows.set([page + sign, page - sign, 7, 7], token * 4);
+  }
+  const out = centred(rows, 0, tokens, shape);
+  assertEquals(out.length, (tokens - 4) * 2);
+  out.forEach((x, at) => {
+    const sign = Math.floor(at / 2) % 2 === 0 ? 1 : -1;
+    assertAlmostEquals(x, at % 2 === 0 ? sign : -sign, 1e-12);
+  });
+  assert(centred(rows, 1, tokens, shape).every((x) => Math.abs(x) < 1e-12));
 });
 
 // Values that move along few directions: what a head's own basis is for.

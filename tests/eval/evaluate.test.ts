@@ -7,6 +7,7 @@ import { type EvalOptions, evaluate } from "../../eval/evaluate.ts";
 import { readModes } from "../../eval/modes.ts";
 import { type OpenMode, openMode } from "../../eval/run.ts";
 import { needleModel } from "../../eval/source.ts";
+import { normaliser } from "../../eval/statistics.ts";
 import { command, jsonOf } from "../cli/command.ts";
 import { withFolder } from "../engine/support.ts";
 import {
@@ -52,6 +53,32 @@ test("with k of all tokens a mode is full but for the order of sums", async () =
   // decoded rows to bf16, 2^-9 of a row: a logit's error d gives KL of about d^2 / 2.
   assertLess(rows[0].klMax, 1e-3);
 });
+
+test("a mode is fed full's tokens: a store that steps them by hand gives its figures", () =>
+  withFolder(async (folder) => {
+    const [resume, documents] = [join(folder, "resume"), join(folder, "documents")];
+    const mode = "specache[k=2,keyBits=1,valueBits=1]"; // errs enough to go another way by itself
+    const options = { ...asked, modes: mode, tasks: ["text"], samples: 1, steps: 40 };
+    await evaluate({ ...options, resume, documents }, silent, silent);
+    const { surprise, kl, agreed } = JSON.parse(readFileSync(resume, "utf8"));
+    const { ids, target } = JSON.parse(readFileSync(documents, "utf8"));
+    const description = describeModel(needleModel);
+    const how = { description, profile: null, tokens: 400, threads: 1, far: () => null };
+    const { store } = openMode(readModes(mode)[0], how);
+    const sequence = store.openSequence();
+    store.prefill(sequence, ids, null);
+    const logits = new Float32Array(store.vocabulary);
+    let [sum, own] = [0, 0];
+    for (let step = 0; step + 1 < target.length; step++) {
+      store.step(sequence, [target[step]], 1, { k: 2, late: "all" }, logits);
+      store.keep(sequence, 1);
+      sum += normaliser(logits) - logits[target[step + 1]];
+      if (logits.indexOf(Math.max(...logits)) === target[step + 1]) own++;
+    }
+    store.close();
+    assertEquals([surprise, kl.length, agreed], [sum, target.length - 1, own]);
+    assertLess(own, target.length - 1); // where it would have gone another way
+  }));
 
 // The rows of a prompt that another store reads are, bit for bit, those that it reads itself.
 test("a mode's store sees copied rows as it sees its own prefill", () => {
