@@ -10,36 +10,10 @@ import { bytesText } from "../cli/output.ts";
 import { planCache } from "../engine/plan.ts";
 import { settle } from "../engine/settings.ts";
 import { type CacheOptions, KvStore } from "../mod.ts";
+import { noise, queryWalk, SHAPE, STEPS } from "./walk.ts";
 
-const SHAPE = { layers: 1, kvHeads: 8, queryHeads: 32, headDim: 128 };
 const ROW_BYTES = 2 * SHAPE.headDim * 2; // key and value, 16 bits each
 const K = 256;
-const STEPS = 64; // different queries, taken in turn
-const CORRELATION = 0.92; // of neighbouring queries: a quarter of the chosen rows change in a step
-
-// Numbers of unit variance from a seed: sum of twelve uniform ones (Irwin-Hall), minus 6.
-function noise(count: number, seed: number): Float32Array {
-  let state = seed >>> 0;
-  const uniform = () => (state = (Math.imul(state, 1664525) + 1013904223) >>> 0) / 2 ** 32;
-  return Float32Array.from({ length: count }, () => {
-    let sum = -6;
-    for (let i = 0; i < 12; i++) sum += uniform();
-    return sum;
-  });
-}
-
-// [STEPS + 1][queryHeads, headDim]: a random walk, back and forth so that it has no jump.
-function queryWalk(): Float32Array[] {
-  const width = SHAPE.queryHeads * SHAPE.headDim;
-  const walk = [noise(width, 1)];
-  const fresh = Math.sqrt(1 - CORRELATION ** 2);
-  for (let step = 1; step <= STEPS / 2; step++) {
-    const next = noise(width, 1 + step);
-    walk.push(next.map((x, i) => CORRELATION * walk[step - 1][i] + fresh * x));
-  }
-  return [...walk, ...walk.slice(0, -1).reverse()];
-}
-
 const walk = queryWalk();
 
 /** A store of `tokens` random tokens and a function that makes its next step. */

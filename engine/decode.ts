@@ -12,7 +12,7 @@
 // an input, so a request that ended or was cancelled goes on as if it had not.
 import { AcceptPolicy } from "./accept.ts";
 import { SpecacheError } from "./errors.ts";
-import { Chain, countGuess } from "./guesses.ts";
+import { Chain, countGuess, type TextSource } from "./guesses.ts";
 import { Lookup } from "./lookup.ts";
 import type { NativeStore } from "./native.ts";
 import { sample, type TokenLogprob, topLogprobs } from "./sampler.ts";
@@ -40,7 +40,7 @@ export class DecodeState {
   guesses = new Chain();
   guessStats: GuessStats = noGuesses();
   /** The tokens of the sequence, and `next`. */
-  text = new Lookup();
+  text: TextSource = new Lookup();
   /** Decode steps so far. */
   steps = 0;
 
@@ -63,7 +63,7 @@ export class DecodeState {
     fork.unread = [...this.unread];
     fork.next = this.next;
     fork.logits = this.logits;
-    fork.guesses = new Chain(this.guesses.tokens);
+    fork.guesses = this.guesses.copy();
     fork.text = this.text.copy();
     return fork;
   }
@@ -178,8 +178,8 @@ function first(run: Run): Drawn {
 function predecode(run: Stepping): boolean {
   const { store, state, request, logits } = run;
   const { guesses, sequence } = state;
-  while (guesses.tokens.length < request.guesses) {
-    const inputs = [state.next!, ...guesses.tokens];
+  while (guesses.length < request.guesses) {
+    const inputs = [state.next!, ...guesses.after(request.guesses)];
     if (!store.step(sequence, inputs, 0, request, logits)) return false;
     store.keep(sequence, 0);
     const input = inputs.length - 1;
@@ -197,7 +197,9 @@ function step(run: Stepping, policy: AcceptPolicy, left: number): Drawn[] | null
   const ahead = trusted.length > 0 ? [] : guessesAhead(run, lookups, policy);
   if (ahead === null) return null;
   const guesses = [...trusted, ...ahead];
-  const source = trusted.length > 0 || policy.likely && lookups.length > 0 ? "lookup" : "chain";
+  const { name } = trusted.length > 0 || policy.likely && lookups.length > 0
+    ? state.text
+    : state.guesses;
   const started = performance.now();
   const inputs = [state.next!, ...guesses];
   if (!store.step(state.sequence, inputs, 1 + trusted.length, request, logits)) return null;
@@ -217,7 +219,7 @@ function step(run: Stepping, policy: AcceptPolicy, left: number): Drawn[] | null
   state.steps++;
   state.guessStats.accepted += drawn.length - 1;
   if (lookups.length > 0) policy.heard(lookups[0] === drawn[0].id);
-  if (guesses.length > 0) countGuess(state.guessStats, source, guesses[0], drawn[0].id);
+  if (guesses.length > 0) countGuess(state.guessStats, name, guesses[0], drawn[0].id);
   state.guesses.advance([0, ...predicted]);
   return drawn;
 }
@@ -231,7 +233,7 @@ function guessesAhead(
 ): readonly number[] | null {
   const { state, request } = run;
   if (lookups.length > 0 && policy.likely) return lookups.slice(0, request.guesses);
-  return predecode(run) ? state.guesses.tokens.slice(0, request.guesses) : null;
+  return predecode(run) ? state.guesses.after(request.guesses) : null;
 }
 
 function drawTrue(run: Run, logits: Float32Array, input: number): Drawn {

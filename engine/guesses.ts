@@ -11,14 +11,23 @@ export type GuessSourceName = keyof GuessStats["bySource"];
 export interface GuessSource {
   /** Its name in the statistics. */
   readonly name: GuessSourceName;
-  /** Guesses for the tokens after the next true one, nearest first. */
-  readonly tokens: readonly number[];
-  /** Takes what each input of a step predicted: input 0 the true token, input i a guess. */
-  advance(predicted: readonly number[]): void;
-  /** Takes one more guess at the end, from a pass of pre-decode. */
-  extend(guess: number): void;
-  /** Forgets all guesses: the text went on in another way. */
-  restart(): void;
+  /** At most `count` guesses for the tokens after the newest true one, nearest first. */
+  after(count: number): readonly number[];
+}
+
+/**
+ * A source that reads the text alone, so that a right guess costs no lead and may be accepted: a
+ * lookup, and the place of a draft model.
+ */
+export interface TextSource extends GuessSource {
+  /** Tokens of the text. */
+  readonly length: number;
+  /** The text goes on. */
+  add(ids: readonly number[]): void;
+  /** Forgets all but the first `tokens`. */
+  cut(tokens: number): void;
+  /** The same text for a fork of its sequence. */
+  copy(): TextSource;
 }
 
 /** The paper's source: input i of a step is what input i of the step before predicted. */
@@ -30,18 +39,31 @@ export class Chain implements GuessSource {
     this.#tokens = [...tokens];
   }
 
-  get tokens(): readonly number[] {
-    return this.#tokens;
+  /** Guesses at hand. */
+  get length(): number {
+    return this.#tokens.length;
   }
 
+  after(count: number): readonly number[] {
+    return this.#tokens.slice(0, count);
+  }
+
+  /** The same guesses for a fork of the sequence. */
+  copy(): Chain {
+    return new Chain(this.#tokens);
+  }
+
+  /** Takes what each input of a step predicted: input 0 the true token, input i a guess. */
   advance(predicted: readonly number[]): void {
     this.#tokens = predicted.slice(1);
   }
 
+  /** Takes one more guess at the end, from a pass of pre-decode. */
   extend(guess: number): void {
     this.#tokens.push(guess);
   }
 
+  /** Forgets all guesses: the text went on in another way. */
   restart(): void {
     this.#tokens = [];
   }

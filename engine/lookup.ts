@@ -3,6 +3,7 @@
 //
 // The end's last MATCH tokens are the key of an index of earlier places, newest first, so a step
 // costs the same however long the text is.
+import type { TextSource } from "./guesses.ts";
 
 /** Tokens that a copy shares with the end at least. */
 export const MATCH = 4;
@@ -10,7 +11,8 @@ const CANDIDATES = 16; // earlier places that are looked at
 const LONGEST = 64; // tokens beyond which a longer match says no more
 
 /** The tokens of a text, and where its end stood before. */
-export class Lookup {
+export class Lookup implements TextSource {
+  readonly name = "lookup";
   #ids: number[];
   /** Newest place that follows a key, and for each place the one before it with its key. */
   #newest = new Map<number, number>();

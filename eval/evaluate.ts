@@ -182,7 +182,7 @@ async function profileOf(
 ): Promise<Profile | null> {
   return await profileFor({
     ...{ model, description, profile, notice },
-    useful: modes.some(({ cache }) => usesProfile(cache) && cache.profile !== "none"),
+    useful: modes.some(({ cache }) => usesProfile(cache) && (cache.profile ?? "auto") === "auto"),
     // An evaluation takes its time, and so may a profile.
     measure: (ids) => Promise.resolve(measureProfile({ description, ids, threads })),
   });

@@ -4,7 +4,8 @@
 import { decode, DecodeState } from "../engine/decode.ts";
 import type { ModelDescription } from "../engine/model/describe.ts";
 import { NativeStore } from "../engine/native.ts";
-import type { Profile } from "../engine/profile.ts";
+import { usesProfile } from "../engine/profile_auto.ts";
+import { type Profile, readProfile } from "../engine/profile.ts";
 import { sample } from "../engine/sampler.ts";
 import { type Settings, settle, settleRequest } from "../engine/settings.ts";
 import type { GuessStats } from "../engine/stats.ts";
@@ -62,10 +63,7 @@ export interface OpenOptions {
 /** Opens a store with the model for a mode. */
 export function openMode(mode: EvalMode, options: OpenOptions): OpenMode {
   const { description, threads } = options;
-  const own = mode.cache.mode === "specache" && mode.cache.profile !== "none" &&
-      mode.cache.rule !== "paper"
-    ? options.profile
-    : null;
+  const own = profileOf(mode, options);
   const file = options.far(mode);
   const far = file === null || mode.cache.mode === "full" ? "ram" as const : { file };
   const audit = mode.cache.mode === "full" ? 0 : AUDIT;
@@ -83,6 +81,13 @@ export function openMode(mode: EvalMode, options: OpenOptions): OpenMode {
     throw error;
   }
   return { mode, store };
+}
+
+// The mode's own file, else the evaluation's profile where the mode can use one.
+function profileOf({ cache }: EvalMode, { profile, description }: OpenOptions): Profile | null {
+  if (!usesProfile(cache) || cache.profile === "none") return null;
+  const own = cache.profile ?? "auto";
+  return own === "auto" ? profile : readProfile(own, description);
 }
 
 const ACTION = "evaluate";
@@ -115,7 +120,7 @@ export function runDocument(
   try {
     const first = new Float32Array(full.vocabulary);
     full.prefill(sequence, document.ids, first);
-    const truth = greedy(full, stateAfter(sequence, document, first), options);
+    const truth = greedy(full, stateAfter(sequence, document, first), document, options);
     const right = recalledBy(truth.tokens, document, options);
     const results = modes.map((open) => {
       const shared = open.store === full;
@@ -127,7 +132,7 @@ export function runDocument(
         if (!shared) open.store.closeSequence(own);
       }
     });
-    return { results, target: truth.tokens };
+    return { results, target: truth.tokens.slice(0, options.steps + 1) };
   } finally {
     full.closeSequence(sequence);
   }
@@ -157,9 +162,15 @@ function stateAfter(sequence: bigint, { ids }: EvalDocument, first: Float32Array
   return state;
 }
 
-function greedy(store: NativeStore, state: DecodeState, { description, steps }: RunOptions): Truth {
+function greedy(
+  store: NativeStore,
+  state: DecodeState,
+  { answerTokens }: EvalDocument,
+  { description, steps }: RunOptions,
+): Truth {
   const kept: Float32Array[] = [];
-  const request = settleRequest({ maxTokens: steps + 1, accept: "off" }, store.settings, ACTION);
+  const maxTokens = Math.max(steps + 1, answerTokens); // the answer is judged whole
+  const request = settleRequest({ maxTokens, accept: "off" }, store.settings, ACTION);
   const tokens = taken(decode({
     ...{ store, state, request, eos: description.eos, cancelled: () => false },
     draw(logits, position) {
@@ -191,7 +202,7 @@ function runMode(
 ): DocumentResult {
   const { ids, task, seed, depth } = document;
   const state = stateAfter(sequence, document, first);
-  const steps = Math.max(0, truth.tokens.length - 1);
+  const steps = Math.max(0, Math.min(options.steps, truth.tokens.length - 1));
   const kl: number[] = [];
   let agreed = 0, surprise = 0;
   const request = settleRequest(

@@ -46,6 +46,24 @@ test("full does not differ from itself, paper more than specache; recall is pair
   assertEquals(places.length, 6); // each needle in each mode
 });
 
+test("few steps do not cut the answer that full is judged by", async () => {
+  const short = { ...asked, tasks: ["needle"], modes: "full", samples: 1, steps: 2 };
+  const { rows: [row] } = await evaluate(short, silent, silent);
+  assertEquals([row.recall, row.recallLost], [1, 0]);
+});
+
+test("a mode may have a profile of its own", () =>
+  withFolder(async (folder) => {
+    const path = join(folder, "profile.safetensors");
+    const made = ["profile", "--model", needleModel, "--tokens", "256", "--output", path];
+    assertEquals((await command(made)).status, 0);
+    const modes = `specache,specache[profile=${path}]`;
+    const { rows } = await evaluate({ ...asked, modes, tasks: ["text"] }, silent, silent);
+    assertLess(rows[1].ratio, rows[0].ratio); // a quarter of a bit a value, not 1
+    const broken = { ...asked, modes: `specache[profile=${folder}/none]` };
+    await assertRejects(() => evaluate(broken, silent, silent), SpecacheError, "none");
+  }));
+
 test("with k of all tokens a mode is full but for the order of sums", async () => {
   const modes = "specache[k=1000,kvType=f32],full[kvType=f32]";
   const { rows } = await evaluate({ ...asked, modes, tasks: ["text"] }, silent, silent);
