@@ -1,6 +1,6 @@
 // guesses.ts - how often a guess is the token that then comes, greedy and sampled: many short
-// continuations, far memory in a file, since greedy text of a small model soon ends in loops. Tokens
-// whose last MATCH tokens stood in the answer before are counted apart, as loops.
+// continuations, far memory in a file, since greedy text of a small model soon ends in loops.
+// Tokens whose last MATCH tokens stood in the answer before are counted apart, as loops.
 //   deno run -A bench/guesses.ts [--continuations 12]
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";

@@ -1,5 +1,5 @@
-// The study of code rules: its plain loops give what the native codes give, and its figures say what
-// they claim.
+// The study of code rules: its plain loops give what the native codes give, and its figures say
+// what they claim.
 import {
   codedStep,
   depthOf,
@@ -86,7 +86,8 @@ test("the study's codes are the product's, but for the query's 8 bits", () => {
   assertLess(apart(two, one, {}), 0.2); // measured .17: three times as coarse, and half the error
   paper.forEach(({ keys, values }, at) => {
     const bits = 1 + at as 1 | 2;
-    assertLess(apart(keys, values, { rule: "paper", keyBits: bits, valueBits: bits }), 0.05); // fp16
+    const options = { rule: "paper", keyBits: bits, valueBits: bits } as const;
+    assertLess(apart(keys, values, options), 0.05); // its parameters are fp16
   });
   assertGreater(apart(two, one, { keyBits: 1 }), 0.5); // another rule is told apart
 });
