@@ -108,6 +108,7 @@ export function mixedOutputs(
 
 // Adds a weighted row to sums [headDim], and the weight to their last number.
 function add(sum: Float64Array, weight: number, rows: Float32Array, token: number): void {
+  if (Math.abs(weight) < 1e-9) return; // beside weights up to 1: far below any figure shown
   const dim = sum.length - 1;
   const row = token * dim;
   for (let i = 0; i < dim; i++) sum[i] += weight * rows[row + i];

@@ -2,7 +2,7 @@
 // native codes of the shipped rules are held against it by the tests.
 import { type Calibration, planesByGain, STEP } from "./calibrate.ts";
 import type { CodeRule } from "./rule.ts";
-import { rotation } from "./rotation.ts";
+import { type Basis, basisOf, matrix } from "./basis.ts";
 
 const SINKS = 4; // tokens, never coded
 
@@ -29,8 +29,7 @@ export function coded(
 
 interface Plan {
   readonly rule: CodeRule;
-  /** Orthonormal rows [headDim, headDim]. */
-  readonly basis: Float64Array;
+  readonly basis: Basis;
   /** Planes of each channel of the basis. */
   readonly planes: Uint8Array;
   /** Spread of each channel that weights are made for; 1 where all are alike. */
@@ -42,15 +41,13 @@ interface Plan {
 function planOf(rule: CodeRule, headDim: number, calibration: Calibration): Plan {
   const { planes, best = 0, by = "variance", worstHeads = 0, directions = 0 } = rule;
   const own = calibration.eigen();
-  const basis = rule.basis === "own"
-    ? own.rows
-    : rotation(rule.basis === "channels" ? "channels" : "hadamard", headDim);
   const variances = rule.basis === "own" ? own.variances : calibration.variances;
   const gains = by === "pairs" ? calibration.pairEnergy : variances;
   const more = worstHeads > 0 && calibration.rank < worstHeads ? 1 : 0;
   const even = rule.basis === "hadamard";
   return {
-    ...{ rule, basis },
+    rule,
+    basis: rule.basis === "own" ? matrix(own.rows, headDim) : basisOf(rule.basis, headDim),
     planes: planesByGain(gains, planes + more, Math.round(best * headDim)),
     spread: even ? new Float64Array(headDim).fill(1) : variances.map(Math.sqrt),
     directions: calibration.directions(directions),
@@ -59,14 +56,16 @@ function planOf(rule: CodeRule, headDim: number, calibration: Calibration): Plan
 
 // c = the page's mean in the Hadamard's basis, in whole steps of its largest channel.
 function centreOf(page: Float32Array, headDim: number, bits: number): Float64Array {
-  const turn = rotation("hadamard", headDim);
+  const turn = basisOf("hadamard", headDim);
   const mean = new Float64Array(headDim);
   const tokens = page.length / headDim;
   for (let at = 0; at < page.length; at++) mean[at % headDim] += page[at] / tokens;
-  const turned = times(turn, mean);
+  turn.forward(mean);
   const levels = 2 ** (bits - 1) - 1;
-  const step = turned.reduce((most, x) => Math.max(most, Math.abs(x)), 0) / levels;
-  return timesBack(turn, turned.map((x) => step > 0 ? step * Math.round(x / step) : 0));
+  const step = mean.reduce((most, x) => Math.max(most, Math.abs(x)), 0) / levels;
+  const centre = mean.map((x) => step > 0 ? step * Math.round(x / step) : 0);
+  turn.back(centre);
+  return centre;
 }
 
 function codePage(plan: Plan, page: Float32Array, out: Float32Array, headDim: number): void {
@@ -74,26 +73,46 @@ function codePage(plan: Plan, page: Float32Array, out: Float32Array, headDim: nu
   const centre = centreOf(page, headDim, rule.centreBits);
   const tokens = page.length / headDim;
   const turned: Float64Array[] = [];
-  const kept: Float64Array[] = [];
   for (let token = 0; token < tokens; token++) {
+    const row = token * headDim;
     const x = new Float64Array(headDim);
-    for (let i = 0; i < headDim; i++) x[i] = page[token * headDim + i] - centre[i];
-    kept.push(times(directions, x));
-    const along = timesBack(directions, kept[token], headDim);
-    for (let i = 0; i < headDim; i++) x[i] -= along[i];
-    turned.push(times(basis, x));
+    for (let i = 0; i < headDim; i++) x[i] = page[row + i] - centre[i];
+    const kept = along(directions, x);
+    for (let i = 0; i < headDim; i++) out[row + i] = centre[i] + kept[i];
+    basis.forward(x);
+    turned.push(x);
   }
   const scales = scalesOf(plan, turned);
   turned.forEach((y, token) => {
-    const x = timesBack(basis, levels(plan, y, scales[token]));
-    const along = timesBack(directions, eightBits(kept[token]), headDim);
-    for (let i = 0; i < headDim; i++) out[token * headDim + i] = centre[i] + x[i] + along[i];
+    const x = levels(plan, y, scales[token]);
+    basis.back(x);
+    for (let i = 0, row = token * headDim; i < headDim; i++) out[row + i] += x[i];
   });
+}
+
+// Takes what lies along the directions out of x; gives it back as 8 bits a direction keep it.
+function along(directions: Float64Array, x: Float64Array): Float64Array {
+  const dim = x.length;
+  const dots: number[] = [];
+  for (let row = 0; row < directions.length; row += dim) {
+    let dot = 0;
+    for (let i = 0; i < dim; i++) dot += directions[row + i] * x[i];
+    dots.push(dot);
+  }
+  const step = Math.max(0, ...dots.map(Math.abs)) / 127;
+  const kept = new Float64Array(dim);
+  dots.forEach((dot, at) => {
+    const rounded = step > 0 ? step * Math.round(dot / step) : 0;
+    for (let i = 0; i < dim; i++) {
+      x[i] -= dot * directions[at * dim + i];
+      kept[i] += rounded * directions[at * dim + i];
+    }
+  });
+  return kept;
 }
 
 // In units of the channels' spread: of the token, or of the page (root mean square).
 function scalesOf({ rule, planes, spread }: Plan, turned: readonly Float64Array[]): number[] {
-  const even = planes.every((count) => count === planes[0]);
   const size = (y: Float64Array) => {
     let sum = 0, weight = 0;
     for (let i = 0; i < y.length; i++) {
@@ -107,7 +126,7 @@ function scalesOf({ rule, planes, spread }: Plan, turned: readonly Float64Array[
     const all = Math.sqrt(turned.reduce((sum, y) => sum + size(y) ** 2, 0) / turned.length);
     return turned.map(() => all);
   }
-  if (even && planes[0] === 1 && rule.basis === "hadamard") { // the least-squares scale of signs
+  if (rule.basis === "hadamard" && planes[0] === 1) { // the least-squares scale of signs
     const mean = (y: Float64Array) => y.reduce((sum, x) => sum + Math.abs(x), 0) / y.length;
     return rounded(turned.map((y) => mean(y) * 2 / STEP[1]));
   }
@@ -131,12 +150,6 @@ function levels({ planes, spread }: Plan, y: Float64Array, scale: number): Float
     const most = 2 ** (count - 1) - 0.5;
     return step * Math.max(-most, Math.min(most, Math.floor(x / step) + 0.5));
   });
-}
-
-// Each number kept of a key, in 8 bits beside the largest of them.
-function eightBits(kept: Float64Array): Float64Array {
-  const step = kept.reduce((most, x) => Math.max(most, Math.abs(x)), 0) / 127;
-  return step > 0 ? kept.map((x) => step * Math.round(x / step)) : kept;
 }
 
 // METHOD section 1.2: keys by channel over the page, values by token over 64 channels.
@@ -170,23 +183,4 @@ function quarters(x: Float32Array, out: Float32Array, at: readonly number[], bit
   const top = 2 ** bits - 1;
   const level = (v: number) => Math.max(0, Math.min(top, Math.round((v - zero) / scale)));
   at.forEach((i, j) => out[i] = zero + (scale > 0 ? scale * level(numbers[j]) : 0));
-}
-
-function times(rows: Float64Array, x: Float64Array): Float64Array {
-  const out = new Float64Array(rows.length / x.length);
-  for (let row = 0, at = 0; row < out.length; row++) {
-    let sum = 0;
-    for (let i = 0; i < x.length; i++) sum += rows[at++] * x[i];
-    out[row] = sum;
-  }
-  return out;
-}
-
-function timesBack(rows: Float64Array, y: Float64Array, dim = y.length): Float64Array {
-  const out = new Float64Array(dim);
-  for (let row = 0; row < y.length; row++) {
-    if (y[row] === 0) continue;
-    for (let i = 0, at = row * dim; i < dim; i++) out[i] += rows[at++] * y[row];
-  }
-  return out;
 }

@@ -7,11 +7,11 @@ import {
   mixedOutputs,
   reranked,
 } from "../../eval/rules/attention.ts";
+import { basisOf } from "../../eval/rules/basis.ts";
 import { calibrate } from "../../eval/rules/calibrate.ts";
 import type { HeadCapture } from "../../eval/rules/capture.ts";
 import { coded } from "../../eval/rules/encode.ts";
 import { factOf, main } from "../../eval/rules/main.ts";
-import { rotation } from "../../eval/rules/rotation.ts";
 import { bitsOf, type CodeRule, rules } from "../../eval/rules/rule.ts";
 import { fitted } from "../../eval/rules/summary.ts";
 import { needleModel } from "../../eval/source.ts";
@@ -103,16 +103,24 @@ test("a rule's bits are the bytes of the product's codes", () => {
   assertEquals(bits("paper 1 bit"), 1.5);
 });
 
-test("a rotation is orthonormal, with an odd factor too", () => {
+test("a basis is orthonormal, with an odd factor too, and goes back", () => {
   for (const dim of [8, 64, 24, 80]) {
-    const rows = rotation("hadamard", dim);
-    for (let a = 0; a < dim; a++) {
-      for (let b = 0; b <= a; b++) {
-        let dot = 0;
-        for (let i = 0; i < dim; i++) dot += rows[a * dim + i] * rows[b * dim + i];
+    const basis = basisOf("hadamard", dim);
+    const rows = Array.from({ length: dim }, (_, i) => {
+      const x = new Float64Array(dim);
+      x[i] = 1;
+      basis.forward(x);
+      return x;
+    });
+    rows.forEach((row, a) => {
+      rows.slice(0, a + 1).forEach((other, b) => {
+        const dot = row.reduce((sum, x, i) => sum + x * other[i], 0);
         assertAlmostEquals(dot, Number(a === b), 1e-12);
-      }
-    }
+      });
+      const again = row.slice();
+      basis.back(again);
+      assertAlmostEquals(again[a], 1, 1e-12);
+    });
   }
 });
 
