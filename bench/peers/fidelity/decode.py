@@ -64,12 +64,11 @@ def compare(logits: torch.Tensor, truth: torch.Tensor, fed: list[int]) -> dict:
     }
 
 
-def recalled(model, held, logits, target, start, answer, decode) -> bool:
-    """Whether the rival's own greedy text holds the answer (all of them, if a list).
+def recalled(model, held, logits, target, start, answers, decode) -> bool:
+    """Whether the rival's own greedy text holds all the answers.
 
     As long as it agrees with the target its text is known from the `logits` of the comparison.
     """
-    answers = [answer] if isinstance(answer, str) else answer
 
     def found(ids):
         text = decode(ids)

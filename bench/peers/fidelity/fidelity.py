@@ -3,9 +3,9 @@
     deno task peers:fidelity DOCUMENTS.jsonl OUT.json [--budgets .094,.25] [--rivals snapkv,...]
 
 makes a virtual environment of its own in the cache folder (7.4 GB with PyPI's torch) and runs this.
-DOCUMENTS has a document a line: {task, tokens, seed, ids, answer, target, depth}. `answer` is a
-text, a list of texts or null; `target`, the greedy tokens of the uncut cache, and `depth` may be
-missing. OUT gets a report in the shape of eval/rows.ts, standard output the same as a table.
+DOCUMENTS has a document a line: {task, seed, ids, answers, target, depth}. `answers` are texts, or
+null; `target`, the greedy tokens of the uncut cache, and `depth` may be missing. --ours takes the
+file of `eval --resume` on the same documents, for one table of both. OUT gets a report in the shape of eval/rows.ts, standard output the same as a table.
 Losses stand beside OUT in OUT.losses.jsonl, one line for each document and mode: a run that was
 interrupted, or asks for more, goes on from there.
 
@@ -68,6 +68,7 @@ def main():
             print(f"{at + 1}/{len(documents)} {title}: {seconds:.0f} s", file=sys.stderr)
     asked, names = {name_of(it) for it in documents}, {mode.name for mode in modes}
     losses = [it for it in losses if it["document"] in asked and it["mode"] in names]
+    losses += ours_of(options.ours, documents) if options.ours else []
     with open(options.out, "w") as file:
         json.dump(rows.report(os.path.basename(options.model), losses), file, indent=1)
     print(rows.table(losses))
@@ -86,20 +87,37 @@ def losses_of(model, tokenizer, document, modes):
         for mode in modes:
             held = mode.make(model, prefilled)
             logits = decode.feed(model, held.fork(), target[:-1], start)
-            answer = document.get("answer")
+            answers = document.get("answers")
             row = 2 * rivals.SHORT_BYTES * model.config.head_dim * model.config.num_key_value_heads
             row *= model.config.num_hidden_layers
             yield {
-                **{name: document.get(name) for name in ("task", "tokens", "seed", "depth")},
+                **{name: document.get(name) for name in ("task", "seed", "depth")},
+                "tokens": start,
                 "document": name_of(document),
                 "mode": mode.name,
-                "recalled": None if answer is None else decode.recalled(
-                    model, held, logits, target, start, answer, tokenizer.decode
+                "recalled": None if answers is None else decode.recalled(
+                    model, held, logits, target, start, answers, tokenizer.decode
                 ),
                 "nearBytes": held.near_bytes + row * len(logits),
                 "fullBytes": row * (start + len(logits)),
                 **decode.compare(logits, truth, target[1:]),
             }  # fmt: skip
+
+
+def ours_of(path, documents):
+    """What our own modes lost, by `eval --resume`; it keeps sums where rivals have a step each."""
+    asked = {(it["task"], len(it["ids"]), it["seed"]): name_of(it) for it in documents}
+    for line in read_lines(path):
+        name, steps = asked.get((line["task"], line["tokens"], line["seed"])), len(line["kl"])
+        if name is None or line["mode"] == "full" or steps == 0:
+            continue
+        kept = ("task", "tokens", "seed", "depth", "mode", "recalled", "kl")
+        yield {
+            **{name: line[name] for name in (*kept, "nearBytes", "fullBytes")},
+            "document": name,
+            "same": [at < line["agreed"] for at in range(steps)],
+            "surprise": [line["surprise"] / steps] * steps,
+        }
 
 
 def possible(modes, tokens, config, gib):
@@ -125,8 +143,8 @@ def load(path):
 
 
 def name_of(document) -> str:
-    """The same for the same prompt, target and answer."""
-    told = [document["task"], document["ids"], document.get("target"), document.get("answer")]
+    """The same for the same prompt, target and answers."""
+    told = [document["task"], document["ids"], document.get("target"), document.get("answers")]
     return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]
 
 
@@ -157,6 +175,7 @@ def options_of(arguments):
     parser.add_argument(
         "--rivals", type=names, default=rivals.RIVALS, help=f"of {','.join(rivals.RIVALS)}"
     )
+    parser.add_argument("--ours", help="the file of eval --resume on the same documents")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument(
         "--attention-gib",
