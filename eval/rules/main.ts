@@ -98,12 +98,13 @@ function listOf(value: string | boolean | undefined): string[] | undefined {
 
 function rulesOf(names: readonly string[] | undefined): readonly Rule[] {
   if (names === undefined) return all;
-  return names.flatMap((part) => {
+  const chosen = names.flatMap((part) => {
     const found = all.filter(({ name }) => name.includes(part.trim()));
     if (found.length > 0) return found;
     const known = all.map(({ name }) => name).join(", ");
     throw new SpecacheError("argument", `Cannot ${ACTION}: rule ${part} is none of ${known}`);
   });
+  return [...new Set(chosen)]; // two parts may name one rule
 }
 
 // A model whose rope yarn stretches, as it is done to run it beyond its own positions.
