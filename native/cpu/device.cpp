@@ -77,7 +77,8 @@ public:
     }
 
     void fetch(Stream &stream, const Fetch &fetch) override {
-        if (*fetch.count == 0) return;  // what counted them has run: compute runs where it is called
+        // What counted them has run: the compute stream runs where it is called.
+        if (*fetch.count == 0) return;
         io_.push(&stream == &late_, Task{Task::Kind::fetch, fetch, {}, nullptr});
     }
     void write(const Write &write) override {

@@ -91,7 +91,8 @@ void reference_make_rows(Stream &, const MakeRows &make) {
             store_number(shape.kv_type, row, i, from[at * shape.head_dim + i % shape.head_dim]);
             finite = finite && std::isfinite(load_number(shape.kv_type, row, i));
         }
-        if (!finite) *make.fault = std::min(*make.fault, make.first * shape.kv_heads + uint32_t(at));
+        if (finite) continue;
+        *make.fault = std::min(*make.fault, make.first * shape.kv_heads + uint32_t(at));
     }
 }
 

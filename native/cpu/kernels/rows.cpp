@@ -34,7 +34,8 @@ void make_rows(Stream &, const MakeRows &make) {
             uint8_t *row = make.rows + token * make.token_stride + head * make.head_stride;
             bool keys = store_finite(shape.kv_type, make.keys + at * dim, dim, row);
             bool values = store_finite(shape.kv_type, make.values + at * dim, dim, row + half);
-            if (!keys || !values) *make.fault = std::min(*make.fault, make.first * shape.kv_heads + uint32_t(at));
+            if (keys && values) continue;
+            *make.fault = std::min(*make.fault, make.first * shape.kv_heads + uint32_t(at));
         }
     }
 }
