@@ -202,12 +202,14 @@ EXPORT int32_t specache_sequence_stats(uint64_t id, uint64_t sequence_id, uint64
     return on_store(id, [&](Store &store) {
         not_null("counters_out", counters_out);
         const Sequence &sequence = store.sequence(sequence_id);
-        const Counters &counters = sequence.counters;
+        Counters counters{};
+        store.device->download(&counters, sequence.counters, sizeof counters);
+        const FetchTimes &times = sequence.times;
         uint64_t values[SPECACHE_STATS_COUNT] = {
             sequence.length, store.near_bytes(sequence), store.plan.far_bytes(),
             store.plan.full_bytes(sequence.length), counters.prefetched_rows, counters.late_rows,
-            counters.reused_rows, counters.fetched_bytes, counters.hidden_ns, counters.waited_ns,
-            counters.late_ns, store.allocated};
+            counters.reused_rows, counters.fetched_bytes, times.hidden_ns, times.waited_ns,
+            times.late_ns, store.allocated};
         std::memcpy(counters_out, values, sizeof values);
     });
 }
@@ -253,6 +255,7 @@ EXPORT int32_t specache_attend(uint64_t id, uint64_t sequence_id, uint32_t layer
         check_queries(queries, uint64_t(sequence.inputs) * shape.query_heads * shape.head_dim,
                       layer);
         attend(store, sequence, layer, queries, keys, values, outputs);
+        store.check_rows(sequence, sequence.length, layer, 1);
     });
 }
 

@@ -4,7 +4,6 @@
 // Pages before the chunk come from far; the page that the chunk begins in is completed from the
 // window. A query sums page after page, so it does not matter how a prompt was cut.
 #include <algorithm>
-#include <cstring>
 
 #include "failure.h"
 #include "step.h"
@@ -24,68 +23,70 @@ struct Chunk {
     uint32_t pages = (end + page_tokens - 1) / page_tokens - first_page;
 
     uint8_t *block(uint32_t page) const { return store.work.chunk + page * plan.layer_block; }
-    uint8_t *row(uint32_t token, uint32_t head) const {
-        return block(token / page_tokens - first_page) +
-               (uint64_t(head) * page_tokens + token % page_tokens) * plan.row;
+    RowPlaces places(uint32_t page) const {
+        return store.in_block(block(page), first_page + page);
     }
-    uint8_t *window_row(uint32_t token, uint32_t head) const {
-        return store.window_rows_of(sequence, layer) +
-               (uint64_t(head) * window_rows + token % window_rows) * plan.row;
-    }
+    RowPlaces window() const { return store.in_window(sequence, layer); }
 };
 
 void fill(const Chunk &chunk, const float *keys, const float *values) {
     const Plan &plan = chunk.plan;
+    Device &device = *chunk.store.device;
     uint32_t width = chunk.heads * plan.config.head_dim;
-    for (uint32_t token = chunk.first_page * page_tokens; token < chunk.first; token++) {
-        for (uint32_t head = 0; head < chunk.heads; head++) {
-            std::memcpy(chunk.row(token, head), chunk.window_row(token, head), plan.row);
-        }
-    }
+    uint32_t begun = chunk.first_page * page_tokens;
+    chunk.store.copy_rows_of(chunk.places(0), chunk.window(), begun, chunk.first - begun);
     for (uint32_t token = chunk.first; token < chunk.end;) {
         uint32_t count = std::min(chunk.end - token, page_tokens - token % page_tokens);
         uint64_t at = uint64_t(token - chunk.first) * width;
-        int64_t bad = chunk.store.device->kernels().make_rows(
-            chunk.store.device->compute(), {plan.shape, keys + at, values + at, chunk.row(token, 0),
-                                            plan.row, page_tokens * plan.row, count});
-        if (bad >= 0) {
-            fail(SPECACHE_DATA, "the key or value of token %u, layer %u, KV head %u is not finite",
-                 token + uint32_t(bad) / chunk.heads, chunk.layer, uint32_t(bad) % chunk.heads);
-        }
+        uint8_t *rows = chunk.block(token / page_tokens - chunk.first_page) +
+                        token % page_tokens * plan.row;
+        device.kernels().make_rows(device.compute(),
+                                   {plan.shape, keys + at, values + at, rows, plan.row,
+                                    page_tokens * plan.row, count, token - chunk.first,
+                                    chunk.sequence.faults + chunk.layer});
         token += count;
     }
+    chunk.store.check_rows(chunk.sequence, chunk.first, chunk.layer, 1);
     // Whole pages are multiplied: what is left of another run must not be a NaN.
-    uint32_t rest = chunk.pages * page_tokens - (chunk.end - chunk.first_page * page_tokens);
+    uint32_t rest = chunk.pages * page_tokens - (chunk.end - begun);
     for (uint32_t head = 0; rest != 0 && head < chunk.heads; head++) {
-        std::memset(chunk.row(chunk.end, head), 0, rest * plan.row);
+        uint8_t *last = chunk.block(chunk.pages - 1) + (head + 1) * page_tokens * plan.row;
+        device.clear(last - rest * plan.row, rest * plan.row);
     }
 }
 
-void attend_pages(const Chunk &chunk, const float *queries, uint32_t first_page, uint32_t count) {
-    chunk.store.device->kernels().prefill_attend(
-        chunk.store.device->compute(),
-        {chunk.plan.shape, queries, chunk.store.work.pages, chunk.store.work.sums, chunk.tokens,
-         chunk.first, first_page, count, first_page == 0});
+// The pages of store.page_blocks, of which the first is `first_page`.
+void attend_pages(const Chunk &chunk, const float *queries, uint32_t first_page) {
+    Store &store = chunk.store;
+    const std::vector<const uint8_t *> &blocks = store.page_blocks;
+    store.device->upload(store.work.pages, blocks.data(), blocks.size() * sizeof(blocks[0]));
+    store.device->kernels().prefill_attend(
+        store.device->compute(),
+        {chunk.plan.shape, queries, store.work.pages, store.work.sums, chunk.tokens, chunk.first,
+         first_page, uint32_t(blocks.size()), first_page == 0});
 }
 
 void attend_chunk(const Chunk &chunk, const float *queries, float *outputs) {
     Store &store = chunk.store;
     Work &work = store.work;
     uint32_t step = chunk.plan.in_file ? staging_pages : chunk.plan.pages_max;
+    std::vector<const uint8_t *> &blocks = store.page_blocks;
     for (uint32_t page = 0; page < chunk.first_page; page += step) {
         uint32_t count = std::min(step, chunk.first_page - page);
         if (chunk.plan.in_file) {
             store.read_pages(chunk.sequence, page, count, chunk.layer, work.far_pages);
         }
+        blocks.clear();
         for (uint32_t i = 0; i < count; i++) {
-            work.pages[i] = chunk.plan.in_file
+            blocks.push_back(chunk.plan.in_file
                 ? work.far_pages + i * chunk.plan.layer_block
-                : store.far.memory + store.far_at(chunk.sequence.pages[page + i], chunk.layer);
+                : store.far.memory + store.far_at(chunk.sequence.pages[page + i], chunk.layer));
         }
-        attend_pages(chunk, queries, page, count);
+        attend_pages(chunk, queries, page);
     }
-    for (uint32_t i = 0; i < chunk.pages; i++) work.pages[i] = chunk.block(i);
-    attend_pages(chunk, queries, chunk.first_page, chunk.pages);
+    blocks.clear();
+    for (uint32_t i = 0; i < chunk.pages; i++) blocks.push_back(chunk.block(i));
+    attend_pages(chunk, queries, chunk.first_page);
     store.device->kernels().prefill_finish(
         store.device->compute(), {chunk.plan.shape, work.sums, outputs, chunk.tokens});
 }
@@ -99,11 +100,11 @@ void keep_rows(const Chunk &chunk) {
         store.keep_page(chunk.sequence, page, chunk.layer, chunk.block(i));
     }
     store.device->copy().signal(*store.written);
-    uint32_t oldest = chunk.end > 128 ? chunk.end - 128 : 0;
-    for (uint32_t token = std::max(oldest, chunk.first); token < chunk.end; token++) {
-        for (uint32_t head = 0; head < chunk.heads; head++) {
-            std::memcpy(chunk.window_row(token, head), chunk.row(token, head), chunk.plan.row);
-        }
+    uint32_t oldest = std::max(chunk.end > 128 ? chunk.end - 128 : 0, chunk.first);
+    for (uint32_t i = 0; i < chunk.pages; i++) {
+        uint32_t page = (chunk.first_page + i) * page_tokens;
+        uint32_t from = std::max(oldest, page), to = std::min(chunk.end, page + page_tokens);
+        if (from < to) store.copy_rows_of(chunk.window(), chunk.places(i), from, to - from);
     }
 }
 

@@ -19,25 +19,29 @@ double draw(uint64_t seed, uint32_t position, uint32_t layer, uint32_t head) {
     return double(x >> 11) / 9007199254740992.0;  // 2^53
 }
 
-// The head's rows of each coded page: in RAM where they lie, from a file by way of scratch.
-const uint8_t *const *pages_of(Store &store, const Sequence &sequence, uint32_t layer,
-                               uint32_t head, uint32_t pages) {
+// The head's rows of each coded page: in far memory where they lie, from a file by way of scratch.
+PageRows rows_of(Store &store, const Sequence &sequence, uint32_t layer, uint32_t head,
+                 uint32_t pages) {
     const Plan &plan = store.plan;
     uint64_t block = page_tokens * plan.row;
-    for (uint32_t page = 0; page < pages; page++) {
-        uint64_t from = store.far_at(sequence.pages[page], layer) + head * block;
-        uint8_t *staged = plan.in_file ? store.work.audit_rows + page * block : nullptr;
-        store.work.audit_pages[page] = plan.in_file ? staged : store.far.memory + from;
-        if (plan.in_file) store.audit_copies[page] = {from, staged};
+    if (!plan.in_file) {
+        uint64_t at = layer * plan.layer_block + head * block;
+        return {store.far.memory + at, plan.page_rows, sequence.page_ids};
     }
-    if (!plan.in_file || pages == 0) return store.work.audit_pages;
+    PageRows staged{store.work.audit_rows, block, nullptr};
+    if (pages == 0) return staged;
+    Copy *copies = store.work.audit_copies;
+    for (uint32_t page = 0; page < pages; page++) {
+        copies[page] = {store.far_at(sequence.pages[page], layer) + head * block,
+                        store.work.audit_rows + page * block};
+    }
     Device &device = *store.device;
-    device.fetch(device.late(), {store.far, store.audit_copies.data(), pages, uint32_t(block),
-                                 layer, sequence.step, nullptr});
+    device.fetch(device.late(), {store.far, copies, &pages, uint32_t(block), layer, sequence.step,
+                                 nullptr});
     device.late().signal(*store.late_arrived);
     device.compute().wait(*store.late_arrived);
     device.check();
-    return store.work.audit_pages;
+    return staged;
 }
 
 }  // namespace
@@ -66,17 +70,18 @@ void audit_layer(Store &store, Sequence &sequence, uint32_t layer, const float *
     for (uint32_t head = 0; head < heads; head++) {
         double drawn = draw(store.audit_seed, position, layer, head);
         if (!(drawn < double(store.audit_share))) continue;
-        const uint8_t *const *rows = pages_of(store, sequence, layer, head, pages);
+        PageRows rows = rows_of(store, sequence, layer, head, pages);
         const uint32_t *exact = plan.ahead_only ? work.exact : work.chosen;
         const uint32_t *counts = plan.ahead_only ? work.exact_counts : work.counts;
         AuditResult result{};
         store.device->kernels().audit(
             store.device->compute(),
             {plan.shape, head,
-             {store.sink_rows(sequence, layer), store.window_rows_of(sequence, layer), nullptr},
-             rows, queries, position, work.logits, exact + uint64_t(head) * k_max, counts[head],
+             {store.sink_rows(sequence, layer), store.window_rows_of(sequence, layer), {}},
+             rows, queries, position, work.logits, exact + uint64_t(head) * k_max, counts + head,
              work.rows + uint64_t(head) * k_max, outputs, plan.config.tokens_max,
-             sequence.options.k, work.audit, &result});
+             sequence.options.k, work.audit, work.audited});
+        store.device->download(&result, work.audited, sizeof result);
         AuditSums &sums = sequence.auditing[layer * heads + head];
         sums = {1, result.lost, result.lost * result.lost, result.divergence,
                 result.divergence * result.divergence, result.chosen, result.best};

@@ -31,15 +31,11 @@ struct Far {
     int file = -1;
 };
 
-struct Copy {       // one row from far to near
-    uint64_t from;  // bytes from the start of far
-    uint8_t *to;
-};
-
 struct Fetch {
     Far far;
-    const Copy *copies;         // [count], not changed until the fetch is done
-    uint32_t count, row_bytes;
+    const Copy *copies;         // [*count], near memory, not changed until the fetch is done
+    const uint32_t *count;      // [1], near memory
+    uint32_t row_bytes;
     uint32_t layer, step;       // for the trace and the tests' hooks
     uint64_t *nanoseconds;      // += how long the fetch took; null: not wanted
 };
@@ -67,6 +63,12 @@ public:
     // Near memory, zeroed, page aligned; throws Failure (memory) naming the bytes.
     virtual uint8_t *reserve(uint64_t bytes) = 0;
     virtual void release(uint8_t *memory, uint64_t bytes) = 0;
+    // In the order of the compute stream. upload: `from` may change once it returns; download: all
+    // before is done when it returns.
+    virtual void upload(void *near, const void *from, uint64_t bytes) = 0;
+    virtual void download(void *to, const void *near, uint64_t bytes) = 0;
+    virtual void move(void *to, const void *from, uint64_t bytes) = 0;  // near to near
+    virtual void clear(void *near, uint64_t bytes) = 0;
     virtual void fetch(Stream &stream, const Fetch &fetch) = 0;
     virtual void write(const Write &write) = 0;
     virtual void drain() = 0;  // waits until both queues are empty

@@ -2,7 +2,8 @@
 // Every implementation (reference/, cpu/, later cuda/) fills the same table, so a test can compare
 // two tables and the schedule in step.cpp is written once.
 //
-// Buffers are near memory unless said otherwise; [a][b] is row-major, b contiguous.
+// Buffers are near memory unless said otherwise: the device's own, whose addresses the host passes
+// on and never looks behind. [a][b] is row-major, b contiguous.
 // `inputs` are the tokens of one sequence in one step; `count` are rows of several sequences.
 #pragma once
 #include <cstdint>
@@ -94,23 +95,48 @@ struct HeadCode {
     const float *value_basis = nullptr;       // [head_dim][head_dim] y = T x; null: Hadamard
     const uint32_t *plane_channel = nullptr;  // [value_planes] with a profile
     const float *plane_weight = nullptr;      // [value_planes] with a profile
+    uint8_t *pool = nullptr;                  // codes of page 0 of the pool
+    uint64_t page_bytes = 0;                  // from one page's codes to the next one's
+    uint8_t *page(uint32_t id) const { return pool + id * page_bytes; }
 };
 
-// Rounds keys and values to rows. The result is the flat index token * kv_heads + head of the first
-// row that holds a NaN or an infinity (before or after rounding), else -1.
+// Rows of pages that lie in a pool, or one behind the other.
+struct PageRows {
+    const uint8_t *base = nullptr;  // rows of page id 0; null: there are none
+    uint64_t stride = 0;            // bytes from one page id's rows to the next one's
+    const uint32_t *ids = nullptr;  // [pages] of a sequence's pages; null: page p has id p
+    const uint8_t *page(uint32_t p) const { return base + (ids ? ids[p] : p) * stride; }
+};
+
+// Rounds keys and values to rows. Where a row holds a NaN or an infinity, before or after rounding,
+// *fault becomes the least of what it was and (first + token) * kv_heads + head.
 struct MakeRows {
     Shape shape;
     const float *keys, *values;  // [tokens][kv_heads][head_dim]
     uint8_t *rows;  // row of (token, head) at rows + token * token_stride + head * head_stride
     uint64_t token_stride, head_stride;  // bytes
-    uint32_t tokens;
+    uint32_t tokens, first;  // how many, and how many came before that *fault counts too
+    uint32_t *fault;         // [1]; no_fault: none so far
+};
+constexpr uint32_t no_fault = UINT32_MAX;
+
+// Rows of tokens in one KV head after the other: a page, sinks (ring 0), or a window.
+struct RowPlaces {
+    uint8_t *rows;          // of the first head
+    uint64_t head_stride;   // bytes
+    uint32_t origin, ring;  // token t's row: number t - origin, with a ring t % ring
+};
+struct CopyRows {           // tokens [first, first + tokens) of every KV head
+    Shape shape;
+    RowPlaces from, to;
+    uint32_t first, tokens;
 };
 
 struct Encode {              // one page of one layer
     Shape shape;
     const HeadCode *codes_of;   // [kv_heads]
     const uint8_t *rows;        // [kv_heads][64] rows: a page's part of one layer
-    uint8_t *const *codes;      // [kv_heads] where each head's codes of this page go
+    uint32_t page;              // id: each head's codes go to codes_of[head].page(page)
     bool first;  // page 0: tokens 0..3 are sinks, not coded (their code is the centre)
 };
 
@@ -125,18 +151,18 @@ inline uint32_t coded_pages(uint32_t position) {
 struct NearRows {
     const uint8_t *sinks;             // [kv_heads][4] rows
     const uint8_t *window;            // [kv_heads][window_rows] rows
-    const uint8_t *const *resident;   // mode full: [pages], each [kv_heads][64] rows; else null
+    PageRows resident;                // mode full: of each page [kv_heads][64] rows
 };
 
 // Logits of every tail token of every input, from the codes.
 struct Scan {
     Shape shape;
     const HeadCode *codes_of;       // [kv_heads]
-    const uint8_t *const *codes;    // [kv_heads][pages_max]: page p of head h at h * pages_max + p
+    const uint32_t *pages;          // [coded pages] ids
     const float *queries;           // [inputs][query_heads][head_dim] after rope
     const uint32_t *positions;      // [inputs]
     float *logits;                  // [inputs][query_heads][tokens_max]; sinks' entries = -infinity
-    uint32_t inputs, pages_max, tokens_max;
+    uint32_t inputs, tokens_max;
 };
 
 // The k tail tokens of largest value for each input and KV head: value = mean over the group's
@@ -154,12 +180,66 @@ struct Choose {
     uint32_t inputs, tokens_max, k, k_max;
 };
 
+// ---- slots (DESIGN section 4) ------------------------------------------------------------------
+
+enum class Slot : uint8_t { empty = 0, visible = 1 };
+
+// The slots of one layer, [kv_heads][places]: visible ones and those in flight.
+struct Slots {
+    uint8_t *rows;     // rows
+    uint32_t *tokens;  // whose row it is
+    uint32_t *used;    // the step that chose it last
+    Slot *now;         // as the running step sees it
+    Slot *next;        // as the next step will
+};
+
+struct Copy {       // one row from far to near
+    uint64_t from;  // bytes from the start of far
+    uint8_t *to;
+};
+
+struct Counters {   // of a sequence
+    uint64_t prefetched_rows, late_rows, reused_rows, fetched_bytes;
+};
+
+// Where every exact row of a layer is. Between Choose and Attend, resolve fills `rows` (and for
+// mode paper `exact`), and lists what is late and what is wanted; after Attend, settle decides what
+// the next step finds in slots.
+struct Resolve {
+    Shape shape;
+    Slots slots;
+    uint32_t visible, arriving;  // slots of a head: visible and in flight; places are both
+    bool ahead_only;             // mode paper: exact is what the step before fetched
+    bool guesses_first;          // settle keeps what guesses chose before all else
+    const uint32_t *chosen;      // as Choose
+    const float *values;         // as Choose
+    const uint32_t *counts;      // as Choose
+    uint32_t *exact;             // ahead_only: [inputs][kv_heads][k_max] tokens in slots
+    uint32_t *exact_counts;      // ahead_only: [inputs][kv_heads]
+    const uint8_t **rows;        // [inputs][kv_heads][k_max]
+    const uint32_t *pages;       // [pages] ids
+    const uint8_t *far;          // far memory that can be read in place, or null
+    uint64_t far_stride, far_at; // a page's rows of this layer: id * far_stride + far_at
+    uint8_t *staging;            // without `far`: [inputs * kv_heads * k_max] late rows
+    Copy *late_copies;           // without `far`: [inputs * kv_heads * k_max]
+    uint32_t *late;              // [1] of them
+    Copy *copies;                // [kv_heads * arriving] the prefetch
+    uint32_t *wanted;            // [1] of them
+    uint32_t *slot_of;           // scratch [tokens_max] slot + 1 of a token, 0: none; left clean
+    float *wanted_value;         // scratch [tokens_max] largest value a guess gave; left clean
+    uint32_t *list;              // scratch [inputs * k_max] tokens
+    Counters *counters;          // [1]
+    uint32_t inputs, trusted, k_max;
+    uint32_t length, step;       // tokens before input 0; number of the step
+    float late_above;            // late rows whose value is above this are read
+};
+
 // One softmax over sinks, tail, window and inputs; tail tokens by row where `rows` names one, else
 // by their codes.
 struct Attend {
     Shape shape;
     const HeadCode *codes_of;       // [kv_heads]
-    const uint8_t *const *codes;    // as Scan
+    const uint32_t *pages;          // as Scan
     NearRows near;
     const float *queries;           // [inputs][query_heads][head_dim]
     const uint32_t *positions;      // [inputs]
@@ -201,13 +281,13 @@ struct Audit {
     Shape shape;
     uint32_t head;
     NearRows near;
-    const uint8_t *const *pages;  // [coded pages] the head's 64 rows of each
+    PageRows pages;               // the head's 64 rows of each coded page
     const float *queries;         // [query_heads][head_dim] of input 0
     uint32_t position;
     const float *logits;          // [query_heads][tokens_max] of input 0; Attend hid what is exact
-    const uint32_t *exact;        // [exact_count] tail tokens that have a row, or none after all
-    uint32_t exact_count;
-    const uint8_t *const *rows;   // [exact_count]; null: that token stayed a code
+    const uint32_t *exact;        // [*exact_count] tail tokens that have a row, or none after all
+    const uint32_t *exact_count;  // [1]
+    const uint8_t *const *rows;   // [*exact_count]; null: that token stayed a code
     const float *outputs;         // [query_heads][head_dim] of input 0
     uint32_t tokens_max, k;
     float *scratch;               // audit_floats() of the shape
@@ -227,11 +307,14 @@ struct Kernels {
     void (*normalize)(Stream &, const Normalize &);
     void (*rotate)(Stream &, const Rotate &);
     void (*gate)(Stream &, const Gate &);
-    int64_t (*make_rows)(Stream &, const MakeRows &);
+    void (*make_rows)(Stream &, const MakeRows &);
+    void (*copy_rows)(Stream &, const CopyRows &);
     void (*encode)(Stream &, const Encode &);
     void (*scan)(Stream &, const Scan &);
     void (*choose)(Stream &, const Choose &);
+    void (*resolve)(Stream &, const Resolve &);
     void (*attend)(Stream &, const Attend &);
+    void (*settle)(Stream &, const Resolve &);
     void (*prefill_attend)(Stream &, const PrefillAttend &);
     void (*prefill_finish)(Stream &, const PrefillFinish &);
     void (*audit)(Stream &, const Audit &);

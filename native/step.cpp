@@ -10,7 +10,6 @@
 
 #include "audit.h"
 #include "failure.h"
-#include "store/slots.h"
 
 namespace specache {
 namespace {
@@ -19,8 +18,8 @@ namespace {
 void meet_prefetch(Store &store, Sequence &sequence, uint32_t layer) {
     uint64_t waited = store.device->compute().wait(*sequence.arrived[layer]);
     uint64_t &took = sequence.fetch_ns[layer];
-    sequence.counters.waited_ns += waited;
-    sequence.counters.hidden_ns += took > waited ? took - waited : 0;
+    sequence.times.waited_ns += waited;
+    sequence.times.hidden_ns += took > waited ? took - waited : 0;
     if (waited != 0) store.device->trace(Trace::waited, layer, sequence.step);
     took = 0;
 }
@@ -34,42 +33,49 @@ void keep_rows(Store &store, Sequence &sequence, uint32_t layer, const float *ke
     uint8_t *window = store.window_rows_of(sequence, layer);
     for (uint32_t i = 0; i < sequence.inputs; i++) {
         uint32_t token = sequence.length + i;
-        int64_t bad = store.device->kernels().make_rows(
+        store.device->kernels().make_rows(
             store.device->compute(),
             {plan.shape, keys + i * width, values + i * width,
-             window + token % window_rows * plan.row, 0, window_rows * plan.row, 1});
-        if (bad < 0) continue;
-        fail(SPECACHE_DATA, "the key or value of token %u, layer %u, KV head %u is not finite",
-             token, layer, uint32_t(bad));
+             window + token % window_rows * plan.row, 0, window_rows * plan.row, 1, i,
+             sequence.faults + layer});
     }
 }
 
-void prefetch_rows(Store &store, Sequence &sequence, uint32_t layer, uint32_t wanted) {
-    Device &device = *store.device;
+Resolve slots_at_work(Store &store, Sequence &sequence, uint32_t layer) {
     const Plan &plan = store.plan;
-    device.compute().signal(*sequence.wanted[layer]);
-    device.trace(Trace::wanted, layer, sequence.step);
-    if (wanted == 0) return;
-    const Copy *copies = sequence.copies + uint64_t(layer) * plan.config.kv_heads * plan.arriving;
-    device.copy().wait(*sequence.wanted[layer]);
-    device.fetch(device.copy(), {store.far, copies, wanted, uint32_t(plan.row), layer,
-                                 sequence.step, &sequence.fetch_ns[layer]});
-    device.copy().signal(*sequence.arrived[layer]);
-    sequence.counters.prefetched_rows += wanted;
-    sequence.counters.fetched_bytes += wanted * plan.row;
-    if (plan.config.variant == 1) device.compute().wait(*sequence.arrived[layer]);
+    Work &work = store.work;
+    Copy *copies = sequence.copies + uint64_t(layer) * plan.config.kv_heads * plan.arriving;
+    return {plan.shape, store.slots_of(sequence, layer), plan.slots, plan.arriving,
+            plan.ahead_only, plan.config.variant != 2, work.chosen, work.values, work.counts,
+            work.exact, work.exact_counts, work.rows, sequence.page_ids, store.far.memory,
+            plan.page_rows, layer * plan.layer_block, work.staging, work.late_copies, work.late,
+            copies, sequence.wanted_rows + layer, work.slot_of, work.wanted_value, work.wanted,
+            sequence.counters, sequence.inputs, sequence.trusted, plan.config.k_max,
+            sequence.length, sequence.step, sequence.options.late_above};
 }
 
-void fetch_late(Store &store, Sequence &sequence, uint32_t layer, uint32_t late) {
-    if (late == 0) return;
+void prefetch_rows(Store &store, Sequence &sequence, uint32_t layer, const Resolve &resolve) {
     Device &device = *store.device;
-    device.fetch(device.late(), {store.far, store.late_copies.data(), late,
+    device.compute().signal(*sequence.wanted[layer]);
+    device.trace(Trace::wanted, layer, sequence.step);
+    if (store.plan.slots == 0 || sequence.inputs == sequence.trusted) return;  // nothing is wanted
+    device.copy().wait(*sequence.wanted[layer]);
+    device.fetch(device.copy(), {store.far, resolve.copies, resolve.wanted,
                                  uint32_t(store.plan.row), layer, sequence.step,
-                                 &sequence.counters.late_ns});
+                                 &sequence.fetch_ns[layer]});
+    device.copy().signal(*sequence.arrived[layer]);
+    if (store.plan.config.variant == 1) device.compute().wait(*sequence.arrived[layer]);
+}
+
+void fetch_late(Store &store, Sequence &sequence, uint32_t layer, const Resolve &resolve) {
+    if (!store.plan.in_file || store.plan.ahead_only) return;  // read where they lie, or none is
+    Device &device = *store.device;
+    device.fetch(device.late(), {store.far, resolve.late_copies, resolve.late,
+                                 uint32_t(store.plan.row), layer, sequence.step,
+                                 &sequence.times.late_ns});
     device.late().signal(*store.late_arrived);
     device.compute().wait(*store.late_arrived);
     device.check();
-    sequence.counters.fetched_bytes += late * store.plan.row;
 }
 
 }  // namespace
@@ -110,6 +116,9 @@ void begin(Store &store, Sequence &sequence, uint32_t inputs, uint32_t trusted, 
     sequence.layer = 0;
     sequence.options = options;
     sequence.step++;
+    uint32_t positions[inputs_max];
+    for (uint32_t i = 0; i < inputs; i++) positions[i] = sequence.length + i;
+    store.device->upload(sequence.positions, positions, inputs * 4);
     end_audit(sequence, false);  // of a step that was given up
 }
 
@@ -120,43 +129,39 @@ void attend(Store &store, Sequence &sequence, uint32_t layer, const float *queri
     const Plan &plan = store.plan;
     Work &work = store.work;
     uint32_t inputs = sequence.inputs, heads = plan.config.kv_heads, k_max = plan.config.k_max;
-    uint32_t positions[inputs_max];
-    for (uint32_t i = 0; i < inputs; i++) positions[i] = sequence.length + i;
-    uint32_t pages = coded_pages(positions[inputs - 1]);
-    NearRows near{store.sink_rows(sequence, layer), store.window_rows_of(sequence, layer), nullptr};
-    const uint8_t *const *codes = nullptr;
-    const HeadCode *codes_of = &store.head_codes[layer * heads];
+    const uint32_t *positions = sequence.positions, *pages = sequence.page_ids;
+    NearRows near{store.sink_rows(sequence, layer), store.window_rows_of(sequence, layer),
+                  store.resident_rows(sequence, layer)};
+    const HeadCode *codes_of = work.head_codes + layer * heads;
+    Resolve resolve = slots_at_work(store, sequence, layer);
 
     keep_rows(store, sequence, layer, keys, values);
     if (!store.recorded.empty()) {
         uint64_t width = uint64_t(plan.config.query_heads) * plan.config.head_dim;
-        std::copy(queries, queries + width, store.recorded.begin() + int64_t(layer * width));
+        device.download(store.recorded.data() + layer * width, queries, width * 4);
     }
     if (plan.rule == Rule::none) {
-        near.resident = store.resident_table(sequence, layer, pages);
-        for (uint32_t i = 0; i < inputs * heads; i++) work.counts[i] = 0;
+        device.clear(work.counts, inputs * heads * 4);
     } else {
         meet_prefetch(store, sequence, layer);
-        codes = store.code_table(sequence, layer, pages);
-        kernels.scan(device.compute(), {plan.shape, codes_of, codes, queries, positions,
-                                        work.logits, inputs, plan.pages_max,
-                                        plan.config.tokens_max});
+        kernels.scan(device.compute(), {plan.shape, codes_of, pages, queries, positions,
+                                        work.logits, inputs, plan.config.tokens_max});
         kernels.choose(device.compute(), {plan.shape, near, queries, positions, work.logits,
                                           work.chosen, work.values, work.counts, inputs,
                                           plan.config.tokens_max, sequence.options.k, k_max});
-        Resolved resolved = resolve(store, sequence, layer, store.late_copies.data());
-        prefetch_rows(store, sequence, layer, resolved.wanted);
-        fetch_late(store, sequence, layer, resolved.late);
+        kernels.resolve(device.compute(), resolve);
+        prefetch_rows(store, sequence, layer, resolve);
+        fetch_late(store, sequence, layer, resolve);
     }
     kernels.attend(device.compute(),
-                   {plan.shape, codes_of, codes, near, queries, positions, work.logits,
+                   {plan.shape, codes_of, pages, near, queries, positions, work.logits,
                     plan.ahead_only ? work.exact : work.chosen,
                     plan.ahead_only ? work.exact_counts : work.counts,
                     work.rows, outputs, inputs, plan.pages_max, plan.config.tokens_max, k_max,
                     work.attend});
     device.trace(Trace::attended, layer, sequence.step);
     audit_layer(store, sequence, layer, queries, outputs);
-    if (plan.rule != Rule::none) settle(store, sequence, layer);
+    if (plan.slots != 0 && !plan.ahead_only) kernels.settle(device.compute(), resolve);
     sequence.layer = layer + 1;
 }
 
@@ -175,9 +180,8 @@ void keep(Store &store, Sequence &sequence, uint32_t keep) {
     sequence.inputs = 0;
     sequence.length += keep;
     if (store.plan.ahead_only) {
-        for (Slots &slots : sequence.slots) {
-            std::copy(slots.next, slots.next + store.plan.slots + store.plan.arriving, slots.now);
-        }
+        uint64_t places = uint64_t(store.plan.heads()) * (store.plan.slots + store.plan.arriving);
+        store.device->move(sequence.slots.now, sequence.slots.next, places);
     }
     if (sequence.length / page_tokens != complete) store.complete_page(sequence);
 }

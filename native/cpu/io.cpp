@@ -38,6 +38,13 @@ Io::~Io() {
 void Io::push(bool late, const Task &task) {
     std::unique_lock lock(mutex_);
     Queue &queue = late ? late_ : copy_;
+    // With nothing before it there is nothing to hand to the thread.
+    if (task.kind == Task::Kind::wait && task.event->arrived) return;
+    if (task.kind == Task::Kind::signal && queue.idle()) {
+        task.event->arrived = true;
+        lock.unlock();
+        return changed_.notify_all();
+    }
     changed_.wait(lock, [&] { return !queue.full(); });
     if (task.kind == Task::Kind::signal) task.event->arrived = false;
     queue.push(task);
@@ -91,9 +98,9 @@ void Io::work() {
         Queue &queue = late ? late_ : copy_;
         Task task = queue.front();
         queue.pop();
-        running_ = true;
+        running_ = queue.busy = true;
         run(lock, late, task);
-        running_ = false;
+        running_ = queue.busy = false;
         changed_.notify_all();
     }
 }
@@ -125,7 +132,9 @@ void Io::run_late(std::unique_lock<std::mutex> &lock) {
     while (runs(late_)) {
         Task task = late_.front();
         late_.pop();
+        late_.busy = true;
         run(lock, true, task);
+        late_.busy = false;
         changed_.notify_all();
     }
 }
@@ -140,7 +149,7 @@ void Io::run_fetch(std::unique_lock<std::mutex> &lock, bool late, const Fetch &f
     trace(late ? Trace::late_begun : Trace::prefetch_begun, fetch.layer, fetch.step);
     uint64_t begun = now_ns();
     if (delay != 0) std::this_thread::sleep_for(std::chrono::microseconds(delay));
-    for (uint32_t i = 0; i < fetch.count; i++) {
+    for (uint32_t i = 0; i < *fetch.count; i++) {
         fetch_row(fetch, fetch.copies[i]);
         if (late) continue;
         lock.lock();

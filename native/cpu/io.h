@@ -29,7 +29,9 @@ struct Task {
 struct Queue {
     std::vector<Task> tasks;
     size_t first = 0, count = 0;
+    bool busy = false;  // a task that was taken out is running
     void push(const Task &task) { tasks[(first + count++) % tasks.size()] = task; }
+    bool idle() const { return count == 0 && !busy; }
     bool full() const { return count == tasks.size(); }
     Task &front() { return tasks[first]; }
     void pop() { first = (first + 1) % tasks.size(); count--; }

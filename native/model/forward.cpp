@@ -16,60 +16,63 @@ struct Pass {
     Device &device = *model.store.device;
     const Kernels &kernels = device.kernels();
     const specache_config &shape = model.store.plan.config;
-    Activations &a = model.activations;
+    const Activations &a = model.activations;
 
-    void project(const Weight &weight, const Weight *bias, const std::vector<float> &in,
-                 float *out, bool accumulate = false) {
-        kernels.project(device.compute(), {weight.tensor, bias ? bias->floats() : nullptr,
-                                           in.data(), out, rows, accumulate, prefill});
+    void project(const Weight &weight, const Weight *bias, const float *in, float *out,
+                 bool accumulate = false) {
+        kernels.project(device.compute(), {weight.tensor, bias ? bias->floats : nullptr,
+                                           in, out, rows, accumulate, prefill});
     }
     void normalize(const float *in, const Weight &weight, float *out, uint32_t count,
                    uint32_t columns) {
-        kernels.normalize(device.compute(), {in, weight.floats(), out, count, columns,
+        kernels.normalize(device.compute(), {in, weight.floats, out, count, columns,
                                              std::bit_cast<float>(model.config.epsilon_bits)});
     }
     void rotate(float *heads, uint32_t head_count) {
         kernels.rotate(device.compute(),
-                       {heads, a.positions.data(), model.frequencies.data(), rows, head_count,
+                       {heads, a.positions, a.frequencies, rows, head_count,
                         shape.head_dim, std::bit_cast<float>(model.config.rope_magnitude_bits),
                         model.config.rope_neighbours != 0});
     }
 
-    void embed(const uint32_t *tokens) {
-        kernels.embed(device.compute(), {model.embedding.tensor, tokens, a.hidden.data(), rows});
+    // Positions and ids of the rows [rows].
+    void begin(const uint32_t *positions, const uint32_t *tokens) {
+        device.upload(a.positions, positions, rows * 4);
+        device.upload(a.tokens, tokens, rows * 4);
+        kernels.embed(device.compute(), {model.embedding.tensor, a.tokens, a.hidden, rows});
     }
     void before_attention(const Layer &layer) {
         uint32_t dim = shape.head_dim;
-        normalize(a.hidden.data(), layer.attention_norm, a.normalized.data(), rows,
+        normalize(a.hidden, layer.attention_norm, a.normalized, rows,
                   model.config.hidden);
-        project(layer.query, &layer.query_bias, a.normalized, a.queries.data());
-        project(layer.key, &layer.key_bias, a.normalized, a.keys.data());
-        project(layer.value, &layer.value_bias, a.normalized, a.values.data());
+        project(layer.query, &layer.query_bias, a.normalized, a.queries);
+        project(layer.key, &layer.key_bias, a.normalized, a.keys);
+        project(layer.value, &layer.value_bias, a.normalized, a.values);
         if (model.config.query_key_norms) {
-            normalize(a.queries.data(), layer.query_norm, a.queries.data(),
+            normalize(a.queries, layer.query_norm, a.queries,
                       rows * shape.query_heads, dim);
-            normalize(a.keys.data(), layer.key_norm, a.keys.data(), rows * shape.kv_heads, dim);
+            normalize(a.keys, layer.key_norm, a.keys, rows * shape.kv_heads, dim);
         }
-        rotate(a.queries.data(), shape.query_heads);
-        rotate(a.keys.data(), shape.kv_heads);
+        rotate(a.queries, shape.query_heads);
+        rotate(a.keys, shape.kv_heads);
     }
     void after_attention(const Layer &layer) {
-        project(layer.attention_output, &layer.attention_output_bias, a.attended, a.hidden.data(),
+        project(layer.attention_output, &layer.attention_output_bias, a.attended, a.hidden,
                 true);
-        normalize(a.hidden.data(), layer.mlp_norm, a.normalized.data(), rows, model.config.hidden);
-        project(layer.mlp_gate, &layer.mlp_gate_bias, a.normalized, a.gate.data());
-        project(layer.mlp_up, &layer.mlp_up_bias, a.normalized, a.up.data());
-        kernels.gate(device.compute(), {a.gate.data(), a.up.data(), a.gate.data(),
+        normalize(a.hidden, layer.mlp_norm, a.normalized, rows, model.config.hidden);
+        project(layer.mlp_gate, &layer.mlp_gate_bias, a.normalized, a.gate);
+        project(layer.mlp_up, &layer.mlp_up_bias, a.normalized, a.up);
+        kernels.gate(device.compute(), {a.gate, a.up, a.gate,
                                         uint64_t(rows) * model.config.intermediate});
-        project(layer.mlp_down, &layer.mlp_down_bias, a.gate, a.hidden.data(), true);
+        project(layer.mlp_down, &layer.mlp_down_bias, a.gate, a.hidden, true);
     }
     // Logits of `count` rows from `first` on.
     void logits(uint32_t first, uint32_t count, float *out) {
         uint64_t at = uint64_t(first) * model.config.hidden;
-        normalize(a.hidden.data() + at, model.output_norm, a.normalized.data(), count,
+        normalize(a.hidden + at, model.output_norm, a.normalized, count,
                   model.config.hidden);
         const Weight &weight = model.config.tied ? model.embedding : model.output;
-        kernels.project(device.compute(), {weight.tensor, nullptr, a.normalized.data(), out, count,
+        kernels.project(device.compute(), {weight.tensor, nullptr, a.normalized, out, count,
                                            false, false});
     }
 };
@@ -86,14 +89,15 @@ void check_tokens(const Model &model, const uint32_t *tokens, uint32_t count) {
 void prefill_chunk(Model &model, Sequence &sequence, const uint32_t *tokens, uint32_t count,
                    float *logits) {
     Pass pass{model, count, true};
-    Activations &a = model.activations;
-    for (uint32_t i = 0; i < count; i++) a.positions[i] = sequence.length + i;
-    pass.embed(tokens);
+    const Activations &a = model.activations;
+    std::vector<uint32_t> positions(count);
+    for (uint32_t i = 0; i < count; i++) positions[i] = sequence.length + i;
+    pass.begin(positions.data(), tokens);
     for (uint32_t l = 0; l < model.layers.size(); l++) {
         check_cancelled(model.store, sequence);
         pass.before_attention(model.layers[l]);
-        append(model.store, sequence, l, count, a.queries.data(), a.keys.data(), a.values.data(),
-               a.attended.data());
+        append(model.store, sequence, l, count, a.queries, a.keys, a.values,
+               a.attended);
         pass.after_attention(model.layers[l]);
     }
     if (logits != nullptr) pass.logits(count - 1, 1, logits);
@@ -129,33 +133,35 @@ void prefill(Model &model, Sequence &sequence, const uint32_t *tokens, uint32_t 
 void step(Model &model, const StepInputs *list, uint32_t count) {
     Store &store = model.store;
     uint32_t rows = 0;
-    Activations &a = model.activations;
-    uint32_t tokens[1024 * inputs_max];  // sequences_max is at most 1,024
+    const Activations &a = model.activations;
+    uint32_t tokens[1024 * inputs_max], positions[1024 * inputs_max];  // at most 1,024 sequences
     for (uint32_t i = 0; i < count; i++) check_tokens(model, list[i].tokens, list[i].inputs);
     for (uint32_t i = 0; i < count; i++) {
         Sequence &sequence = *list[i].sequence;
         begin(store, sequence, list[i].inputs, list[i].trusted, list[i].options);
         for (uint32_t input = 0; input < list[i].inputs; input++, rows++) {
             tokens[rows] = list[i].tokens[input];
-            a.positions[rows] = sequence.length + input;
+            positions[rows] = sequence.length + input;
         }
     }
     Pass pass{model, rows, false};
     uint64_t dim = store.plan.config.head_dim, query = store.plan.config.query_heads * dim,
              kv = store.plan.config.kv_heads * dim;
-    pass.embed(tokens);
+    pass.begin(positions, tokens);
     for (uint32_t l = 0; l < model.layers.size(); l++) {
         check_cancelled(store, *list[0].sequence);
         pass.before_attention(model.layers[l]);
         for (uint32_t i = 0, row = 0; i < count; row += list[i].inputs, i++) {
-            attend(store, *list[i].sequence, l, a.queries.data() + row * query,
-                   a.keys.data() + row * kv, a.values.data() + row * kv,
-                   a.attended.data() + row * query);
+            attend(store, *list[i].sequence, l, a.queries + row * query,
+                   a.keys + row * kv, a.values + row * kv,
+                   a.attended + row * query);
         }
         pass.after_attention(model.layers[l]);
     }
     store.device->check();
     for (uint32_t i = 0, row = 0; i < count; row += list[i].inputs, i++) {
+        Sequence &sequence = *list[i].sequence;
+        store.check_rows(sequence, sequence.length, 0, store.plan.config.layers);
         pass.logits(row, list[i].inputs, list[i].logits);
     }
 }

@@ -50,12 +50,36 @@ uint32_t finite_columns(const Tensor &tensor, uint32_t row) {
     return std::min(column, tensor.columns);
 }
 
+// base null: sizes only.
+Activations carve(const specache_model_config &config, const specache_config &shape,
+                  uint8_t *base) {
+    Activations a{};
+    auto take = [&]<class T>(T *&pointer, uint64_t count) {
+        pointer = reinterpret_cast<T *>(reinterpret_cast<uintptr_t>(base) + a.bytes);
+        a.bytes += (count * sizeof(T) + 63) / 64 * 64;
+    };
+    uint64_t rows =
+        std::max<uint64_t>(shape.chunk_tokens, uint64_t(inputs_max) * shape.sequences_max);
+    uint64_t query = uint64_t(shape.query_heads) * shape.head_dim;
+    uint64_t kv = uint64_t(shape.kv_heads) * shape.head_dim;
+    take(a.hidden, rows * config.hidden);
+    take(a.normalized, rows * config.hidden);
+    take(a.queries, rows * query);
+    take(a.keys, rows * kv);
+    take(a.values, rows * kv);
+    take(a.attended, rows * query);
+    take(a.gate, rows * config.intermediate);
+    take(a.up, rows * config.intermediate);
+    take(a.positions, rows);
+    take(a.tokens, rows);
+    take(a.frequencies, shape.head_dim / 2);
+    return a;
+}
+
 }  // namespace
 
-Model::Model(Store &store_in, const specache_model_config &config_in, const double *frequencies_in)
-    : store(store_in), config(config_in),
-      frequencies(frequencies_in, frequencies_in + store_in.plan.config.head_dim / 2),
-      layers(store_in.plan.config.layers) {
+Model::Model(Store &store_in, const specache_model_config &config_in, const double *frequencies)
+    : store(store_in), config(config_in), layers(store_in.plan.config.layers) {
     const specache_config &shape = store.plan.config;
     auto at_least = [](const char *name, uint32_t value, uint32_t least, uint32_t most) {
         if (value >= least && value <= most) return;
@@ -69,28 +93,26 @@ Model::Model(Store &store_in, const specache_model_config &config_in, const doub
         fail(SPECACHE_CAPACITY, "tokens_max %u is above the model's %u positions", shape.tokens_max,
              config.tokens_max);
     }
-    for (double frequency : frequencies) {
-        if (std::isfinite(frequency)) continue;
+    for (uint32_t i = 0; i < shape.head_dim / 2; i++) {
+        if (std::isfinite(frequencies[i])) continue;
         fail(SPECACHE_ARGUMENT, "a rope frequency is not finite");
     }
-    uint64_t rows =
-        std::max<uint64_t>(shape.chunk_tokens, uint64_t(inputs_max) * shape.sequences_max);
-    uint64_t dim = shape.head_dim;
-    activations.hidden.resize(rows * config.hidden);
-    activations.normalized.resize(rows * config.hidden);
-    activations.queries.resize(rows * shape.query_heads * dim);
-    activations.keys.resize(rows * shape.kv_heads * dim);
-    activations.values.resize(rows * shape.kv_heads * dim);
-    activations.attended.resize(rows * shape.query_heads * dim);
-    activations.gate.resize(rows * config.intermediate);
-    activations.up.resize(rows * config.intermediate);
-    activations.positions.resize(rows);
+    activations = carve(config, shape, nullptr);
+    activations = carve(config, shape, reserve(activations.bytes));
+    store.device->upload(activations.frequencies, frequencies, shape.head_dim / 2 * sizeof(double));
 }
 
 Model::~Model() {
+    for (auto [memory, bytes] : blocks_) store.device->release(memory, bytes);
     for (const std::unique_ptr<MappedFile> &file : files_) {
         munmap(const_cast<uint8_t *>(file->bytes), file->size);
     }
+}
+
+uint8_t *Model::reserve(uint64_t bytes) {
+    uint8_t *memory = store.device->reserve(bytes);
+    blocks_.emplace_back(memory, bytes);
+    return memory;
 }
 
 const MappedFile &Model::map(const std::string &path) {
@@ -152,7 +174,7 @@ void Model::set(const specache_tensor &tensor, const std::string &path, const st
              U64(offset));
     }
     ready = false;  // until all are checked again
-    weight = {{file.bytes + offset, type, tensor.rows, tensor.columns}, name, {}};
+    weight = {{file.bytes + offset, type, tensor.rows, tensor.columns}, name, nullptr};
 }
 
 namespace {
@@ -219,23 +241,31 @@ void Model::check_finite(const Weight &weight) const {
          weight.name.c_str(), bad.load(), finite_columns(tensor, bad));
 }
 
-// Norms and biases are used as floats whatever their file holds.
-void Model::widen(Weight &weight) const {
-    if (weight.tensor.data == nullptr || weight.tensor.rows != 1) return;
-    weight.vector.resize(weight.tensor.columns);
-    dequantize_row(weight.tensor.type, weight.tensor.data, weight.tensor.columns,
-                   weight.vector.data());
+// Norms and biases are used as floats whatever their file holds. Returns where the next one goes.
+float *Model::widen(Weight &weight, float *to) const {
+    if (weight.tensor.data == nullptr || weight.tensor.rows != 1) return to;
+    std::vector<float> floats(weight.tensor.columns);
+    dequantize_row(weight.tensor.type, weight.tensor.data, weight.tensor.columns, floats.data());
+    store.device->upload(to, floats.data(), floats.size() * sizeof(float));
+    weight.floats = to;
+    return to + (floats.size() + 15) / 16 * 16;  // whole vectors
 }
 
 void Model::make_ready() {
     check_shapes();
+    std::vector<Weight *> weights;
+    uint64_t floats = 0;
     for (uint32_t layer = 0; layer < layers.size(); layer++) {
         for (uint32_t role = layer == 0 ? 0 : SPECACHE_ATTENTION_NORM; role < SPECACHE_ROLE_COUNT;
              role++) {
-            check_finite(place(role, layer));
-            widen(place(role, layer));
+            Weight &weight = place(role, layer);
+            check_finite(weight);
+            weights.push_back(&weight);
+            if (weight.tensor.rows == 1) floats += (uint64_t(weight.tensor.columns) + 15) / 16 * 16;
         }
     }
+    float *to = reinterpret_cast<float *>(reserve(floats * sizeof(float)));
+    for (Weight *weight : weights) to = widen(*weight, to);
     ready = true;
 }
 

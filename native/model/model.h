@@ -17,8 +17,7 @@ struct MappedFile {
 struct Weight {
     Tensor tensor;
     std::string name;           // as its file calls it
-    std::vector<float> vector;  // norms and biases, widened: [columns]; empty for matrices
-    const float *floats() const { return vector.empty() ? nullptr : vector.data(); }
+    const float *floats = nullptr;  // norms and biases, widened, in near memory: [columns]
 };
 
 struct Layer {
@@ -29,14 +28,17 @@ struct Layer {
     Weight mlp_gate_bias, mlp_up_bias, mlp_down_bias;
 };
 
-struct Activations {            // [rows] of each, rows = chunk_tokens or inputs_max
-    std::vector<float> hidden;      // [rows][hidden] the residual stream
-    std::vector<float> normalized;  // [rows][hidden]
-    std::vector<float> queries;     // [rows][query_heads][head_dim]
-    std::vector<float> keys, values;  // [rows][kv_heads][head_dim]
-    std::vector<float> attended;    // [rows][query_heads][head_dim]
-    std::vector<float> gate, up;    // [rows][intermediate]
-    std::vector<uint32_t> positions;  // [rows]
+// Near memory; rows = chunk_tokens, or the inputs of all sequences.
+struct Activations {
+    float *hidden;        // [rows][hidden] the residual stream
+    float *normalized;    // [rows][hidden]
+    float *queries;       // [rows][query_heads][head_dim]
+    float *keys, *values;  // [rows][kv_heads][head_dim]
+    float *attended;      // [rows][query_heads][head_dim]
+    float *gate, *up;     // [rows][intermediate]
+    uint32_t *positions, *tokens;  // [rows]
+    double *frequencies;  // [head_dim / 2]
+    uint64_t bytes;
 };
 
 struct Model {
@@ -50,10 +52,9 @@ struct Model {
 
     Store &store;
     const specache_model_config config;
-    const std::vector<double> frequencies;  // [head_dim / 2]
     Weight embedding, output_norm, output;
     std::vector<Layer> layers;
-    Activations activations;
+    Activations activations{};
     bool ready = false;
 
 private:
@@ -61,8 +62,10 @@ private:
     const MappedFile &map(const std::string &path);
     void check_shapes() const;
     void check_finite(const Weight &weight) const;
-    void widen(Weight &weight) const;
+    float *widen(Weight &weight, float *to) const;
+    uint8_t *reserve(uint64_t bytes);
     std::vector<std::unique_ptr<MappedFile>> files_;
+    std::vector<std::pair<uint8_t *, uint64_t>> blocks_;  // what reserve() took
 };
 
 // Exact prefill; logits [vocabulary] after the last token, or null. On failure the sequence is as

@@ -14,7 +14,7 @@ std::vector<const uint8_t *> rows_of(const Audit &audit, uint32_t tail) {
     std::vector<const uint8_t *> rows;
     uint64_t row = row_bytes(audit.shape);
     for (uint32_t i = sink_tokens; i < tail; i++) {
-        rows.push_back(audit.pages[i / page_tokens] + (i % page_tokens) * row);
+        rows.push_back(audit.pages.page(i / page_tokens) + (i % page_tokens) * row);
     }
     for (uint32_t i = 0; tail != 0 && i < sink_tokens; i++) {
         rows.push_back(audit.near.sinks + (uint64_t(audit.head) * sink_tokens + i) * row);
@@ -52,7 +52,7 @@ void reference_audit(Stream &, const Audit &audit) {
         }
         used = exact;
         for (uint32_t i = sink_tokens; i < tail; i++) {
-            const uint32_t *end = audit.exact + audit.exact_count;
+            const uint32_t *end = audit.exact + *audit.exact_count;
             const uint32_t *found = std::find(audit.exact, end, i);
             if (found != end && audit.rows[found - audit.exact] != nullptr) continue;
             used[i - sink_tokens] = double(audit.logits[at * audit.tokens_max + i]);
@@ -75,7 +75,7 @@ void reference_audit(Stream &, const Audit &audit) {
         }
         result.divergence += norm > 0 ? std::sqrt(off / norm) / group : 0;
     }
-    for (uint32_t i = 0; i < audit.exact_count; i++) {
+    for (uint32_t i = 0; i < *audit.exact_count; i++) {
         if (audit.rows[i] != nullptr) result.chosen += values[audit.exact[i]];
     }
     std::sort(values.begin(), values.end(), std::greater<double>());

@@ -39,8 +39,8 @@ std::map<uint32_t, const uint8_t *> near_rows(const Shape &shape, const NearRows
     for (uint32_t token = 0; token < sink_tokens && first > 0; token++) {
         rows[token] = near.sinks + (uint64_t(head) * sink_tokens + token) * row;
     }
-    for (uint32_t token = sink_tokens; token < first && near.resident != nullptr; token++) {
-        rows[token] = near.resident[token / page_tokens] +
+    for (uint32_t token = sink_tokens; token < first && near.resident.base != nullptr; token++) {
+        rows[token] = near.resident.page(token / page_tokens) +
                       (uint64_t(head) * page_tokens + token % page_tokens) * row;
     }
     for (uint32_t token = first; token <= position; token++) {
@@ -80,7 +80,7 @@ float rotated_logit(const Shape &shape, const HeadCode &code, const uint8_t *cod
 
 }  // namespace
 
-int64_t reference_make_rows(Stream &, const MakeRows &make) {
+void reference_make_rows(Stream &, const MakeRows &make) {
     const Shape &shape = make.shape;
     for (uint64_t at = 0; at < uint64_t(make.tokens) * shape.kv_heads; at++) {
         uint8_t *row = make.rows + at / shape.kv_heads * make.token_stride +
@@ -91,9 +91,23 @@ int64_t reference_make_rows(Stream &, const MakeRows &make) {
             store_number(shape.kv_type, row, i, from[at * shape.head_dim + i % shape.head_dim]);
             finite = finite && std::isfinite(load_number(shape.kv_type, row, i));
         }
-        if (!finite) return int64_t(at);
+        if (finite) continue;
+        *make.fault = std::min(*make.fault, make.first * shape.kv_heads + uint32_t(at));
     }
-    return -1;
+}
+
+void reference_copy_rows(Stream &, const CopyRows &copy) {
+    uint64_t row = row_bytes(copy.shape);
+    for (uint32_t i = 0; i < copy.shape.kv_heads * copy.tokens; i++) {
+        uint32_t head = i / copy.tokens, token = copy.first + i % copy.tokens;
+        uint8_t *places[2];
+        for (int side = 0; side < 2; side++) {
+            const RowPlaces &of = side == 0 ? copy.from : copy.to;
+            uint32_t index = of.ring != 0 ? token % of.ring : token - of.origin;
+            places[side] = of.rows + head * of.head_stride + index * row;
+        }
+        std::copy_n(places[0], row, places[1]);
+    }
 }
 
 void reference_scan(Stream &, const Scan &scan) {
@@ -110,7 +124,7 @@ void reference_scan(Stream &, const Scan &scan) {
         if (code.rule == Rule::rotated) coded = code_query(query, dim, code.key_bits);
         for (uint32_t page = 0; page < coded_pages(scan.positions[at / shape.query_heads]);
              page++) {
-            const uint8_t *codes = scan.codes[uint64_t(head) * scan.pages_max + page];
+            const uint8_t *codes = code.page(scan.pages[page]);
             if (code.rule == Rule::paper) {
                 reference_decode(code, dim, codes, keys.data(), values.data());
             }
@@ -173,8 +187,7 @@ void reference_attend(Stream &, const Attend &attend) {
         std::vector<double> keys(page_tokens * dim), values(page_tokens * dim);
         for (uint32_t token = 0; token < tail; token++) {
             if (token % page_tokens == 0) {
-                const uint8_t *codes =
-                    attend.codes[uint64_t(head) * attend.pages_max + token / page_tokens];
+                const uint8_t *codes = code.page(attend.pages[token / page_tokens]);
                 reference_decode(code, dim, codes, keys.data(), values.data());
             }
             if (token < sink_tokens) continue;
@@ -239,7 +252,8 @@ void reference_prefill_finish(Stream &, const PrefillFinish &finish) {
 
 const Kernels reference_kernels = {
     "reference", reference_embed, reference_project, reference_normalize, reference_rotate,
-    reference_gate, reference_make_rows, reference_encode, reference_scan, reference_choose,
-    reference_attend, reference_prefill_attend, reference_prefill_finish, reference_audit};
+    reference_gate, reference_make_rows, reference_copy_rows, reference_encode, reference_scan,
+    reference_choose, reference_resolve, reference_attend, reference_settle,
+    reference_prefill_attend, reference_prefill_finish, reference_audit};
 
 }  // namespace specache

@@ -243,7 +243,7 @@ void reference_encode(Stream &, const Encode &encode) {
         const uint8_t *rows = encode.rows + uint64_t(head) * page_tokens * row_bytes(shape);
         Rows keys = load_rows(shape, rows, false), values = load_rows(shape, rows, true);
         uint32_t first = encode.first ? sink_tokens : 0;
-        uint8_t *codes = encode.codes[head];
+        uint8_t *codes = code.page(encode.page);
         std::memset(codes, 0, layout.bytes);
         if (code.rule == Rule::paper) {
             encode_paper(keys, values, code, layout, first, codes);

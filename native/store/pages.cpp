@@ -27,6 +27,7 @@ void Store::reserve_pages(Sequence &sequence, uint32_t tokens) {
              free_.size(), plan.pages);
     }
     while (sequence.pages.size() < needed) sequence.pages.push_back(take_page());
+    device->upload(sequence.page_ids + held, sequence.pages.data() + held, (needed - held) * 4);
 }
 
 void Store::drop_pages(Sequence &sequence, uint32_t keep) {
@@ -36,44 +37,54 @@ void Store::drop_pages(Sequence &sequence, uint32_t keep) {
     }
 }
 
-uint8_t *Store::codes(uint32_t page, uint32_t layer, uint32_t head) const {
-    uint32_t i = layer * plan.config.kv_heads + head;
-    return codes_ + code_at_[i] + page * plan.code_bytes[i];
-}
-
 uint64_t Store::far_at(uint32_t page, uint32_t layer) const {
     return page * plan.page_rows + layer * plan.layer_block;
 }
 
 void Store::keep_page(Sequence &sequence, uint32_t index, uint32_t layer, const uint8_t *rows) {
-    uint32_t page = sequence.pages[index], heads = plan.config.kv_heads;
+    uint32_t page = sequence.pages[index];
     if (plan.rule != Rule::none) {
-        std::vector<uint8_t *> &places = code_places_;
-        for (uint32_t head = 0; head < heads; head++) places[head] = codes(page, layer, head);
-        device->kernels().encode(device->compute(), {plan.shape, &head_codes[layer * heads], rows,
-                                                     places.data(), index == 0});
+        const HeadCode *codes_of = work.head_codes + layer * plan.config.kv_heads;
+        device->kernels().encode(device->compute(),
+                                 {plan.shape, codes_of, rows, page, index == 0});
     }
     if (plan.in_file) {
         checksums_[uint64_t(page) * plan.config.layers + layer] = crc32c(rows, plan.layer_block);
     }
     device->write({far, rows, far_at(page, layer), plan.layer_block});
     if (index != 0) return;
-    uint8_t *sinks = sink_rows(sequence, layer);
-    for (uint32_t head = 0; head < heads; head++) {
-        std::memcpy(sinks + head * sink_tokens * plan.row, rows + head * page_tokens * plan.row,
-                    sink_tokens * plan.row);
-    }
+    RowPlaces sinks{sink_rows(sequence, layer), sink_tokens * plan.row, 0, 0};
+    copy_rows_of(sinks, in_block(const_cast<uint8_t *>(rows), 0), 0, sink_tokens);
 }
 
-// Rows of page `index` as far as the window still holds them.
-void Store::gather_page(const Sequence &sequence, uint32_t index, uint32_t layer, uint8_t *to) {
-    const uint8_t *window = window_rows_of(sequence, layer);
-    for (uint32_t head = 0; head < plan.config.kv_heads; head++) {
-        for (uint32_t i = 0; i < page_tokens; i++) {
-            uint32_t token = index * page_tokens + i;
-            std::memcpy(to + (head * page_tokens + i) * plan.row,
-                        window + (head * window_rows + token % window_rows) * plan.row, plan.row);
-        }
+RowPlaces Store::in_block(uint8_t *block, uint32_t page) const {
+    return {block, page_tokens * plan.row, page * page_tokens, 0};
+}
+
+RowPlaces Store::in_window(const Sequence &sequence, uint32_t layer) const {
+    return {window_rows_of(sequence, layer), window_rows * plan.row, 0, window_rows};
+}
+
+void Store::copy_rows_of(const RowPlaces &to, const RowPlaces &from, uint32_t first,
+                         uint32_t tokens) {
+    if (tokens == 0) return;
+    device->kernels().copy_rows(device->compute(), {plan.shape, from, to, first, tokens});
+}
+
+void Store::clear_faults(Sequence &sequence) {
+    std::vector<uint32_t> none(plan.config.layers, no_fault);
+    device->upload(sequence.faults, none.data(), none.size() * 4);
+}
+
+void Store::check_rows(Sequence &sequence, uint32_t token, uint32_t first, uint32_t layers) {
+    uint32_t faults[1024];  // layers are at most 1,024
+    device->download(faults, sequence.faults + first, layers * 4);
+    for (uint32_t i = 0; i < layers; i++) {
+        if (faults[i] == no_fault) continue;
+        clear_faults(sequence);
+        fail(SPECACHE_DATA, "the key or value of token %u, layer %u, KV head %u is not finite",
+             token + faults[i] / plan.config.kv_heads, first + i,
+             faults[i] % plan.config.kv_heads);
     }
 }
 
@@ -82,7 +93,8 @@ void Store::complete_page(Sequence &sequence) {
     device->compute().wait(*written);  // the page before may still be on its way out of work.page
     for (uint32_t layer = 0; layer < plan.config.layers; layer++) {
         uint8_t *rows = work.page + layer * plan.layer_block;
-        gather_page(sequence, index, layer, rows);
+        copy_rows_of(in_block(rows, index), in_window(sequence, layer), index * page_tokens,
+                     page_tokens);
         keep_page(sequence, index, layer, rows);
     }
     device->copy().signal(*written);
@@ -94,7 +106,8 @@ void Store::flush_partial_page(Sequence &sequence) {
     device->compute().wait(*written);
     for (uint32_t layer = 0; layer < plan.config.layers; layer++) {
         uint8_t *rows = work.page + layer * plan.layer_block;
-        gather_page(sequence, index, layer, rows);
+        copy_rows_of(in_block(rows, index), in_window(sequence, layer), index * page_tokens,
+                     page_tokens);
         device->write({far, rows, far_at(sequence.pages[index], layer), plan.layer_block});
     }
     device->copy().signal(*written);
@@ -107,7 +120,7 @@ void Store::read_pages(const Sequence &sequence, uint32_t first, uint32_t count,
     for (uint32_t i = 0; i < count; i++) {
         copies[i] = {far_at(sequence.pages[first + i], layer), to + i * plan.layer_block};
     }
-    device->fetch(device->late(), {far, copies.data(), count, uint32_t(plan.layer_block), layer,
+    device->fetch(device->late(), {far, copies.data(), &count, uint32_t(plan.layer_block), layer,
                                    sequence.step, nullptr});
     device->late().signal(*late_arrived);
     device->compute().wait(*late_arrived);
@@ -122,21 +135,9 @@ void Store::read_pages(const Sequence &sequence, uint32_t first, uint32_t count,
     }
 }
 
-const uint8_t *const *Store::code_table(const Sequence &sequence, uint32_t layer, uint32_t pages) {
-    for (uint32_t head = 0; head < plan.config.kv_heads; head++) {
-        for (uint32_t i = 0; i < pages; i++) {
-            work.codes[head * plan.pages_max + i] = codes(sequence.pages[i], layer, head);
-        }
-    }
-    return work.codes;
-}
-
-const uint8_t *const *Store::resident_table(const Sequence &sequence, uint32_t layer,
-                                            uint32_t pages) {
-    for (uint32_t i = 0; i < pages; i++) {
-        work.resident[i] = far.memory + far_at(sequence.pages[i], layer);
-    }
-    return work.resident;
+PageRows Store::resident_rows(const Sequence &sequence, uint32_t layer) const {
+    if (plan.rule != Rule::none) return {};
+    return {far.memory + layer * plan.layer_block, plan.page_rows, sequence.page_ids};
 }
 
 void Store::refill_window(Sequence &sequence, uint32_t first, uint32_t end) {
@@ -148,17 +149,13 @@ void Store::refill_window(Sequence &sequence, uint32_t first, uint32_t end) {
     }
     for (uint32_t layer = 0; layer < plan.config.layers; layer++) {
         if (plan.in_file) read_pages(sequence, first_page, pages, layer, work.far_pages);
-        uint8_t *window = window_rows_of(sequence, layer);
-        for (uint32_t token = first; token < end; token++) {
-            uint32_t page = token / page_tokens;
-            const uint8_t *block = plan.in_file
+        for (uint32_t page = first_page; page < first_page + pages; page++) {
+            uint8_t *block = plan.in_file
                 ? work.far_pages + (page - first_page) * plan.layer_block
                 : far.memory + far_at(sequence.pages[page], layer);
-            for (uint32_t head = 0; head < plan.config.kv_heads; head++) {
-                std::memcpy(window + (head * window_rows + token % window_rows) * plan.row,
-                            block + (head * page_tokens + token % page_tokens) * plan.row,
-                            plan.row);
-            }
+            uint32_t from = std::max(first, page * page_tokens);
+            uint32_t to = std::min(end, (page + 1) * page_tokens);
+            copy_rows_of(in_window(sequence, layer), in_block(block, page), from, to - from);
         }
     }
 }
@@ -175,25 +172,31 @@ void Store::copy_rows(const Sequence &sequence, uint32_t layer, uint32_t first, 
     }
     device->compute().wait(*written);  // a page may still be on its way out
     device->check();
-    uint32_t dim = plan.config.head_dim, heads = plan.config.kv_heads, read = UINT32_MAX;
-    for (uint64_t i = 0; i < uint64_t(tokens) * heads; i++) {
-        uint32_t token = first + uint32_t(i / heads), head = uint32_t(i % heads);
+    // A page's block at a time: [kv_heads][64] rows, gathered from the window where it is not
+    // complete, in work.page.
+    uint32_t dim = plan.config.head_dim, heads = plan.config.kv_heads;
+    std::vector<uint8_t> block(plan.layer_block);
+    for (uint32_t token = first; token < first + tokens;) {
         uint32_t page = token / page_tokens;
-        const uint8_t *row = window_rows_of(sequence, layer) +
-                             (uint64_t(head) * window_rows + token % window_rows) * plan.row;
+        uint32_t end = std::min(first + tokens, (page + 1) * page_tokens);
+        uint8_t *rows = work.page;
         if (page < sequence.length / page_tokens) {
-            if (plan.in_file && page != read) {
-                read_pages(sequence, page, 1, layer, work.far_pages);
-                read = page;
-            }
-            const uint8_t *block = plan.in_file ? work.far_pages
-                                                : far.memory + far_at(sequence.pages[page], layer);
-            row = block + (uint64_t(head) * page_tokens + token % page_tokens) * plan.row;
+            if (plan.in_file) read_pages(sequence, page, 1, layer, rows = work.far_pages);
+            else rows = far.memory + far_at(sequence.pages[page], layer);
+        } else {
+            copy_rows_of(in_block(rows, page), in_window(sequence, layer), token, end - token);
         }
-        for (uint32_t channel = 0; channel < dim; channel++) {
-            keys[i * dim + channel] = load_number(plan.shape.kv_type, row, channel);
-            values[i * dim + channel] =
-                load_number(plan.shape.kv_type, row, dim + channel);
+        device->download(block.data(), rows, plan.layer_block);
+        for (; token < end; token++) {
+            for (uint32_t head = 0; head < heads; head++) {
+                const uint8_t *row = block.data() + (head * page_tokens + token % page_tokens) *
+                                     plan.row;
+                uint64_t at = (uint64_t(token - first) * heads + head) * dim;
+                for (uint32_t i = 0; i < dim; i++) {
+                    keys[at + i] = load_number(plan.shape.kv_type, row, i);
+                    values[at + i] = load_number(plan.shape.kv_type, row, dim + i);
+                }
+            }
         }
     }
 }
@@ -222,12 +225,17 @@ void Store::cut(Sequence &sequence, uint32_t tokens) {
     sequence.length = tokens;
     drop_pages(sequence, tokens / page_tokens);
     uint32_t tail = coded_pages(tokens) * page_tokens;
-    for (Slots &slots : sequence.slots) {
-        for (uint32_t i = 0; i < plan.slots + plan.arriving; i++) {
-            if (slots.now[i] != Slot::empty && slots.tokens[i] >= tail) slots.now[i] = Slot::empty;
-            slots.next[i] = slots.now[i];
-        }
+    uint64_t places = uint64_t(plan.heads()) * (plan.slots + plan.arriving);
+    if (places == 0) return;
+    std::vector<uint32_t> held(places);
+    std::vector<Slot> now(places);
+    device->download(held.data(), sequence.slots.tokens, places * 4);
+    device->download(now.data(), sequence.slots.now, places);
+    for (uint64_t i = 0; i < places; i++) {
+        if (now[i] != Slot::empty && held[i] >= tail) now[i] = Slot::empty;
     }
+    device->upload(sequence.slots.now, now.data(), places);
+    device->upload(sequence.slots.next, now.data(), places);
 }
 
 void Store::undo(Sequence &sequence) {
@@ -235,9 +243,8 @@ void Store::undo(Sequence &sequence) {
         sequence.inputs = 0;
         drop_pages(sequence, (sequence.length + page_tokens - 1) / page_tokens);
         if (plan.ahead_only) {  // there the slots decide what is exact
-            for (Slots &slots : sequence.slots) {
-                std::memcpy(slots.next, slots.now, plan.slots + plan.arriving);
-            }
+            uint64_t places = uint64_t(plan.heads()) * (plan.slots + plan.arriving);
+            device->move(sequence.slots.next, sequence.slots.now, places);
         }
     }
     if (sequence.run == 0) return;

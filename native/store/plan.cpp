@@ -119,8 +119,11 @@ void plan_sequence(Plan &plan) {
     plan.sinks = heads * sink_tokens * plan.row;
     plan.window = heads * window_rows * plan.row;
     plan.slot_rows = heads * places * plan.row;
-    // Page ids; per slot its token, last use and two states; a copy for each row in flight.
-    plan.tables = plan.pages_max * 4 + heads * (places * (4 + 4 + 1 + 1) + plan.arriving * 16);
+    // A copy for each row in flight and their count; counters; per slot its token and last use;
+    // faults; page ids; positions of a step; per slot two states.
+    plan.tables = heads * plan.arriving * sizeof(Copy) + sizeof(Counters) +
+                  heads * places * (4 + 4) + (2 * config.layers + plan.pages_max + inputs_max) * 4 +
+                  heads * places * 2;
 }
 
 }  // namespace
@@ -182,11 +185,12 @@ Work carve_work(const Plan &plan, uint8_t *base) {
     take(work.exact_counts, plan.inputs * heads);
     take(work.rows, chosen);
     take(work.staging, plan.in_file ? chosen * plan.row : 0);
+    take(work.late_copies, plan.in_file ? chosen : 0);
+    take(work.late, 1);
     take(work.slot_of, plan.slots != 0 ? config.tokens_max : 0);
     take(work.wanted_value, plan.slots != 0 ? config.tokens_max : 0);
     take(work.wanted, plan.inputs * k);
-    take(work.codes, coded ? heads * plan.pages_max : 0);
-    take(work.resident, plan.pages_max);
+    take(work.head_codes, plan.heads());
     take(work.chunk, chunk_pages * plan.layer_block);
     take(work.pages, std::max<uint64_t>({chunk_pages, staging_pages, plan.pages_max}));
     take(work.far_pages, plan.in_file ? staging_pages * plan.layer_block : 0);
@@ -199,7 +203,8 @@ Work carve_work(const Plan &plan, uint8_t *base) {
                           .bytes);
     bool audit = coded && config.audit != 0;
     take(work.audit, audit ? audit_floats(plan.shape, config.tokens_max) : 0);
-    take(work.audit_pages, audit ? plan.pages_max : 0);
+    take(work.audited, audit ? 1 : 0);
+    take(work.audit_copies, audit && plan.in_file ? plan.pages_max : 0);
     take(work.audit_rows,
          audit && plan.in_file ? uint64_t(plan.pages_max) * page_tokens * plan.row : 0);
     work.bytes = at;

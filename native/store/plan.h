@@ -66,19 +66,21 @@ struct Work {
     uint32_t *exact_counts;    // [inputs][kv_heads]
     const uint8_t **rows;      // [inputs][kv_heads][k_max]
     uint8_t *staging;          // far in a file: [inputs * kv_heads * k_max] late rows
+    Copy *late_copies;         // far in a file: [inputs * kv_heads * k_max]
+    uint32_t *late;            // [1] of them
     uint32_t *slot_of;         // [tokens_max] slot + 1 of a token, 0: none; clean between uses
     float *wanted_value;       // [tokens_max] largest value a guess gave a token; 0: none
     uint32_t *wanted;          // [inputs * k_max] tokens
-    const uint8_t **codes;     // [kv_heads][pages_max]
-    const uint8_t **resident;  // [pages_max]
+    HeadCode *head_codes;      // [layers][kv_heads]
     uint8_t *chunk;            // [chunk_tokens / 64 + 1][kv_heads][64] rows
     const uint8_t **pages;     // [staging_pages or chunk pages]
     uint8_t *far_pages;        // far in a file: [staging_pages] layer blocks
     float *sums;               // [chunk_tokens][query_heads][head_dim + 2]
     uint8_t *page;             // [layers] layer blocks: a page on its way to far
     uint8_t *attend;           // the attend kernel's
-    float *audit;              // the audit kernel's; like the next two only if there is room for it
-    const uint8_t **audit_pages;  // [pages_max]
+    float *audit;              // the audit kernel's; like the next three only if there is room
+    AuditResult *audited;      // [1]
+    Copy *audit_copies;        // far in a file: [pages_max]
     uint8_t *audit_rows;       // far in a file: [pages_max] pages of one head's rows
     uint64_t bytes;
 };

@@ -11,19 +11,7 @@ namespace specache {
 
 constexpr uint32_t no_token = UINT32_MAX;
 
-enum class Slot : uint8_t { empty = 0, visible = 1 };
-
-// The slots of one layer and KV head. `places` = visible ones and those in flight.
-struct Slots {
-    uint8_t *rows;     // [places] rows
-    uint32_t *tokens;  // [places] whose row it is
-    uint32_t *used;    // [places] the step that chose it last
-    Slot *now;         // [places] as the running step sees it
-    Slot *next;        // [places] as the next step will
-};
-
-struct Counters {
-    uint64_t prefetched_rows = 0, late_rows = 0, reused_rows = 0, fetched_bytes = 0;
+struct FetchTimes {
     uint64_t hidden_ns = 0, waited_ns = 0, late_ns = 0;
 };
 
@@ -51,15 +39,22 @@ struct Sequence {
     uint64_t id = 0;          // 0: closed
     uint32_t length = 0;      // tokens
     std::vector<uint32_t> pages;  // ids, [length / 64] and one that is being filled
-    uint8_t *memory = nullptr;    // of all below
-    uint8_t *sinks = nullptr;     // [layers][kv_heads][4] rows
-    uint8_t *window = nullptr;    // [layers][kv_heads][window_rows] rows
-    std::vector<Slots> slots;     // [layers][kv_heads]
     std::vector<std::unique_ptr<Event>> wanted, arrived;  // [layers]
     std::vector<uint64_t> fetch_ns;  // [layers] duration of the prefetch in flight
-    Copy *copies = nullptr;          // [layers][kv_heads * arriving] what it copies
-    Counters counters;
+    FetchTimes times;
     std::vector<AuditSums> audited, auditing;  // [layers][kv_heads]: kept steps, the step at work
+
+    // Near memory.
+    uint8_t *memory = nullptr;      // of all that follows
+    uint8_t *sinks = nullptr;       // [layers][kv_heads][4] rows
+    uint8_t *window = nullptr;      // [layers][kv_heads][window_rows] rows
+    Slots slots{};                  // [layers][kv_heads][places]
+    Copy *copies = nullptr;         // [layers][kv_heads * arriving] what the prefetch copies
+    uint32_t *wanted_rows = nullptr;  // [layers] of them
+    uint32_t *page_ids = nullptr;   // [pages_max] as `pages`
+    uint32_t *positions = nullptr;  // [inputs_max] of the step at work
+    Counters *counters = nullptr;   // [1]
+    uint32_t *faults = nullptr;     // [layers] least token and head whose row was not finite
 
     // A step at work: inputs == 0 means none.
     uint32_t inputs = 0, trusted = 0, layer = 0, step = 0;

@@ -14,43 +14,16 @@
 namespace specache {
 
 Store::Store(Plan plan_in, const std::string &far_path, const Profile &profile)
-    : plan(std::move(plan_in)), device(open_cpu_device(plan.config.threads, plan.config.isa)),
-      head_codes(plan.codes) {
+    : plan(std::move(plan_in)), device(open_cpu_device(plan.config.threads, plan.config.isa)) {
     try {
-        uint64_t dim = plan.config.head_dim, planes = plan.profile_planes;
-        if (planes != 0) {
-            uint64_t heads = plan.heads();
-            uint8_t *memory = reserve(plan.profile);
-            float *basis = reinterpret_cast<float *>(memory);
-            uint32_t *channels = reinterpret_cast<uint32_t *>(basis + heads * dim * dim);
-            float *weights = reinterpret_cast<float *>(channels + heads * planes);
-            std::memcpy(basis, profile.value_basis, heads * dim * dim * 4);
-            std::memcpy(channels, profile.plane_channel, heads * planes * 4);
-            std::memcpy(weights, profile.plane_weight, heads * planes * 4);
-            for (uint64_t i = 0; i < heads; i++) {
-                head_codes[i].value_basis = basis + i * dim * dim;
-                head_codes[i].plane_channel = channels + i * planes;
-                head_codes[i].plane_weight = weights + i * planes;
-            }
-        }
-        uint8_t *pool = reserve(plan.near_pool());
-        if (plan.rule == Rule::none) far.memory = pool;
-        else codes_ = pool;
-        uint64_t at = 0;
-        for (uint32_t i = 0; i < plan.heads(); i++) {
-            code_at_.push_back(at);
-            at += plan.code_bytes[i] * plan.pages;
-        }
+        work = carve_work(plan, reserve(plan.work));
+        place_codes(profile);
         for (uint32_t page = plan.pages; page > 0; page--) free_.push_back(page - 1);
         references_.assign(plan.pages, 0);
         if (plan.in_file) checksums_.assign(uint64_t(plan.pages) * plan.config.layers, 0);
-        work = carve_work(plan, reserve(plan.work));
         if (plan.rule != Rule::none) open_far(far_path);
-        code_places_.resize(plan.config.kv_heads);
         page_copies_.resize(staging_pages);
-        uint64_t late_max = uint64_t(plan.inputs) * plan.config.kv_heads * plan.config.k_max;
-        if (plan.in_file) late_copies.resize(late_max);
-        if (plan.in_file && plan.config.audit != 0) audit_copies.resize(plan.pages_max);
+        page_blocks.reserve(plan.pages_max + 1);
         written = device->event();
         late_arrived = device->event();
         sequences_.resize(plan.config.sequences_max);
@@ -62,6 +35,33 @@ Store::Store(Plan plan_in, const std::string &far_path, const Profile &profile)
         release_all();
         throw;
     }
+}
+
+// The pool of pages, and of each head where its codes lie and what they are measured with.
+void Store::place_codes(const Profile &profile) {
+    std::vector<HeadCode> codes = plan.codes;
+    uint64_t dim = plan.config.head_dim, planes = plan.profile_planes, heads = plan.heads();
+    if (planes != 0) {
+        float *basis = reinterpret_cast<float *>(reserve(plan.profile));
+        uint32_t *channels = reinterpret_cast<uint32_t *>(basis + heads * dim * dim);
+        float *weights = reinterpret_cast<float *>(channels + heads * planes);
+        device->upload(basis, profile.value_basis, heads * dim * dim * 4);
+        device->upload(channels, profile.plane_channel, heads * planes * 4);
+        device->upload(weights, profile.plane_weight, heads * planes * 4);
+        for (uint64_t i = 0; i < heads; i++) {
+            codes[i].value_basis = basis + i * dim * dim;
+            codes[i].plane_channel = channels + i * planes;
+            codes[i].plane_weight = weights + i * planes;
+        }
+    }
+    uint8_t *pool = reserve(plan.near_pool());
+    if (plan.rule == Rule::none) far.memory = pool;
+    for (uint64_t i = 0; i < heads && plan.rule != Rule::none; i++) {
+        codes[i].pool = pool;
+        codes[i].page_bytes = plan.code_bytes[i];
+        pool += plan.code_bytes[i] * plan.pages;
+    }
+    device->upload(work.head_codes, codes.data(), heads * sizeof(HeadCode));
 }
 
 Store::~Store() {
@@ -114,24 +114,26 @@ void Store::open_far(const std::string &path) {
 }
 
 void Store::lay_out(Sequence &sequence) {
-    uint64_t places = plan.slots + plan.arriving;
+    uint64_t places = plan.heads() * (plan.slots + plan.arriving);
     uint8_t *at = sequence.memory;
-    auto take = [&](uint64_t bytes) { uint8_t *start = at; at += bytes; return start; };
-    sequence.sinks = take(plan.sinks);
-    sequence.window = take(plan.window);
-    uint8_t *rows = take(plan.slot_rows);
-    sequence.copies = reinterpret_cast<Copy *>(take(plan.heads() * plan.arriving * sizeof(Copy)));
-    for (uint32_t i = 0; i < plan.heads(); i++) {
-        Slots slots{};
-        slots.rows = rows + i * places * plan.row;
-        slots.tokens = reinterpret_cast<uint32_t *>(take(places * 4));
-        slots.used = reinterpret_cast<uint32_t *>(take(places * 4));
-        sequence.slots.push_back(slots);
-    }
-    for (Slots &slots : sequence.slots) {
-        slots.now = reinterpret_cast<Slot *>(take(places));
-        slots.next = reinterpret_cast<Slot *>(take(places));
-    }
+    auto take = [&]<class T>(T *&pointer, uint64_t bytes) {
+        pointer = reinterpret_cast<T *>(at);
+        at += bytes;
+    };
+    // What needs eight bytes of alignment first, then four, then one: rows are multiples of 32.
+    take(sequence.sinks, plan.sinks);
+    take(sequence.window, plan.window);
+    take(sequence.slots.rows, plan.slot_rows);
+    take(sequence.copies, plan.heads() * plan.arriving * sizeof(Copy));
+    take(sequence.counters, sizeof(Counters));
+    take(sequence.slots.tokens, places * 4);
+    take(sequence.slots.used, places * 4);
+    take(sequence.wanted_rows, plan.config.layers * 4);
+    take(sequence.faults, plan.config.layers * 4);
+    take(sequence.page_ids, plan.pages_max * 4);
+    take(sequence.positions, inputs_max * 4);
+    take(sequence.slots.now, places);
+    take(sequence.slots.next, places);
     sequence.pages.reserve(plan.pages_max + 1);
     sequence.fetch_ns.assign(plan.config.layers, 0);
     sequence.layer_done.assign(plan.config.layers, 0);
@@ -146,16 +148,16 @@ Sequence &Store::open_sequence() {
         if (sequence.id != 0) continue;
         sequence.id = ++opened_;
         sequence.length = sequence.step = 0;
-        sequence.counters = {};
+        sequence.times = {};
         std::fill(sequence.audited.begin(), sequence.audited.end(), AuditSums{});
         std::fill(sequence.auditing.begin(), sequence.auditing.end(), AuditSums{});
         std::fill(sequence.fetch_ns.begin(), sequence.fetch_ns.end(), 0);
-        for (Slots &slots : sequence.slots) {
-            uint32_t places = plan.slots + plan.arriving;
-            std::memset(slots.now, 0, places);
-            std::memset(slots.next, 0, places);
-            std::memset(slots.used, 0, places * 4);
-        }
+        uint64_t places = plan.heads() * (plan.slots + plan.arriving);
+        device->clear(sequence.counters, sizeof(Counters));
+        clear_faults(sequence);
+        device->clear(sequence.slots.now, places);
+        device->clear(sequence.slots.next, places);
+        device->clear(sequence.slots.used, places * 4);
         return sequence;
     }
     fail(SPECACHE_CAPACITY, "%u sequences are open, sequences_max is %u",
@@ -179,7 +181,8 @@ Sequence &Store::fork(Sequence &from) {
         to.pages.push_back(from.pages[i]);
         references_[from.pages[i]]++;
     }
-    std::memcpy(to.memory, from.memory, plan.sequence_bytes());
+    device->move(to.memory, from.memory, plan.sequence_bytes());
+    device->clear(to.counters, sizeof(Counters));  // a fork counts its own
     to.length = from.length;
     to.step = from.step;
     return to;
@@ -198,6 +201,13 @@ uint8_t *Store::sink_rows(const Sequence &sequence, uint32_t layer) const {
 
 uint8_t *Store::window_rows_of(const Sequence &sequence, uint32_t layer) const {
     return sequence.window + uint64_t(layer) * plan.config.kv_heads * window_rows * plan.row;
+}
+
+Slots Store::slots_of(const Sequence &sequence, uint32_t layer) const {
+    uint64_t first = uint64_t(layer) * plan.config.kv_heads * (plan.slots + plan.arriving);
+    const Slots &all = sequence.slots;
+    return {all.rows + first * plan.row, all.tokens + first, all.used + first, all.now + first,
+            all.next + first};
 }
 
 uint64_t Store::near_bytes(const Sequence &sequence) const {

@@ -35,18 +35,27 @@ public:
     // Pages. A page that cannot be had is Failure (capacity); nothing changed then.
     void reserve_pages(Sequence &sequence, uint32_t tokens);  // so that it can hold `tokens`
     void drop_pages(Sequence &sequence, uint32_t keep);       // all but the first `keep`
-    uint8_t *codes(uint32_t page, uint32_t layer, uint32_t head) const;
     uint64_t far_at(uint32_t page, uint32_t layer) const;     // bytes from the start of far
     // Codes one layer of a page and keeps its rows: [kv_heads][64] rows, which the copy stream may
     // still read until `written` arrives.
     void keep_page(Sequence &sequence, uint32_t index, uint32_t layer, const uint8_t *rows);
     // The page that `length` filled, just now or up to three tokens ago, from the window.
     void complete_page(Sequence &sequence);
-    // Reads [count] pages' blocks of a layer from a far file, checked.
+    // Reads [count] pages' blocks of a layer from a far file, checked. A far file is the CPU's
+    // alone, where the host sees near memory.
     void read_pages(const Sequence &sequence, uint32_t first, uint32_t count, uint32_t layer,
                     uint8_t *to);
-    const uint8_t *const *code_table(const Sequence &sequence, uint32_t layer, uint32_t pages);
-    const uint8_t *const *resident_table(const Sequence &sequence, uint32_t layer, uint32_t pages);
+    // Mode full: the rows that a layer of the sequence sees resident.
+    PageRows resident_rows(const Sequence &sequence, uint32_t layer) const;
+    // The slots of a layer.
+    Slots slots_of(const Sequence &sequence, uint32_t layer) const;
+    // Between a page's rows in a block of [kv_heads][64] rows and the window of a layer.
+    RowPlaces in_block(uint8_t *block, uint32_t page) const;
+    RowPlaces in_window(const Sequence &sequence, uint32_t layer) const;
+    void copy_rows_of(const RowPlaces &to, const RowPlaces &from, uint32_t first, uint32_t tokens);
+    // Throws where a row of keys or values was not finite in a layer, or in layers from `first`
+    // on; tokens are counted from `token`.
+    void check_rows(Sequence &sequence, uint32_t token, uint32_t first, uint32_t layers);
     // Window rows of tokens [first, end) from far; the pages must be complete or flushed.
     void refill_window(Sequence &sequence, uint32_t first, uint32_t end);
     void flush_partial_page(Sequence &sequence);
@@ -63,14 +72,12 @@ public:
     std::unique_ptr<Device> device;
     Far far;              // mode full: near memory
     Work work{};
-    std::vector<HeadCode> head_codes;  // [layers][kv_heads]
     std::unique_ptr<Event> written;    // page writes so far
     std::unique_ptr<Event> late_arrived;
-    std::vector<Copy> late_copies;     // [inputs * kv_heads * k_max] of the layer at work, far file
+    std::vector<const uint8_t *> page_blocks;  // of a prefill: the pages that it attends to next
     std::vector<float> recorded;       // [layers][query_heads][head_dim] for audits, or empty
     float audit_share = 0;  // of (step, layer, KV head)
     uint64_t audit_seed = 0;
-    std::vector<Copy> audit_copies;    // [pages_max], far in a file
     std::vector<Sequence> &sequences() { return sequences_; }
     std::atomic<bool> cancelled{false};
     std::mutex running;
@@ -85,17 +92,15 @@ private:
     uint32_t take_page();
     void give_page(uint32_t page);
     void cut(Sequence &sequence, uint32_t tokens);
-    void gather_page(const Sequence &sequence, uint32_t index, uint32_t layer, uint8_t *to);
+    void place_codes(const Profile &profile);
+    void clear_faults(Sequence &sequence);
 
     std::vector<Sequence> sequences_;      // [sequences_max]
     uint64_t opened_ = 0;
-    uint8_t *codes_ = nullptr;             // per layer and head [pages] codes
-    std::vector<uint64_t> code_at_;        // [layers][kv_heads] offsets into codes_
     std::vector<uint32_t> free_;           // page ids, the next one last
     std::vector<uint32_t> references_;     // [pages]
     std::vector<uint32_t> checksums_;      // [pages][layers], far in a file
     std::vector<std::pair<uint8_t *, uint64_t>> blocks_;  // what reserve() took
-    std::vector<uint8_t *> code_places_;   // [kv_heads] scratch of keep_page
     std::vector<Copy> page_copies_;        // [staging_pages] scratch of read_pages
 };
 

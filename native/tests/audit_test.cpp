@@ -14,17 +14,13 @@ namespace {
 // The audit of one head of a layer that has attended with every fifth chosen token as a code.
 AuditResult audit_of(Layer &layer, const Kernels &kernels, uint32_t head) {
     const Options &options = layer.options;
-    std::vector<const uint8_t *> pages;
-    for (uint32_t page = 0; page < coded_pages(options.position); page++) {
-        pages.push_back(layer.row_of(page * page_tokens, head));
-    }
     uint64_t floats = audit_floats(layer.shape, layer.tokens_max);
     std::vector<float> scratch(floats + 16, std::bit_cast<float>(0xFFFFFFFFu));
     AuditResult result{};
     kernels.audit(layer.stream,
-                  {layer.shape, head, layer.near(), pages.data(), layer.queries.data(),
+                  {layer.shape, head, layer.near(), layer.block_rows(head), layer.queries.data(),
                    options.position, layer.logits.data(), &layer.chosen[head * layer.k_max],
-                   layer.counts[head], &layer.chosen_rows[head * layer.k_max],
+                   &layer.counts[head], &layer.chosen_rows[head * layer.k_max],
                    layer.outputs.data(), layer.tokens_max, options.k, scratch.data(), &result});
     for (uint32_t i = 0; i < 16; i++) {
         CHECK(std::bit_cast<uint32_t>(scratch[floats + i]) == 0xFFFFFFFFu);

@@ -63,8 +63,9 @@ struct Layer {
     uint32_t pages, pages_max, tokens_max, k_max;
     uint64_t row;
     std::vector<uint8_t> rows;              // [pages][kv_heads][64] rows
-    std::vector<uint8_t> codes;             // [kv_heads][pages_max] codes
-    std::vector<uint8_t *> places;          // [kv_heads][pages_max]
+    std::vector<uint8_t> codes;             // [kv_heads][pages_max] codes, the last page first
+    std::vector<uint32_t> ids;              // [pages_max] page p of the text has id ids[p]
+    std::vector<uint8_t *> places;          // [kv_heads][pages_max] where its codes are
     std::vector<uint8_t> sinks, window;
     std::vector<const uint8_t *> resident;  // [pages_max]
     std::vector<float> queries, logits, values, outputs;
@@ -108,27 +109,32 @@ struct Layer {
 
     void encode(const Kernels &kernels) {
         codes.assign(uint64_t(kv_heads) * pages_max * layout.bytes, 0xA5);
-        places.resize(kv_heads * pages_max);
-        for (uint32_t i = 0; i < places.size(); i++) places[i] = codes.data() + i * layout.bytes;
+        ids.clear();
+        places.clear();
+        for (uint32_t page = 0; page < pages_max; page++) ids.push_back(pages_max - 1 - page);
+        for (uint32_t head = 0; head < kv_heads; head++) {
+            codes_of[head].pool = codes.data() + uint64_t(head) * pages_max * layout.bytes;
+            codes_of[head].page_bytes = layout.bytes;
+            for (uint32_t id : ids) places.push_back(codes_of[head].page(id));
+        }
         if (options.rule == Rule::none) return;
         for (uint32_t page = 0; page < pages; page++) {
-            std::vector<uint8_t *> of;
-            for (uint32_t head = 0; head < kv_heads; head++) {
-                of.push_back(places[head * pages_max + page]);
-            }
             kernels.encode(stream, {shape, codes_of.data(), row_of(page * page_tokens, 0),
-                                    of.data(), page == 0});
+                                    ids[page], page == 0});
         }
     }
 
     NearRows near() const {
         return {sinks.data(), window.data(),
-                options.rule == Rule::none ? resident.data() : nullptr};
+                options.rule == Rule::none ? block_rows(0) : PageRows{}};
+    }
+    // The rows of each page from a head on.
+    PageRows block_rows(uint32_t head) const {
+        return {row_of(0, head), kv_heads * page_tokens * row, nullptr};
     }
     void scan(const Kernels &kernels) {
-        kernels.scan(stream, {shape, codes_of.data(), places.data(), queries.data(),
-                              positions.data(), logits.data(), options.inputs, pages_max,
-                              tokens_max});
+        kernels.scan(stream, {shape, codes_of.data(), ids.data(), queries.data(),
+                              positions.data(), logits.data(), options.inputs, tokens_max});
     }
     void choose(const Kernels &kernels) {
         if (options.rule == Rule::none) return;
@@ -148,7 +154,7 @@ struct Layer {
         uint64_t bytes = attend_scratch(shape, options.inputs, pages_max, k_max,
                                         code.value_planes, nullptr).bytes;
         std::vector<uint8_t> scratch(bytes + 64, 0xFF);
-        kernels.attend(stream, {shape, codes_of.data(), places.data(), near(), queries.data(),
+        kernels.attend(stream, {shape, codes_of.data(), ids.data(), near(), queries.data(),
                                 positions.data(), logits.data(), chosen.data(), counts.data(),
                                 chosen_rows.data(), outputs.data(), options.inputs, pages_max,
                                 tokens_max, k_max, scratch.data()});

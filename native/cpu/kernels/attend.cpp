@@ -87,9 +87,8 @@ void sum_coded_page(const Work &work, uint32_t head, uint32_t page, uint32_t at,
         sum += weight;
     }
     *sums.sum += sum_of(sum);
-    add_page_values(code, code_layout(code, work.dim),
-                    attend.codes[uint64_t(head) * attend.pages_max + page], work.dim, weights,
-                    sums);
+    add_page_values(code, code_layout(code, work.dim), code.page(attend.pages[page]), work.dim,
+                    weights, sums);
 }
 
 // Mode full: the rows of a page, without the sinks. The largest logit is not known beforehand, so
@@ -98,7 +97,8 @@ void sum_resident_page(const Work &work, uint32_t head, uint32_t page, uint32_t 
                        const ValueSums &sums) {
     const Shape &shape = work.shape;
     uint64_t row = row_bytes(shape);
-    const uint8_t *rows = work.attend.near.resident[page] + uint64_t(head) * page_tokens * row;
+    const uint8_t *rows = work.attend.near.resident.page(page) +
+                          uint64_t(head) * page_tokens * row;
     float logits[page_tokens];
     uint32_t first = page == 0 ? sink_tokens : 0, half = uint32_t(row / 2);
     std::fill(logits, logits + first, hidden);

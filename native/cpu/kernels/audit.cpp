@@ -35,7 +35,7 @@ struct Work {
     }
     const uint8_t *row_of(uint32_t index) const {
         if (index >= tail) return near[index - tail];
-        return audit.pages[index / page_tokens] + (index % page_tokens) * row;
+        return audit.pages.page(index / page_tokens) + (index % page_tokens) * row;
     }
 };
 
@@ -74,7 +74,7 @@ void compare(const Work &work, uint32_t g, float *lost, float *divergence) {
     std::copy(codes, codes + work.tail, used);
     std::copy(exact + work.tail, exact + work.count, used + work.tail);
     if (work.tail != 0) std::fill(used, used + sink_tokens, hidden);
-    for (uint32_t i = 0; i < audit.exact_count; i++) {
+    for (uint32_t i = 0; i < *audit.exact_count; i++) {
         if (audit.rows[i] != nullptr) used[audit.exact[i]] = exact[audit.exact[i]];
     }
     softmax(exact, work.count);
@@ -108,7 +108,7 @@ void masses(const Work &work, AuditResult &result) {
         for (uint32_t g = 0; g < work.group; g++) sum += work.exact(g)[i];
         values[i] = sum / float(work.group);
     }
-    for (uint32_t i = 0; i < audit.exact_count; i++) {
+    for (uint32_t i = 0; i < *audit.exact_count; i++) {
         if (audit.rows[i] != nullptr) result.chosen += double(values[audit.exact[i]]);
     }
     uint32_t best = std::min(audit.k, work.tail);

@@ -277,7 +277,7 @@ void encode(Stream &stream, const Encode &encode) {
         const HeadCode &code = encode.codes_of[head];
         CodeLayout layout = code_layout(code, dim);
         const uint8_t *rows = encode.rows + uint64_t(head) * page_tokens * row_bytes(shape);
-        uint8_t *to = encode.codes[head];
+        uint8_t *to = code.page(encode.page);
         Page page;
         page.first = encode.first ? sink_tokens : 0;
         load_page(page, shape, rows, false);

@@ -1,4 +1,7 @@
 // rows.cpp - keys and values rounded to rows; what is not finite is found on the way.
+#include <algorithm>
+#include <cstring>
+
 #include "../kernels.h"
 #include "../simd.h"
 
@@ -22,7 +25,7 @@ bool store_finite(Type type, const float *from, uint32_t count, uint8_t *to) {
 
 }  // namespace
 
-int64_t make_rows(Stream &, const MakeRows &make) {
+void make_rows(Stream &, const MakeRows &make) {
     const Shape &shape = make.shape;
     uint32_t dim = shape.head_dim, half = dim * type_bytes(shape.kv_type);
     for (uint32_t token = 0; token < make.tokens; token++) {
@@ -31,10 +34,23 @@ int64_t make_rows(Stream &, const MakeRows &make) {
             uint8_t *row = make.rows + token * make.token_stride + head * make.head_stride;
             bool keys = store_finite(shape.kv_type, make.keys + at * dim, dim, row);
             bool values = store_finite(shape.kv_type, make.values + at * dim, dim, row + half);
-            if (!keys || !values) return int64_t(at);
+            if (keys && values) continue;
+            *make.fault = std::min(*make.fault, make.first * shape.kv_heads + uint32_t(at));
         }
     }
-    return -1;
+}
+
+void copy_rows(Stream &, const CopyRows &copy) {
+    uint64_t row = row_bytes(copy.shape);
+    auto place = [&](const RowPlaces &places, uint32_t head, uint32_t token) {
+        uint32_t index = places.ring != 0 ? token % places.ring : token - places.origin;
+        return places.rows + head * places.head_stride + index * row;
+    };
+    for (uint32_t head = 0; head < copy.shape.kv_heads; head++) {
+        for (uint32_t token = copy.first; token < copy.first + copy.tokens; token++) {
+            std::memcpy(place(copy.to, head, token), place(copy.from, head, token), row);
+        }
+    }
 }
 
 }  // namespace specache::SPECACHE_ISA

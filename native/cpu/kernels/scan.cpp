@@ -181,7 +181,7 @@ void scan_rotated(const Scan &scan, const Query *queries, uint32_t head, uint32_
     }
     alignas(64) uint8_t indices[tables_max][page_tokens];
     for (uint32_t page = first_page; page < end_page; page++) {
-        const uint8_t *codes = scan.codes[uint64_t(head) * scan.pages_max + page];
+        const uint8_t *codes = scan.codes_of[head].page(scan.pages[page]);
         float products[lanes];
         unpack(codes + layout.keys, layout.key_tables, indices);
         centre_products(columns, reinterpret_cast<const int8_t *>(codes + layout.key_centre), dim,
@@ -206,8 +206,7 @@ void scan_paper(const Scan &scan, uint32_t head, uint32_t first_page, uint32_t e
         for (uint32_t page = first_page; page < end; page++) {
             float *logits = scan.logits + query * scan.tokens_max + page * page_tokens;
             score_paper_page(scan.queries + query * dim, code, layout,
-                             scan.codes[uint64_t(head) * scan.pages_max + page], dim, shape.scale,
-                             logits);
+                             code.page(scan.pages[page]), dim, shape.scale, logits);
             if (page == 0) hide_sinks(logits);
         }
     }

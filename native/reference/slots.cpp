@@ -1,48 +1,51 @@
-// slots.cpp - all of this decides only how much of the fetch is hidden, never (but in mode paper,
-// whose exact set is what was fetched) a bit of the output.
-#include "slots.h"
-
+// slots.cpp - the cache of fetched rows: what of the chosen is near, what is late, what is wanted,
+// and what the next step should find (DESIGN section 4, "Slots"). All of this decides only how much
+// of the fetch is hidden, never (but in mode paper, whose exact set is what was fetched) a bit of
+// the output.
 #include <algorithm>
 #include <bit>
+#include <vector>
+
+#include "reference.h"
 
 namespace specache {
 namespace {
 
-// One layer and KV head at work.
+// One KV head at work.
 struct Head {
-    Store &store;
-    Sequence &sequence;
-    uint32_t layer, head;
-    const Plan &plan = store.plan;
-    Work &work = store.work;
-    Slots &slots = sequence.slots[layer * plan.config.kv_heads + head];
-    uint32_t places = plan.slots + plan.arriving;
+    const Resolve &of;
+    uint32_t head;
+    uint64_t row = row_bytes(of.shape);
+    uint32_t places = of.visible + of.arriving;
+    Slots slots = {of.slots.rows + uint64_t(head) * places * row, of.slots.tokens + head * places,
+                   of.slots.used + head * places, of.slots.now + head * places,
+                   of.slots.next + head * places};
 
-    uint32_t pair(uint32_t input) const { return input * plan.config.kv_heads + head; }
-    uint64_t list(uint32_t input) const { return uint64_t(pair(input)) * plan.config.k_max; }
-    uint8_t *slot_row(uint32_t place) const { return slots.rows + place * plan.row; }
+    uint32_t pair(uint32_t input) const { return input * of.shape.kv_heads + head; }
+    uint64_t list(uint32_t input) const { return uint64_t(pair(input)) * of.k_max; }
+    uint8_t *slot_row(uint32_t place) const { return slots.rows + place * row; }
     uint64_t far_row(uint32_t token) const {
-        return store.far_at(sequence.pages[token / page_tokens], layer) +
-               (uint64_t(head) * page_tokens + token % page_tokens) * plan.row;
+        return of.pages[token / page_tokens] * of.far_stride + of.far_at +
+               (uint64_t(head) * page_tokens + token % page_tokens) * row;
     }
     // slot_of is scratch of all heads: entries are set for one head and cleared again.
     void map_slots() const {
         for (uint32_t i = 0; i < places; i++) {
-            if (slots.now[i] == Slot::visible) work.slot_of[slots.tokens[i]] = i + 1;
+            if (slots.now[i] == Slot::visible) of.slot_of[slots.tokens[i]] = i + 1;
         }
     }
     void unmap_slots() const {
         for (uint32_t i = 0; i < places; i++) {
-            if (slots.now[i] == Slot::visible) work.slot_of[slots.tokens[i]] = 0;
+            if (slots.now[i] == Slot::visible) of.slot_of[slots.tokens[i]] = 0;
         }
     }
-    uint32_t place_of(uint32_t token) const { return places == 0 ? 0 : work.slot_of[token]; }
+    uint32_t place_of(uint32_t token) const { return places == 0 ? 0 : of.slot_of[token]; }
 };
 
 // Where an input's list has a token, or null.
 const uint32_t *place_in_list(const Head &at, uint32_t input, uint32_t token) {
-    const uint32_t *first = at.work.chosen + at.list(input);
-    const uint32_t *last = first + at.work.counts[at.pair(input)];
+    const uint32_t *first = at.of.chosen + at.list(input);
+    const uint32_t *last = first + at.of.counts[at.pair(input)];
     const uint32_t *found = std::lower_bound(first, last, token);
     return found == last || *found != token ? nullptr : found;
 }
@@ -52,39 +55,41 @@ const uint8_t *row_of(const Head &at, uint32_t inputs, uint32_t token) {
     for (uint32_t input = 0; input < inputs; input++) {
         const uint32_t *found = place_in_list(at, input, token);
         if (found == nullptr) continue;
-        const uint8_t *row = at.work.rows[found - at.work.chosen];
+        const uint8_t *row = at.of.rows[found - at.of.chosen];
         if (row != nullptr) return row;
     }
     return nullptr;
 }
 
 // A trusted input's rows: in a slot, late, or late for a trusted input before it.
-void resolve_true(const Head &at, uint32_t input, Copy *late_copies, uint32_t &late) {
-    Counters &counters = at.sequence.counters;
+void resolve_true(const Head &at, uint32_t input) {
+    Counters &counters = *at.of.counters;
     uint64_t list = at.list(input);
-    for (uint32_t i = 0; i < at.work.counts[at.pair(input)]; i++) {
-        uint32_t token = at.work.chosen[list + i], place = at.place_of(token);
-        const uint8_t *&row = at.work.rows[list + i];
+    for (uint32_t i = 0; i < at.of.counts[at.pair(input)]; i++) {
+        uint32_t token = at.of.chosen[list + i], place = at.place_of(token);
+        const uint8_t *&row = at.of.rows[list + i];
         row = nullptr;
         if (place != 0) {
-            at.slots.used[place - 1] = at.sequence.step;
+            at.slots.used[place - 1] = at.of.step;
             counters.reused_rows++;
             row = at.slot_row(place - 1);
             continue;
         }
-        if (!(at.work.values[list + i] > at.sequence.options.late_above)) continue;
+        if (!(at.of.values[list + i] > at.of.late_above)) continue;
         row = row_of(at, input, token);
         if (row != nullptr) {
             counters.reused_rows++;
             continue;
         }
         counters.late_rows++;
-        if (at.store.far.memory != nullptr) {
-            row = at.store.far.memory + at.far_row(token);
+        if (at.of.far != nullptr) {
+            row = at.of.far + at.far_row(token);
             continue;
         }
-        uint8_t *staged = at.work.staging + uint64_t(late) * at.plan.row;
-        late_copies[late++] = {at.far_row(token), staged};
+        uint32_t late = (*at.of.late)++;
+        uint8_t *staged = at.of.staging + uint64_t(late) * at.row;
+        at.of.late_copies[late] = {at.far_row(token), staged};
+        counters.fetched_bytes += at.row;
         row = staged;
     }
 }
@@ -93,14 +98,14 @@ void resolve_true(const Head &at, uint32_t input, Copy *late_copies, uint32_t &l
 // A row that is late in this step is near already, or can be (far RAM), when the step has attended.
 uint32_t resolve_guess(const Head &at, uint32_t input, uint32_t wanted) {
     uint64_t list = at.list(input);
-    for (uint32_t i = 0; i < at.work.counts[at.pair(input)]; i++) {
-        uint32_t token = at.work.chosen[list + i], place = at.place_of(token);
-        at.work.rows[list + i] = place != 0 ? at.slot_row(place - 1) : nullptr;
+    for (uint32_t i = 0; i < at.of.counts[at.pair(input)]; i++) {
+        uint32_t token = at.of.chosen[list + i], place = at.place_of(token);
+        at.of.rows[list + i] = place != 0 ? at.slot_row(place - 1) : nullptr;
         if (at.places == 0) continue;
-        float value = at.work.values[list + i];
+        float value = at.of.values[list + i];
         // A value may underflow to 0, which here means "not wanted": the least positive stands in.
-        float &largest = at.work.wanted_value[token];
-        if (largest == 0) at.work.wanted[wanted++] = token;
+        float &largest = at.of.wanted_value[token];
+        if (largest == 0) at.of.list[wanted++] = token;
         largest = std::max({largest, value, 1e-38f});
     }
     return wanted;
@@ -108,32 +113,32 @@ uint32_t resolve_guess(const Head &at, uint32_t input, uint32_t wanted) {
 
 // Whether a trusted input fetches this token late in this step.
 bool is_late(const Head &at, uint32_t token) {
-    return row_of(at, at.sequence.trusted, token) != nullptr;
+    return row_of(at, at.of.trusted, token) != nullptr;
 }
 
 // Starts the fetch of the most valuable wanted rows into places that the running step cannot see.
 // A token of the list is marked when a slot already has it or gets it: its entry becomes the token
 // of a row to keep. Returns how many copies were added.
 uint32_t prefetch(const Head &at, uint32_t wanted, Copy *copies) {
-    uint32_t *tokens = at.work.wanted, count = 0;
-    bool ahead_only = at.plan.ahead_only;
+    uint32_t *tokens = at.of.list, count = 0;
+    bool ahead_only = at.of.ahead_only;
     std::fill(at.slots.next, at.slots.next + at.places, Slot::empty);
     for (uint32_t i = 0; i < wanted; i++) {
         uint32_t token = tokens[i], place = at.place_of(token);
         if (place != 0) {
-            at.slots.used[place - 1] = at.sequence.step;
+            at.slots.used[place - 1] = at.of.step;
             if (ahead_only) at.slots.next[place - 1] = Slot::visible;
         } else if (ahead_only || !is_late(at, token)) {
             tokens[count++] = token;
         }
     }
-    const float *value = at.work.wanted_value;
-    if (count > at.plan.arriving) {
-        std::nth_element(tokens, tokens + at.plan.arriving, tokens + count,
+    const float *value = at.of.wanted_value;
+    if (count > at.of.arriving) {
+        std::nth_element(tokens, tokens + at.of.arriving, tokens + count,
                          [&](uint32_t a, uint32_t b) {
             return value[a] != value[b] ? value[a] > value[b] : a < b;
         });
-        count = at.plan.arriving;
+        count = at.of.arriving;
     }
     std::sort(tokens, tokens + count);  // far rows are read in the order in which they lie
     uint32_t place = 0;
@@ -142,7 +147,7 @@ uint32_t prefetch(const Head &at, uint32_t wanted, Copy *copies) {
             place++;
         copies[i] = {at.far_row(tokens[i]), at.slot_row(place)};
         at.slots.tokens[place] = tokens[i];
-        at.slots.used[place] = at.sequence.step;
+        at.slots.used[place] = at.of.step;
         at.slots.next[place] = Slot::visible;
     }
     return count;
@@ -150,20 +155,20 @@ uint32_t prefetch(const Head &at, uint32_t wanted, Copy *copies) {
 
 // Mode paper: exact is what the step before fetched, for every input.
 void resolve_paper(const Head &at) {
-    uint32_t *tokens = at.work.exact + at.list(0), count = 0;
-    bool codes_alone = at.sequence.trusted == 0;  // the pre-decode
+    uint32_t *tokens = at.of.exact + at.list(0), count = 0;
+    bool codes_alone = at.of.trusted == 0;  // the pre-decode
     for (uint32_t i = 0; i < at.places && !codes_alone; i++) {
         if (at.slots.now[i] == Slot::visible) tokens[count++] = at.slots.tokens[i];
     }
     std::sort(tokens, tokens + count);
-    for (uint32_t input = at.sequence.inputs; input-- > 0;) {  // input 0's list is copied from
+    for (uint32_t input = at.of.inputs; input-- > 0;) {  // input 0's list is copied from
         // A step that was not kept may have fetched what this one sees in its window.
-        uint32_t tail = coded_pages(at.sequence.length + input) * page_tokens;
+        uint32_t tail = coded_pages(at.of.length + input) * page_tokens;
         count = uint32_t(std::lower_bound(tokens, tokens + count, tail) - tokens);
-        std::copy(tokens, tokens + count, at.work.exact + at.list(input));
-        at.work.exact_counts[at.pair(input)] = count;
+        std::copy(tokens, tokens + count, at.of.exact + at.list(input));
+        at.of.exact_counts[at.pair(input)] = count;
         for (uint32_t i = 0; i < count; i++) {
-            at.work.rows[at.list(input) + i] = at.slot_row(at.place_of(tokens[i]) - 1);
+            at.of.rows[at.list(input) + i] = at.slot_row(at.place_of(tokens[i]) - 1);
         }
     }
 }
@@ -189,9 +194,9 @@ uint64_t worth_of(float by_guess, float by_truth, uint32_t used) {
 // The largest value that a trusted input gives a token that it chose; 0: none did.
 float value_of(const Head &at, uint32_t token) {
     float value = 0;
-    for (uint32_t input = 0; input < at.sequence.trusted; input++) {
+    for (uint32_t input = 0; input < at.of.trusted; input++) {
         const uint32_t *found = place_in_list(at, input, token);
-        if (found != nullptr) value = std::max(value, at.work.values[found - at.work.chosen]);
+        if (found != nullptr) value = std::max(value, at.of.values[found - at.of.chosen]);
     }
     return value;
 }
@@ -200,7 +205,7 @@ std::vector<Candidate> &candidates_of(const Head &at, uint32_t &arriving) {
     static thread_local std::vector<Candidate> list;  // grows once, at the first step
     list.clear();
     arriving = 0;
-    const float *wanted = at.work.wanted_value;
+    const float *wanted = at.of.wanted_value;
     for (uint32_t i = 0; i < at.places; i++) {
         if (at.slots.next[i] == Slot::visible) arriving++;
         if (at.slots.now[i] != Slot::visible) continue;
@@ -208,13 +213,13 @@ std::vector<Candidate> &candidates_of(const Head &at, uint32_t &arriving) {
         float value = value_of(at, token);
         list.push_back({worth_of(wanted[token], value, at.slots.used[i]), nullptr, token, i});
     }
-    for (uint32_t input = 0; input < at.sequence.trusted; input++) {
-        for (uint32_t i = 0; i < at.work.counts[at.pair(input)]; i++) {
-            uint32_t token = at.work.chosen[at.list(input) + i];
-            const uint8_t *row = at.work.rows[at.list(input) + i];
+    for (uint32_t input = 0; input < at.of.trusted; input++) {
+        for (uint32_t i = 0; i < at.of.counts[at.pair(input)]; i++) {
+            uint32_t token = at.of.chosen[at.list(input) + i];
+            const uint8_t *row = at.of.rows[at.list(input) + i];
             if (row == nullptr || at.place_of(token) != 0) continue;
             if (row_of(at, input, token) != nullptr) continue;  // listed for an input before
-            uint64_t worth = worth_of(wanted[token], value_of(at, token), at.sequence.step);
+            uint64_t worth = worth_of(wanted[token], value_of(at, token), at.of.step);
             list.push_back({worth, row, token, 0});
         }
     }
@@ -225,7 +230,7 @@ void settle_head(const Head &at) {
     at.map_slots();
     uint32_t arriving = 0;
     std::vector<Candidate> &list = candidates_of(at, arriving);
-    size_t kept = std::min<size_t>(list.size(), at.plan.slots - arriving);
+    size_t kept = std::min<size_t>(list.size(), at.of.visible - arriving);
     if (kept < list.size()) {
         std::nth_element(list.begin(), list.begin() + int64_t(kept), list.end(), before);
     }
@@ -237,9 +242,9 @@ void settle_head(const Head &at) {
     for (size_t i = 0; i < kept; i++) {
         if (list[i].row == nullptr) continue;
         while (at.slots.next[place] == Slot::visible) place++;
-        std::copy(list[i].row, list[i].row + at.plan.row, at.slot_row(place));
+        std::copy(list[i].row, list[i].row + at.row, at.slot_row(place));
         at.slots.tokens[place] = list[i].token;
-        at.slots.used[place] = at.sequence.step;
+        at.slots.used[place] = at.of.step;
         at.slots.next[place] = Slot::visible;
     }
     std::copy(at.slots.next, at.slots.next + at.places, at.slots.now);
@@ -247,55 +252,53 @@ void settle_head(const Head &at) {
 
 // Tokens that a guess chose, again: prefetch() reordered the list and settle needs the map clean.
 void clear_wanted(const Head &at) {
-    for (uint32_t input = at.sequence.trusted; input < at.sequence.inputs; input++) {
-        for (uint32_t i = 0; i < at.work.counts[at.pair(input)]; i++) {
-            at.work.wanted_value[at.work.chosen[at.list(input) + i]] = 0;
+    for (uint32_t input = at.of.trusted; input < at.of.inputs; input++) {
+        for (uint32_t i = 0; i < at.of.counts[at.pair(input)]; i++) {
+            at.of.wanted_value[at.of.chosen[at.list(input) + i]] = 0;
         }
     }
 }
 
 void mark_wanted(const Head &at) {
-    for (uint32_t input = at.sequence.trusted; input < at.sequence.inputs; input++) {
+    for (uint32_t input = at.of.trusted; input < at.of.inputs; input++) {
         uint64_t list = at.list(input);
-        for (uint32_t i = 0; i < at.work.counts[at.pair(input)]; i++) {
-            float &largest = at.work.wanted_value[at.work.chosen[list + i]];
-            largest = std::max({largest, at.work.values[list + i], 1e-38f});
+        for (uint32_t i = 0; i < at.of.counts[at.pair(input)]; i++) {
+            float &largest = at.of.wanted_value[at.of.chosen[list + i]];
+            largest = std::max({largest, at.of.values[list + i], 1e-38f});
         }
     }
 }
 
 }  // namespace
 
-Resolved resolve(Store &store, Sequence &sequence, uint32_t layer, Copy *late_copies) {
-    Resolved resolved;
-    const Plan &plan = store.plan;
-    Copy *copies = sequence.copies + uint64_t(layer) * plan.config.kv_heads * plan.arriving;
-    for (uint32_t head = 0; head < plan.config.kv_heads; head++) {
-        Head at{store, sequence, layer, head};
+void reference_resolve(Stream &, const Resolve &resolve) {
+    *resolve.late = *resolve.wanted = 0;
+    for (uint32_t head = 0; head < resolve.shape.kv_heads; head++) {
+        Head at{resolve, head};
         uint32_t wanted = 0;
         at.map_slots();
-        for (uint32_t input = 0; input < sequence.inputs; input++) {
-            if (input >= sequence.trusted) wanted = resolve_guess(at, input, wanted);
-            else if (!plan.ahead_only) resolve_true(at, input, late_copies, resolved.late);
+        for (uint32_t input = 0; input < resolve.inputs; input++) {
+            if (input >= resolve.trusted) wanted = resolve_guess(at, input, wanted);
+            else if (!resolve.ahead_only) resolve_true(at, input);
         }
         if (at.places != 0) {
-            bool guessed = sequence.inputs > sequence.trusted;
-            if (!plan.ahead_only || guessed) {
-                resolved.wanted += prefetch(at, wanted, copies + resolved.wanted);
+            if (!resolve.ahead_only || resolve.inputs > resolve.trusted) {
+                uint32_t added = prefetch(at, wanted, resolve.copies + *resolve.wanted);
+                *resolve.wanted += added;
+                resolve.counters->prefetched_rows += added;
+                resolve.counters->fetched_bytes += added * at.row;
             }
             clear_wanted(at);
         }
-        if (plan.ahead_only) resolve_paper(at);
+        if (resolve.ahead_only) resolve_paper(at);
         at.unmap_slots();
     }
-    return resolved;
 }
 
-void settle(Store &store, Sequence &sequence, uint32_t layer) {
-    if (store.plan.slots == 0 || store.plan.ahead_only) return;
-    for (uint32_t head = 0; head < store.plan.config.kv_heads; head++) {
-        Head at{store, sequence, layer, head};
-        if (store.plan.config.variant != 2) mark_wanted(at);
+void reference_settle(Stream &, const Resolve &resolve) {
+    for (uint32_t head = 0; head < resolve.shape.kv_heads; head++) {
+        Head at{resolve, head};
+        if (resolve.guesses_first) mark_wanted(at);
         settle_head(at);
         clear_wanted(at);
     }
