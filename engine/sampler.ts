@@ -1,8 +1,8 @@
-// sampler.ts - logits to a token: greedy, or temperature with one random number per position.
+// sampler.ts - logits to a token: greedy, or temperature with random numbers of the position.
 //   logits   (vocabulary)  f32
-// The random number depends on seed and position alone, so a guess at a position is drawn with the
-// very number that the true token there will be drawn with, and text depends neither on how many
-// guesses run nor on what else does.
+// The random numbers depend on seed, position and token alone, so a guess at a position is drawn
+// with the very numbers that the true token there will be drawn with, and text depends neither on
+// how many guesses run nor on what else does.
 
 import { SpecacheError } from "./errors.ts";
 
@@ -21,7 +21,7 @@ export type TokenLogprob = readonly [id: number, logprob: number];
 export function sample(logits: Float32Array, sampling: Sampling, position: number): number {
   const best = likeliest(logits);
   if (sampling.temperature === 0) return best;
-  return draw(logits, logits[best], sampling.temperature, randomOf(sampling.seed, position));
+  return draw(logits, logits[best], sampling.temperature, wordOf(sampling.seed, position));
 }
 
 /** The `count` most probable tokens, most probable first; equal ones by id. */
@@ -35,9 +35,11 @@ export function topLogprobs(logits: Float32Array, count: number): TokenLogprob[]
 
 /** The random number, in [0, 1), of a position: splitmix64 read at that index of its sequence. */
 export function randomOf(seed: number, position: number): number {
-  const start = mixed(BigInt(seed));
-  const word = mixed(BigInt.asUintN(64, start + BigInt(position + 1) * GOLDEN));
-  return Number(word >> 11n) / 2 ** 53; // the upper 53 bits fill a double's mantissa
+  return Number(wordOf(seed, position) >> 11n) / 2 ** 53; // the upper 53 bits: a double's mantissa
+}
+
+function wordOf(seed: number, position: number): bigint {
+  return mixed(BigInt.asUintN(64, mixed(BigInt(seed)) + BigInt(position + 1) * GOLDEN));
 }
 
 const GOLDEN = 0x9e3779b97f4a7c15n; // 2^64 / golden ratio, odd: steps through all 2^64 states
@@ -60,25 +62,36 @@ function likeliest(logits: Float32Array): number {
   throw new SpecacheError("data", `Cannot sample a token: largest logit ${most} is not finite`);
 }
 
-// Inverse of the cumulative distribution in order of ids. Sums are float64, so the error of a
-// probability is far below the 2^-53 steps of the random number.
-function draw(logits: Float32Array, most: number, temperature: number, random: number): number {
-  const weights = new Float64Array(logits.length); // (vocabulary) exp((logit - most) / temperature)
-  let sum = 0;
+// A race: token i arrives at E_i / weight_i, E_i exponential, and the first one is drawn, which is
+// i with probability weight_i / sum. Every token has a number of its own, so that logits that
+// differ a little nearly always draw the same one: a guess is right at least as often as (1 - d) /
+// (1 + d), d the distance of the two distributions. One number against cumulated probabilities
+// would have each token's error move all tokens behind it.
+function draw(logits: Float32Array, most: number, temperature: number, random: bigint): number {
+  const [low, high] = [Number(random & 0xffffffffn), Number(random >> 32n)];
+  let first = Infinity;
+  let drawn = 0;
   for (let id = 0; id < logits.length; id++) {
-    weights[id] = Math.exp((logits[id] - most) / temperature);
-    sum += weights[id];
+    const weight = Math.exp((logits[id] - most) / temperature);
+    const upper = hashed(id ^ low, high);
+    // -log(u) is at least 1 - u: most tokens are late already by the upper bits of their number.
+    if ((0xffffffff - upper) / 2 ** 32 >= first * weight) continue;
+    const lower = hashed(id ^ high, low) >>> 11;
+    const arrival = -Math.log((upper * 2 ** 21 + lower + 0.5) / 2 ** 53) / weight;
+    if (arrival < first) [first, drawn] = [arrival, id];
   }
-  const target = random * sum;
-  let cumulative = 0;
-  let last = 0;
-  for (let id = 0; id < weights.length; id++) {
-    if (weights[id] === 0) continue;
-    cumulative += weights[id];
-    last = id;
-    if (cumulative > target) return id;
+  return drawn;
+}
+
+// 32 bits of a word and a key, each of them a function of all (Murmur3's last mix, twice).
+function hashed(word: number, key: number): number {
+  let x = word;
+  for (let round = 0; round < 2; round++) {
+    x = Math.imul(x ^ x >>> 16, 0x85ebca6b);
+    x = Math.imul(x ^ x >>> 13, 0xc2b2ae35);
+    x = (x ^ x >>> 16) + key | 0;
   }
-  return last;
+  return x >>> 0;
 }
 
 function largest(logits: Float32Array, count: number): number[] {

@@ -39,7 +39,7 @@ export const promptIds = textIds(PROMPT);
 /** How requests draw tokens: greedily, and at random where several tokens are likely. */
 export const samplings: Readonly<Record<string, GenerateOptions>> = {
   greedy: {},
-  sampled: { temperature: 0.8, seed: 7 },
+  sampled: { temperature: 0.8, seed: 8 },
 };
 
 /** Opens the shipped model with few exact pairs. */
