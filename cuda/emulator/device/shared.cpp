@@ -9,7 +9,8 @@ namespace {
 
 constexpr unsigned variables_max = 256;
 constexpr size_t red_zone_bytes = 128, page_bytes = 4096;
-constexpr size_t arena_bytes = shared_bytes_max + 2 * variables_max * red_zone_bytes;
+constexpr size_t arena_bytes =  // of whole pages
+    (shared_bytes_max + 2 * variables_max * red_zone_bytes) / page_bytes * page_bytes;
 // A kernel's null pointer must not be an address of shared memory.
 constexpr size_t first_bytes = red_zone_bytes;
 

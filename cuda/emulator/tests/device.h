@@ -19,6 +19,11 @@ inline cudaStream_t new_stream() {
     CALL(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking));
     return stream;
 }
+// One for all tests that need no other: the threads of its blocks are made once.
+inline cudaStream_t main_stream() {
+    static cudaStream_t stream = new_stream();
+    return stream;
+}
 inline cudaEvent_t new_event(unsigned flags = cudaEventDisableTiming) {
     cudaEvent_t event;
     CALL(cudaEventCreateWithFlags(&event, flags));
