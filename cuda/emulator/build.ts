@@ -143,7 +143,7 @@ class Builder {
   }
 
   translated({ ptx }: Front, variant: Variant): Promise<string> {
-    const code = translate(readFileSync(ptx, "utf8"), basename(ptx));
+    const code = translate(readFileSync(ptx, "utf8"), basename(ptx), root);
     // What a register is for is not known there: many values are never used.
     const flags = ["-std=c++20", "-g", "-w", "-I", here, ...sanitizers[variant]];
     return this.#object(ptx.replace(/\.ptx$/, ".ptx.cpp"), this.#emulatorHeaders + code, flags, code);

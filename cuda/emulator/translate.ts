@@ -24,12 +24,13 @@ const instructions = new Map<string, Known>(
 );
 
 /**
- * C++ for a PTX text; `name` stands in errors about what comes from no .cu line.
+ * C++ for a PTX text; `name` stands in errors about what comes from no .cu line,
+ * other paths are told from the folder `root`.
  *
  * @throws {SpecacheError} unsupported: something in it is not known; the message names file and line
  */
-export function translate(ptx: string, name: string): string {
-  const module = parse(ptx, name);
+export function translate(ptx: string, name: string, root: string): string {
+  const module = parse(ptx, name, root);
   const lines = [
     `// Made by translate.ts from ${name}.`,
     '#include "ptx/ptx.h"',

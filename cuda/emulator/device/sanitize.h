@@ -14,7 +14,23 @@
 #include <sys/mman.h>
 #endif
 
+#if defined(EMULATOR_THREAD)
+extern "C" {
+void AnnotateIgnoreWritesBegin(const char *file, int line);
+void AnnotateIgnoreWritesEnd(const char *file, int line);
+}
+#endif
+
 namespace emulator::sanitize {
+
+// While one lives, writes are the emulator's own and count for nothing: library functions such as
+// memset are seen even from code without instrumentation.
+struct Unseen {
+#if defined(EMULATOR_THREAD)
+    Unseen() { AnnotateIgnoreWritesBegin(__FILE__, __LINE__); }
+    ~Unseen() { AnnotateIgnoreWritesEnd(__FILE__, __LINE__); }
+#endif
+};
 
 // Whatever came before a release of an address comes before what follows a later acquire of it.
 inline void release([[maybe_unused]] void *address) {

@@ -21,6 +21,7 @@ uint64_t blocks;  // so far
 uint32_t dynamic_address;
 
 uint32_t take(size_t bytes, Site site) {
+    [[maybe_unused]] sanitize::Unseen unseen;
     taken += bytes;
     if (taken > shared_bytes_max || arena_used + bytes + 2 * red_zone_bytes > arena_bytes) {
         fail(site, "a block takes %zu bytes of shared memory, of %zu", taken, shared_bytes_max);
@@ -35,6 +36,7 @@ uint32_t take(size_t bytes, Site site) {
 }  // namespace
 
 void renew_shared(size_t dynamic_bytes) {
+    [[maybe_unused]] sanitize::Unseen unseen;
     sanitize::unpoison(arena, sizeof arena);
     sanitize::forget(arena, (arena_used + page_bytes - 1) / page_bytes * page_bytes);
     std::memset(arena, garbage, arena_used);

@@ -44,6 +44,21 @@ template <class To, class V> To to_float(V value, Round round) {
     return near;
 }
 
+// Arithmetic of floats that rounds otherwise than to the nearest.
+inline float rounded_add_(Round round, float a, float b) {
+    return to_float<float>((long double)(a) + b, round);
+}
+inline float rounded_sub_(Round round, float a, float b) { return rounded_add_(round, a, -b); }
+inline float rounded_mul_(Round round, float a, float b) {
+    return to_float<float>((long double)(a) * b, round);
+}
+inline float rounded_div_(Round round, float a, float b) {
+    return to_float<float>((long double)(a) / b, round);
+}
+inline float rounded_fma_(Round round, float a, float b, float c) {
+    return to_float<float>((long double)(a) * b + c, round);
+}
+
 template <class H> H to_half(double value, Round round) {
     H near = narrow<H>(value);
     if (round != Round::rz || std::isnan(value)) return near;

@@ -18,12 +18,13 @@ const comparisons: Readonly<Record<string, string>> = {
 
 /** opcodes -> [modifiers that may stand beside types, writer]. */
 export const arithmetic: Readonly<Record<string, readonly [string, Writer]>> = {
-  "add sub min max div": ["rn ftz sat approx full", plain],
+  "add sub div": ["rn rz rm rp ftz sat approx full", plain],
+  "min max": ["ftz", plain],
   "and or xor not rem abs neg sad clz popc brev mul24": ["lo ftz", plain],
   "sqrt rsqrt rcp sin cos lg2 ex2 tanh": ["rn approx ftz", plain],
   "copysign bmsk": ["clamp", plain],
-  "mul mad": ["lo hi wide rn ftz sat", multiply],
-  fma: ["rn ftz sat relu", multiplyAdd],
+  "mul mad": ["lo hi wide rn rz rm rp ftz sat", multiply],
+  fma: ["rn rz rm rp ftz sat relu", multiplyAdd],
   "shl shr": ["", (instruction, scope) => call(instruction, scope, ["", "u32"])],
   bfe: ["", (instruction, scope) => call(instruction, scope, ["", "u32", "u32"])],
   bfi: ["", (instruction, scope) => call(instruction, scope, ["", "", "u32", "u32"])],
@@ -50,7 +51,12 @@ function call(instruction: Instruction, scope: Scope, types: string[], name?: st
   const { operands, place } = instruction;
   const own = typeOf(instruction);
   const values = types.map((type, i) => scope.value(operands[i + 1], type || own, place));
-  const called = `${name ?? instruction.opcode}_<${cppTypes[own]}>(${values.join(", ")})`;
+  const round = instruction.modifiers.find((word) => /^r[zmp]$/.test(word));
+  if (round !== undefined && own !== "f32") throw unknown(`${round} of ${own}`, place);
+  const operation = `${name ?? instruction.opcode}_`;
+  const called = round === undefined
+    ? `${operation}<${cppTypes[own]}>(${values.join(", ")})`
+    : `rounded_${operation}(Round::${round}, ${values.join(", ")})`;
   const saturated = instruction.modifiers.includes("sat") && !/^[su]/.test(own);
   if (instruction.modifiers.includes("sat") && !saturated) throw unknown("sat of integers", place);
   return assign(operands[0], saturated ? `saturate(${called})` : called);

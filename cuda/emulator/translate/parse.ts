@@ -38,9 +38,9 @@ export interface Module {
   readonly functions: readonly Function[];
 }
 
-/** Reads PTX; `name` stands in errors of what comes from no .cu line. */
-export function parse(text: string, name: string): Module {
-  return new Parser(text, name).module();
+/** Reads PTX; `name` stands in errors of what comes from no .cu line, paths are told from `root`. */
+export function parse(text: string, name: string, root: string): Module {
+  return new Parser(text, name, root).module();
 }
 
 /** A declaration such as `.shared .align 4 .b8 rows[256]`, or undefined if it is none. */
@@ -62,12 +62,12 @@ class Parser {
   #at = 0;
   #line = 1;
 
-  constructor(text: string, name: string) {
+  constructor(text: string, name: string, root: string) {
     this.#name = name;
     this.#code = text.replace(/\/\/.*$/gm, "")
       .replace(/\/\*[\s\S]*?\*\//g, (comment) => comment.replace(/[^\n]/g, ""));
     for (const [, number, file] of text.matchAll(/^\s*\.file\s+(\d+)\s+"([^"]*)"/gm)) {
-      this.#files.set(number, file);
+      this.#files.set(number, file.replace(`${root}/`, ""));
     }
   }
 
