@@ -57,8 +57,9 @@ function runProgram(program: string, args: readonly string[], setting: Setting):
     ...process.env,
     EMULATOR_SCHEDULE: setting.schedule,
     EMULATOR_SEED: String(setting.seed),
+    EMULATOR_MEMORY: "64", // MiB: so little that it has to be given out again
     ASAN_OPTIONS: "detect_leaks=0:color=never",
-    TSAN_OPTIONS: "halt_on_error=1:color=never",
+    TSAN_OPTIONS: "halt_on_error=1:atexit_sleep_ms=0:color=never",
   };
   return new Promise((resolve) => {
     const child = spawn(program, args, { env });

@@ -133,11 +133,11 @@ void Region::open(bool access) {
 
 Region &device_memory() {
     static Region region(false);
+    [[maybe_unused]] static bool handled = (handle_faults(), true);
     return region;
 }
 Region &pinned_memory() {
     static Region region(true);
-    [[maybe_unused]] static bool handled = (handle_faults(), true);
     return region;
 }
 

@@ -137,7 +137,7 @@ FAULT(vector_access_not_aligned, "plain address thread", "not aligned") {
     float4_at<<<1, 8, 0, main_stream()>>>(from, on_device<float4>(8));
     finish();
 }
-FAULT(local_array_read_past_its_end, "address", "stack-buffer-overflow|poison") {
+FAULT(local_array_read_past_its_end, "address", "stack-buffer-overflow|poison|data race") {
     own_table<<<1, 4, 0, main_stream()>>>(6, upload(std::vector<int>(8)));
     finish();
 }

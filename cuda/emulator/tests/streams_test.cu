@@ -169,7 +169,7 @@ TEST("the device says what it is") {
     CHECK_NEAR(optin, 163 << 10, 0);
     size_t free = 0, total = 0, before = 0;
     CALL(cudaMemGetInfo(&before, &total));
-    int *x = on_device<int>(1 << 20);
+    int *x = on_device<int>(1 << 16);
     CALL(cudaMemGetInfo(&free, &total));
     CHECK(free < before && free < total);
     CALL(cudaFree(x));
@@ -177,7 +177,7 @@ TEST("the device says what it is") {
 
 TEST("memory is given out again when all of it was used") {
     for (int round = 0; round < 6; round++) {
-        char *x = on_device<char>(size_t{400} << 20);
+        char *x = on_device<char>(size_t{25} << 20);
         CALL(cudaMemsetAsync(x, 1, 64, main_stream()));
         CALL(cudaFree(x));
     }

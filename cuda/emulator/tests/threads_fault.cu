@@ -30,10 +30,10 @@ template <int barriers> void run_turn(int rounds) {
     }
 }
 
-__global__ void broadcast(float *y) {  // the right value each time, and yet a race
+__global__ void broadcast(const float *x, float *y) {  // the right value, and yet a race
     __shared__ float total;
     for (int round = 0; round < 4; round++) {
-        if (threadIdx.x == 0) total = 1;
+        if (threadIdx.x == 0) total = x[round];
         __syncthreads();
         y[threadIdx.x] = total;
     }
@@ -78,17 +78,18 @@ __global__ void never_written(float *y) {
     y[threadIdx.x] = row[threads - 1 - threadIdx.x];
 }
 __global__ void left_by_block_before(float *y) {
-    __shared__ float total;
+    __shared__ volatile float total;
     if (blockIdx.x == 0 && threadIdx.x == 0) total = 7;
     __syncthreads();
     y[blockIdx.x * blockDim.x + threadIdx.x] = total;
 }
 __global__ void not_aligned(float *y) {
     __shared__ float row[threads + 4];
-    for (int i = 0; i < 2; i++) row[threadIdx.x + 2 * i] = 1;
+    row[threadIdx.x] = 1;
+    if (threadIdx.x < 4) row[threads + threadIdx.x] = 1;
     __syncthreads();
-    auto *place = reinterpret_cast<volatile float4 *>(&row[threadIdx.x & 1]);
-    y[threadIdx.x] = place->x;
+    float4 four = *reinterpret_cast<const float4 *>(&row[threadIdx.x & 1]);
+    y[threadIdx.x] = four.x + four.y + four.z + four.w;
 }
 
 __global__ void shuffle_for_half(float *y) {
@@ -148,7 +149,7 @@ __global__ void counted_in_block(int *y) {
     if (threadIdx.x == 0) count = 0;
     __syncthreads();
     volatile int *place = &count;
-    *place = *place + 1;
+    for (int i = 0; i < 20; i++) *place = *place + 1;
     __syncthreads();
     if (threadIdx.x == 0) *y = count;
 }
@@ -168,7 +169,7 @@ FAULT(barrier_missing_after_write, "plain address thread", "wrong result|data ra
 }
 FAULT(barrier_missing_at_end_of_round, "thread", "data race.*|wrong result") { run_turn<1>(4); }
 FAULT(barrier_missing_with_right_value, "thread", "data race") {
-    run(broadcast, 1, threads, 0, on_device<float>(threads));
+    run(broadcast, 1, threads, 0, upload(std::vector<float>(4, 1)), on_device<float>(threads));
 }
 FAULT(barrier_for_some_threads, "plain address thread", "different barriers") {
     run(barrier_for_some, 1, threads, 0, on_device<float>(threads));
@@ -224,5 +225,5 @@ FAULT(matrix_loaded_before_it_is_filled, "thread", "data race") {
 FAULT(counted_in_shared_without_atomics, "plain address thread", "wrong result") {
     int *y = on_device<int>(1);
     run(counted_in_block, 1, threads, 0, y);
-    if (download(y, 1)[0] != threads) faults::wrong("a count was lost");
+    if (download(y, 1)[0] != 20 * threads) faults::wrong("a count was lost");
 }
