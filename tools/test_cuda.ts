@@ -88,7 +88,9 @@ async function runRight(programs: readonly string[], words: readonly string[], c
     const lost = status !== 0 && Number(failed) === 0 ? 1 : 0;
     counts.passed += Number(passed);
     counts.failed += Number(failed) + lost;
-    console.log(`right (${settingName(setting)}): ${passed} passed, ${Number(failed) + lost} failed`);
+    console.log(
+      `right (${settingName(setting)}): ${passed} passed, ${Number(failed) + lost} failed`,
+    );
     if (status !== 0) console.log(output);
   });
 }
@@ -100,9 +102,11 @@ async function runFaults(programs: readonly string[], words: readonly string[], 
     return { name, caughtBy: caughtBy.split(" ").filter(Boolean), says: new RegExp(says) };
   }).filter(({ name }) => words.length === 0 || words.some((word) => name.includes(word)));
   await inParallel(faults, async (fault) => {
-    const ended = await Promise.all(faultSettings.map((setting) =>
-      runProgram(programs[variants.indexOf(setting.variant)], [fault.name], setting)
-    ));
+    const ended = await Promise.all(
+      faultSettings.map((setting) =>
+        runProgram(programs[variants.indexOf(setting.variant)], [fault.name], setting)
+      ),
+    );
     const problems = ended.flatMap((each, i) => problemsOf(fault, each, faultSettings[i].variant));
     const caught = faultSettings.filter((_, i) => ended[i].status !== 0);
     const by = caught.map(({ variant }) => variant).join(", ");

@@ -146,7 +146,12 @@ class Builder {
     const code = translate(readFileSync(ptx, "utf8"), basename(ptx), root);
     // What a register is for is not known there: many values are never used.
     const flags = ["-std=c++20", "-g", "-w", "-I", here, ...sanitizers[variant]];
-    return this.#object(ptx.replace(/\.ptx$/, ".ptx.cpp"), this.#emulatorHeaders + code, flags, code);
+    return this.#object(
+      ptx.replace(/\.ptx$/, ".ptx.cpp"),
+      this.#emulatorHeaders + code,
+      flags,
+      code,
+    );
   }
 
   emulator(source: string, variant: Variant): Promise<string> {

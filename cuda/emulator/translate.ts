@@ -78,7 +78,10 @@ function writeFunction(module: Module, made: Function): string[] {
     } else if (text.startsWith(".")) {
       const line = declaration(text, scope, place);
       (depth === 1 ? scope.head : body).push(line);
-    } else body.push(`#line ${place.line} ${JSON.stringify(place.file)}`, write(text, place, scope));
+    } else {body.push(
+        `#line ${place.line} ${JSON.stringify(place.file)}`,
+        write(text, place, scope),
+      );}
   }
   const { entry, name, parameters } = made;
   const taken = parameters.map(({ name }, i) =>

@@ -118,9 +118,7 @@ function funnelShift({ modifiers, operands, place }: Instruction, scope: Scope):
 
 function select(instruction: Instruction, scope: Scope): string {
   const { operands, place } = instruction;
-  const [a, b] = operands.slice(1, 3).map((text) =>
-    scope.value(text, typeOf(instruction), place)
-  );
+  const [a, b] = operands.slice(1, 3).map((text) => scope.value(text, typeOf(instruction), place));
   return assign(operands[0], `${scope.operand(operands[3], place)} ? ${a} : ${b}`);
 }
 

@@ -1,5 +1,5 @@
 // control.ts - branches, calls and the ends of kernels.
-import { type Instruction, type Scope, type Writer } from "./scope.ts";
+import type { Instruction, Scope, Writer } from "./scope.ts";
 import { cppName, unknown } from "./types.ts";
 
 /** opcodes -> [modifiers that may stand beside types, writer]. */

@@ -139,7 +139,9 @@ class Parser {
 
   #function(head: string, place: Place): void {
     const entry = /\.entry\b/.test(head);
-    const parts = head.match(/\.(?:entry|func)\s*(?:\(([^)]*)\))?\s*([\w$]+)\s*(?:\(([\s\S]*?)\))?/);
+    const parts = head.match(
+      /\.(?:entry|func)\s*(?:\(([^)]*)\))?\s*([\w$]+)\s*(?:\(([\s\S]*?)\))?/,
+    );
     if (parts === null) throw unknown(head, place);
     const [, results, name, parameters] = parts;
     const bytes = (list: string | undefined) =>
