@@ -1,8 +1,8 @@
 // build.ts - builds a program of .cu and .cpp files for the emulated device: nvcc compiles, its PTX
 // is translated to C++, and all is linked with the emulator in the place of libcudart.
 //
-// nvcc runs once a source. Its host object is linked as it is; for the sanitizers the host code that
-// it wrote (.cudafe1.cpp) is compiled again, with nvcc's own flags and the sanitizer's. Objects are
+// nvcc runs once a source. Its host object is linked as it is; for the sanitizers the host code
+// that it wrote (.cudafe1.cpp) is compiled again, with nvcc's own flags and the sanitizer's. Objects are
 // kept by a hash of all that made them and renamed into place.
 import { execFile } from "node:child_process";
 import { createHash } from "node:crypto";
@@ -66,7 +66,7 @@ interface Front {
 /**
  * Builds the program in each variant and gives the paths, in the order of `variants`.
  *
- * @throws {SpecacheError} device: a compiler failed; unsupported: PTX that the emulator does not know
+ * @throws {SpecacheError} device: a compiler failed; unsupported: PTX that is not known
  */
 export async function buildProgram(options: ProgramOptions): Promise<string[]> {
   mkdirSync(options.output, { recursive: true });
@@ -183,7 +183,7 @@ class Builder {
     return this.#options.include.flatMap((folder) => ["-I", folder]);
   }
 
-  /** Compiles a source, or `code` in its place; `made` stands for all that the object is made of. */
+  /** Compiles a source, or `code` in its place; `made` is all that it is made of. */
   async #object(source: string, made: string, flags: readonly string[], code?: string) {
     const key = hashOf(made, flags.join(" "));
     const name = basename(source).replace(/\.cpp$/, "");

@@ -1,5 +1,5 @@
 // translate.ts - turns the PTX that nvcc made into C++ for the emulated device: one function a
-// kernel, registers as variables, branches as goto, and #line so that every tool names the .cu line.
+// kernel, registers as variables, branches as goto, and #line so that tools name the .cu line.
 // What it does not know ends the build.
 import { arithmetic } from "./translate/arithmetic.ts";
 import { control } from "./translate/control.ts";
@@ -27,7 +27,7 @@ const instructions = new Map<string, Known>(
  * C++ for a PTX text; `name` stands in errors about what comes from no .cu line,
  * other paths are told from the folder `root`.
  *
- * @throws {SpecacheError} unsupported: something in it is not known; the message names file and line
+ * @throws {SpecacheError} unsupported: something is not known; the message names file and line
  */
 export function translate(ptx: string, name: string, root: string): string {
   const module = parse(ptx, name, root);

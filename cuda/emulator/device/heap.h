@@ -1,5 +1,5 @@
-// heap.h - memory of the device and pinned memory of the host: two regions of address space, so that
-// a kernel's access is checked against the blocks given out and the host has no access to the
+// heap.h - memory of the device and pinned memory of the host: two regions of address space, so
+// that a kernel's access is checked against the blocks given out and the host has no access to the
 // device's while its own code runs.
 #pragma once
 #include <cstddef>

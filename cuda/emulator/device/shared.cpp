@@ -1,5 +1,5 @@
-// shared.cpp - the shared memory of the block at work: variables with red zones between them, filled
-// with garbage for each block, every access checked against the variables' bounds.
+// shared.cpp - the shared memory of the block at work: variables with red zones between them,
+// filled with garbage for each block, every access checked against the variables' bounds.
 #include <cstring>
 
 #include "block.h"

@@ -103,7 +103,7 @@ template <class T> T brev_(T a) {
     for (unsigned bit = 0; bit < 8 * sizeof(T); bit++) out = T(out << 1 | (a >> bit & 1));
     return out;
 }
-// The highest bit that differs from the sign, or all ones; `amount`: how far a shift would bring it.
+// The highest bit that differs from the sign, or all ones; `amount`: the shift to the top.
 template <class T> uint32_t bfind_(T a, bool amount) {
     auto bits = Unsigned<T>(a < 0 ? T(~a) : a);
     if (bits == 0) return ~0u;

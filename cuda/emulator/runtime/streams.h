@@ -1,5 +1,5 @@
-// streams.h - work on streams is kept until somebody asks for its result, then done in an order that
-// the streams and events allow and EMULATOR_SCHEDULE chooses:
+// streams.h - work on streams is kept until somebody asks for its result, then done in an order
+// that the streams and events allow and EMULATOR_SCHEDULE chooses:
 //   eager   everything at once, as early as it may
 //   lazy    only what is waited for, as late as it may
 //   random  some of it at any call, drawn by EMULATOR_SEED (the default)

@@ -45,7 +45,8 @@ __global__ void products(const int *x, int *y, long long *wide) {
 
 __global__ void floats(const float *x, float *y) {
     float a = x[0], b = x[1];
-    y[0] = copysignf(a, b), y[1] = fmaf(a, b, 2.0f), y[2] = a / b, y[3] = sqrtf(a), y[4] = rsqrtf(a);
+    y[0] = copysignf(a, b), y[1] = fmaf(a, b, 2.0f), y[2] = a / b, y[3] = sqrtf(a);
+    y[4] = rsqrtf(a);
     y[5] = exp2f(b), y[6] = log2f(a), y[7] = sinf(a), y[8] = cosf(a), y[9] = expf(b);
     y[10] = fminf(a, b), y[11] = floorf(b), y[12] = truncf(b), y[13] = rintf(b), y[14] = tanhf(b);
     sincosf(x[2], &y[15], &y[16]);  // so large that its argument is reduced in integers
@@ -56,7 +57,8 @@ __global__ void conversions(const float *x, int *y) {
     y[0] = int(x[0]), y[1] = __float2int_rn(x[0]), y[2] = __float2int_ru(x[1]);
     y[3] = __float2int_rd(x[1]), y[4] = int(x[2]), y[5] = int(unsigned(x[3]));
     y[6] = int(int8_t(int(x[0]))), y[7] = __half_as_ushort(__float2half_rn(x[4]));
-    y[8] = __half_as_ushort(__float2half_rz(x[4])), y[9] = __bfloat16_as_ushort(__float2bfloat16(x[4]));
+    y[8] = __half_as_ushort(__float2half_rz(x[4]));
+    y[9] = __bfloat16_as_ushort(__float2bfloat16(x[4]));
     y[10] = int(__float_as_uint(__int2float_rn(16777217))), y[11] = int(double(x[1]) * 1e6);
     y[12] = int(float(uint8_t(200)) + float(int16_t(-300)));
     int packed;
@@ -100,7 +102,8 @@ TEST("bits are counted, turned, found, inserted and permuted") {
     CHECK(got[8] == ((b >> 24) << 24 | (a >> 16 & 255) << 16 | (b & 255) << 8 | (a >> 8 & 255)));
     CHECK(got[9] == (b << 11 | a >> 21) && got[10] == (a >> 13 | b << 19));
     CHECK(got[11] == ((a & b) ^ (~a | c)));
-    CHECK(got[12] == b - a + 5 && got[13] == unsigned(__builtin_popcount(a) + __builtin_popcount(b)));
+    CHECK(got[12] == b - a + 5);
+    CHECK(got[13] == unsigned(__builtin_popcount(a) + __builtin_popcount(b)));
 }
 
 TEST("integer products, sums of byte products and quotients") {
@@ -171,7 +174,8 @@ TEST("halves and bf16 are rounded once") {
     CHECK_NEAR(__half2float(got[3].y), 3, 0);
     CHECK_NEAR(__half2float(got[4].y), 2.25, 0);
     CHECK_NEAR(__half2float(got[5].y), x1, 0);
-    float u0 = __bfloat162float(u[0].x), u1 = __bfloat162float(u[1].x), u2 = __bfloat162float(u[2].x);
+    float u0 = __bfloat162float(u[0].x), u1 = __bfloat162float(u[1].x);
+    float u2 = __bfloat162float(u[2].x);
     CHECK_NEAR(__bfloat162float(got_bf16[0].x), b(double(u0) * u1 + u2), 0);
     CHECK_NEAR(__bfloat162float(got_bf16[1].x), b(double(u0) + u1), 0);
     CHECK_NEAR(__bfloat162float(got_bf16[2].x), b(double(u0) * u2), 0);

@@ -23,7 +23,9 @@ __global__ void block_sums(int n, const float *x, float *sums) {
 __global__ void transpose(int rows, int columns, const int *from, int *to) {
     __shared__ int tile[8][9];
     int row = blockIdx.y * 8 + threadIdx.y, column = blockIdx.x * 8 + threadIdx.x;
-    if (row < rows && column < columns) tile[threadIdx.y][threadIdx.x] = from[row * columns + column];
+    if (row < rows && column < columns) {
+        tile[threadIdx.y][threadIdx.x] = from[row * columns + column];
+    }
     __syncthreads();
     int to_row = blockIdx.x * 8 + threadIdx.y, to_column = blockIdx.y * 8 + threadIdx.x;
     if (to_row < columns && to_column < rows) {

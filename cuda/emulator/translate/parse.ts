@@ -38,7 +38,7 @@ export interface Module {
   readonly functions: readonly Function[];
 }
 
-/** Reads PTX; `name` stands in errors of what comes from no .cu line, paths are told from `root`. */
+/** Reads PTX; `name` stands for what is of no .cu line, paths are told from `root`. */
 export function parse(text: string, name: string, root: string): Module {
   return new Parser(text, name, root).module();
 }
