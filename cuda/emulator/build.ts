@@ -2,8 +2,8 @@
 // is translated to C++, and all is linked with the emulator in the place of libcudart.
 //
 // nvcc runs once a source. Its host object is linked as it is; for the sanitizers the host code
-// that it wrote (.cudafe1.cpp) is compiled again, with nvcc's own flags and the sanitizer's. Objects are
-// kept by a hash of all that made them and renamed into place.
+// that it wrote (.cudafe1.cpp) is compiled again, with nvcc's own flags and the sanitizer's.
+// Objects are kept by a hash of all that made them and renamed into place.
 import { execFile } from "node:child_process";
 import { createHash } from "node:crypto";
 import {

@@ -1,6 +1,6 @@
 // floats.h - halves, floats and doubles. Halves are computed in double and rounded once, so sums
-// and products are the machine's; approximations (ex2.approx, rsqrt.approx and their like) are exact
-// here, so that tests of them need tolerances.
+// and products are the machine's; approximations (ex2.approx, rsqrt.approx and their like) are
+// exact here, so that tests of them need tolerances.
 #pragma once
 #include <cmath>
 #include <limits>

@@ -1,6 +1,6 @@
 // graphs.cpp - stream capture and graphs. A graph is launched as work of streams of its own, one
-// for each captured stream, that begins after what came before in the launching stream; so the parts of
-// a graph run in any order that its events allow.
+// for each captured stream, that begins after what came before in the launching stream; so the
+// parts of a graph run in any order that its events allow.
 #include <algorithm>
 #include <memory>
 
