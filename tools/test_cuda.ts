@@ -1,0 +1,161 @@
+// test_cuda.ts - builds CUDA code for the emulated device and runs its tests: right-working ones
+// under every variant and schedule, and seeded faults, each of which has to be caught by the
+// variants that it names, while the same code without the mistake stays silent. Words choose tests
+// by name or file. nvcc is fetched where there is none; a GPU is not needed.
+import { spawn } from "node:child_process";
+import { availableParallelism } from "node:os";
+import { dirname, join } from "node:path";
+import process from "node:process";
+import { fileURLToPath } from "node:url";
+import { buildProgram, listFiles, type Variant } from "../cuda/emulator/build.ts";
+import { SpecacheError } from "../engine/errors.ts";
+import { fetchNvcc } from "./toolchain.ts";
+
+interface Setting {
+  readonly variant: Variant;
+  readonly schedule: "eager" | "lazy" | "random";
+  readonly seed: number;
+}
+interface Ended {
+  readonly status: number;
+  readonly output: string;
+}
+interface Counts {
+  passed: number;
+  failed: number;
+}
+interface Fault {
+  readonly name: string;
+  readonly caughtBy: readonly string[];
+  readonly says: RegExp;
+}
+
+const variants: readonly Variant[] = ["plain", "address", "thread"];
+const settings: readonly Setting[] = [
+  { variant: "plain", schedule: "eager", seed: 1 },
+  { variant: "address", schedule: "lazy", seed: 2 },
+  { variant: "thread", schedule: "random", seed: 3 },
+  { variant: "thread", schedule: "random", seed: 4 },
+];
+// Lazily, so that what is not waited for has not happened; ThreadSanitizer needs no such luck.
+const faultSettings: readonly Setting[] = [
+  { variant: "plain", schedule: "lazy", seed: 1 },
+  { variant: "address", schedule: "lazy", seed: 2 },
+  { variant: "thread", schedule: "random", seed: 3 },
+];
+const root = join(dirname(fileURLToPath(import.meta.url)), "..");
+const tests = join(root, "cuda", "emulator", "tests");
+const nativeTests = join(root, "native", "tests");
+
+function settingName({ variant, schedule, seed }: Setting): string {
+  return `${variant}, ${schedule}, seed ${seed}`;
+}
+
+/** Runs a program; a sanitizer's first report ends it with a status above 0. */
+function runProgram(program: string, args: readonly string[], setting: Setting): Promise<Ended> {
+  const env = {
+    ...process.env,
+    EMULATOR_SCHEDULE: setting.schedule,
+    EMULATOR_SEED: String(setting.seed),
+    EMULATOR_MEMORY: "64", // MiB: so little that it has to be given out again
+    ASAN_OPTIONS: "detect_leaks=0:color=never",
+    TSAN_OPTIONS: "halt_on_error=1:atexit_sleep_ms=0:color=never",
+  };
+  return new Promise((resolve) => {
+    const child = spawn(program, args, { env });
+    const parts: string[] = [];
+    for (const stream of [child.stdout, child.stderr]) {
+      stream.on("data", (data) => parts.push(String(data)));
+    }
+    child.on("error", (error) => resolve({ status: 1, output: String(error) }));
+    child.on("close", (status) => resolve({ status: status ?? 1, output: parts.join("") }));
+  });
+}
+
+async function inParallel<T>(items: readonly T[], work: (item: T) => Promise<void>) {
+  let next = 0;
+  const worker = async () => {
+    while (next < items.length) await work(items[next++]);
+  };
+  await Promise.all(Array.from({ length: availableParallelism() }, worker));
+}
+
+async function runRight(programs: readonly string[], words: readonly string[], counts: Counts) {
+  await inParallel(settings, async (setting) => {
+    const program = programs[variants.indexOf(setting.variant)];
+    const { status, output } = await runProgram(program, words, setting);
+    const [passed, failed] = output.match(/^(\d+) passed, (\d+) failed$/m)?.slice(1) ?? [0, 1];
+    const lost = status !== 0 && Number(failed) === 0 ? 1 : 0;
+    counts.passed += Number(passed);
+    counts.failed += Number(failed) + lost;
+    console.log(
+      `right (${settingName(setting)}): ${passed} passed, ${Number(failed) + lost} failed`,
+    );
+    if (status !== 0) console.log(output);
+  });
+}
+
+async function runFaults(programs: readonly string[], words: readonly string[], counts: Counts) {
+  const listed = await runProgram(programs[0], [], faultSettings[0]);
+  const faults: Fault[] = listed.output.trim().split("\n").map((line) => {
+    const [name, caughtBy, says] = line.split("\t");
+    return { name, caughtBy: caughtBy.split(" ").filter(Boolean), says: new RegExp(says) };
+  }).filter(({ name }) => words.length === 0 || words.some((word) => name.includes(word)));
+  await inParallel(faults, async (fault) => {
+    const ended = await Promise.all(
+      faultSettings.map((setting) =>
+        runProgram(programs[variants.indexOf(setting.variant)], [fault.name], setting)
+      ),
+    );
+    const problems = ended.flatMap((each, i) => problemsOf(fault, each, faultSettings[i].variant));
+    const caught = faultSettings.filter((_, i) => ended[i].status !== 0);
+    const by = caught.map(({ variant }) => variant).join(", ");
+    counts[problems.length === 0 ? "passed" : "failed"]++;
+    const verdict = problems.length === 0 ? "" : "FAILED ";
+    console.log(`${verdict}${fault.name}: ${by === "" ? "silent" : `caught by ${by}`}`);
+    for (const problem of problems) console.log(problem);
+  });
+}
+
+/** What is amiss with one run of a fault. Other variants than those it names may catch it too. */
+function problemsOf({ caughtBy, says }: Fault, ended: Ended, variant: Variant): string[] {
+  const told = ended.output.split("\n").slice(0, 30).join("\n");
+  if (caughtBy.length === 0) {
+    return ended.status === 0 ? [] : [`${variant} is not silent: ${told}`];
+  }
+  if (caughtBy.includes(variant) && ended.status === 0) return [`${variant} does not catch it`];
+  const right = ended.status === 0 || says.test(ended.output);
+  return right ? [] : [`${variant} says nothing of ${says}: ${told}`];
+}
+
+async function main(words: readonly string[]): Promise<void> {
+  const nvcc = await fetchNvcc();
+  const build = (name: string, ends: readonly string[], more: readonly string[]) =>
+    buildProgram({
+      nvcc,
+      name,
+      sources: [...ends.flatMap((end) => listFiles(tests, end)), ...more],
+      include: [tests, nativeTests],
+      output: join(root, "build", "cuda"),
+      variants,
+    });
+  const begun = Date.now();
+  const right = await build("right", ["_test.cu"], [join(nativeTests, "main.cpp")]);
+  const faults = await build("faults", ["_fault.cu", "faults.cpp"], []);
+  console.log(`built in ${((Date.now() - begun) / 1000).toFixed(1)} s`);
+  const counts: Counts = { passed: 0, failed: 0 };
+  await runRight(right, words, counts);
+  await runFaults(faults, words, counts);
+  console.log(`${counts.passed} passed, ${counts.failed} failed`);
+  process.exitCode = counts.failed === 0 && counts.passed > 0 ? 0 : 1;
+}
+
+if (import.meta.main) {
+  try {
+    await main(process.argv.slice(2));
+  } catch (error) {
+    if (!(error instanceof SpecacheError)) throw error;
+    console.error(error.message);
+    process.exitCode = 2;
+  }
+}
