@@ -21,6 +21,7 @@ const steps: readonly Step[] = [
   { name: "build", command: ["deno", "task", "--quiet", "build"] },
   { name: "tidy", command: ["deno", "run", "-A", "tools/tidy.ts"] },
   { name: "native tests", command: ["deno", "task", "--quiet", "test:native"], counts: true },
+  { name: "emulated CUDA", command: ["deno", "task", "--quiet", "test:cuda"], counts: true },
   {
     name: "deno tests",
     command: [
