@@ -1,8 +1,7 @@
 // main.ts - ranks code rules on a model's own keys, values and queries.
-//   deno task rules --model M --tasks text,code,needle --tokens 3500 --samples 2
-//   deno task rules --model M --tasks needle --tokens 2000,4000,7500 --depths --rules "compact"
-// It prints a table; --json prints rows and fits. --yarn F stretches the model's rope F times, for
-// lengths beyond its own. Nothing here runs the native codes: the rules are decoded in plain loops.
+//   deno task rules --help
+// It prints a table; --json prints rows and fits. Nothing here runs the native codes: the rules are
+// decoded in plain loops.
 import process from "node:process";
 import { z } from "zod";
 import { parse } from "../../engine/parse.ts";
@@ -29,8 +28,22 @@ const text = { type: "string" } as const;
 const flag = { type: "boolean" } as const;
 const flags = {
   ...{ model: text, tasks: text, tokens: text, samples: text, seed: text, steps: text },
-  ...{ rules: text, yarn: text, threads: text, depths: flag, json: flag },
+  ...{ rules: text, yarn: text, threads: text, depths: flag, json: flag, help: flag },
 } as const;
+
+const help = `rules - ranks code rules on a model's own keys, values and queries
+
+  --model PATH      a folder or GGUF file with a tokenizer; default SmolLM2, fetched
+  --tasks T,T       as of eval; default text,code,needle
+  --tokens N,N      of a prompt; default 2048
+  --samples N       documents of a task and length; default 1
+  --steps N         decoded tokens that are looked at; default 16, at most 80
+  --seed N  --threads N
+  --rules NAME,NAME those whose name holds one of these; default all
+  --depths          depths in the order of code scores alone, and how they grow with length
+  --yarn F          stretches the model's rope F times
+  --json            rows and fits
+`;
 
 const schema = z.strictObject({
   model: z.string().min(1).optional(),
@@ -46,6 +59,7 @@ const schema = z.strictObject({
 /** Runs the study that `args` ask for. */
 export async function main(args: readonly string[]): Promise<void> {
   const given = readFlags(ACTION, args, flags);
+  if (given.help) return console.log(help);
   const options = parse(schema, {
     model: given.model,
     tasks: listOf(given.tasks) ?? ["text", "code", "needle"],
