@@ -31,7 +31,7 @@ struct CodeLayout {  // offsets and sizes in bytes from the start of a page's co
     uint32_t bytes;                   // of all, a multiple of 2
 };
 
-inline CodeLayout code_layout(const HeadCode &code, uint32_t head_dim) {
+SPECACHE_BOTH inline CodeLayout code_layout(const HeadCode &code, uint32_t head_dim) {
     CodeLayout layout{};
     uint32_t at = 0;
     auto take = [&](uint32_t bytes) { uint32_t start = at; at += bytes; return start; };

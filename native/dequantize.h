@@ -17,12 +17,12 @@ namespace specache {
 
 constexpr uint32_t block_values = 32;
 
-inline bool in_blocks(Type type) {
+SPECACHE_BOTH inline bool in_blocks(Type type) {
     return type == Type::q8_0 || type == Type::q4_0 || type == Type::q4_1;
 }
 
 // Bytes of a block; of the 32 numbers that stand in for one where a type has no blocks.
-inline constexpr uint32_t block_bytes(Type type) {
+SPECACHE_BOTH inline constexpr uint32_t block_bytes(Type type) {
     switch (type) {
         case Type::f32: return 4 * block_values;
         case Type::f16: return 2 * block_values;
@@ -35,20 +35,20 @@ inline constexpr uint32_t block_bytes(Type type) {
 }
 
 // Bytes of one row; `columns` is a multiple of 32 for types with blocks.
-inline uint64_t weight_row_bytes(Type type, uint32_t columns) {
+SPECACHE_BOTH inline uint64_t weight_row_bytes(Type type, uint32_t columns) {
     return uint64_t(columns) * block_bytes(type) / block_values;
 }
 
 // Internal linkage in all that follows: files compiled for several instruction sets include this,
 // and the linker must not give one of them another's version.
 template <class Number>
-static inline Number load_unaligned(const uint8_t *from) {
+SPECACHE_BOTH static inline Number load_unaligned(const uint8_t *from) {
     Number number;
     std::memcpy(&number, from, sizeof number);
     return number;
 }
 
-static inline float dequantize_number(Type type, const uint8_t *block, uint32_t i) {
+SPECACHE_BOTH static inline float dequantize_number(Type type, const uint8_t *block, uint32_t i) {
     if (type == Type::f32) return load_unaligned<float>(block + 4 * i);
     if (type == Type::f16) return half_to_float(load_unaligned<uint16_t>(block + 2 * i));
     if (type == Type::bf16) return bf16_to_float(load_unaligned<uint16_t>(block + 2 * i));
@@ -61,7 +61,7 @@ static inline float dequantize_number(Type type, const uint8_t *block, uint32_t 
 }
 
 // row: the bytes of one row; out: [columns].
-static inline void dequantize_row(Type type, const void *row, uint32_t columns, float *out) {
+SPECACHE_BOTH static inline void dequantize_row(Type type, const void *row, uint32_t columns, float *out) {
     const uint8_t *bytes = static_cast<const uint8_t *>(row);
     for (uint32_t i = 0; i < columns; i++) {
         const uint8_t *block = bytes + uint64_t(i / block_values) * block_bytes(type);

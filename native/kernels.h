@@ -8,6 +8,13 @@
 #pragma once
 #include <cstdint>
 
+// What both sides of a CUDA device compute alike.
+#ifdef __CUDACC__
+#define SPECACHE_BOTH __host__ __device__
+#else
+#define SPECACHE_BOTH
+#endif
+
 namespace specache {
 
 constexpr uint32_t page_tokens = 64;   // the unit of coding, allocation and storage
@@ -80,8 +87,8 @@ struct Shape {
     Type kv_type;   // f32, f16 or bf16
     float scale;    // of the logits, 1/sqrt(head_dim) unless given
 };
-inline uint32_t type_bytes(Type type) { return type == Type::f32 ? 4 : 2; }
-inline uint32_t row_bytes(const Shape &shape) {
+SPECACHE_BOTH inline uint32_t type_bytes(Type type) { return type == Type::f32 ? 4 : 2; }
+SPECACHE_BOTH inline uint32_t row_bytes(const Shape &shape) {
     return 2 * shape.head_dim * type_bytes(shape.kv_type);
 }
 
@@ -97,7 +104,7 @@ struct HeadCode {
     const float *plane_weight = nullptr;      // [value_planes] with a profile
     uint8_t *pool = nullptr;                  // codes of page 0 of the pool
     uint64_t page_bytes = 0;                  // from one page's codes to the next one's
-    uint8_t *page(uint32_t id) const { return pool + id * page_bytes; }
+    SPECACHE_BOTH uint8_t *page(uint32_t id) const { return pool + id * page_bytes; }
 };
 
 // Rows of pages that lie in a pool, or one behind the other.
@@ -105,7 +112,9 @@ struct PageRows {
     const uint8_t *base = nullptr;  // rows of page id 0; null: there are none
     uint64_t stride = 0;            // bytes from one page id's rows to the next one's
     const uint32_t *ids = nullptr;  // [pages] of a sequence's pages; null: page p has id p
-    const uint8_t *page(uint32_t p) const { return base + (ids ? ids[p] : p) * stride; }
+    SPECACHE_BOTH const uint8_t *page(uint32_t p) const {
+        return base + (ids ? ids[p] : p) * stride;
+    }
 };
 
 // Rounds keys and values to rows. Where a row holds a NaN or an infinity, before or after rounding,
@@ -142,7 +151,7 @@ struct Encode {              // one page of one layer
 
 // What an input sees follows from its position alone: pages below coded_pages as codes (mode full:
 // by resident rows), the first sink_tokens by rows, everything from 64 * coded_pages on by rows.
-inline uint32_t coded_pages(uint32_t position) {
+SPECACHE_BOTH inline uint32_t coded_pages(uint32_t position) {
     return position < 2 * page_tokens ? 0 : position / page_tokens - 1;
 }
 
@@ -294,8 +303,8 @@ struct Audit {
     AuditResult *result;
 };
 // Floats of a query head's probabilities: the tail, sinks and window, and a whole vector more.
-inline uint64_t audit_stride(uint32_t tokens_max) { return uint64_t(tokens_max) + 160; }
-inline uint64_t audit_floats(const Shape &shape, uint32_t tokens_max) {
+SPECACHE_BOTH inline uint64_t audit_stride(uint32_t tokens_max) { return uint64_t(tokens_max) + 160; }
+SPECACHE_BOTH inline uint64_t audit_floats(const Shape &shape, uint32_t tokens_max) {
     uint64_t group = shape.query_heads / shape.kv_heads;
     return (2 * group + 1) * audit_stride(tokens_max) + 2 * group;
 }

@@ -9,18 +9,18 @@
 
 namespace specache {
 
-static inline float bf16_to_float(uint16_t bits) {
+SPECACHE_BOTH static inline float bf16_to_float(uint16_t bits) {
     return std::bit_cast<float>(uint32_t(bits) << 16);
 }
 
 // Nearest, ties to even; a NaN stays one, whatever its low bits.
-static inline uint16_t float_to_bf16(float value) {
+SPECACHE_BOTH static inline uint16_t float_to_bf16(float value) {
     uint32_t bits = std::bit_cast<uint32_t>(value);
     if ((bits & 0x7FFFFFFFu) > 0x7F800000u) return uint16_t(bits >> 16 | 0x40u);
     return uint16_t((bits + 0x7FFFu + (bits >> 16 & 1u)) >> 16);
 }
 
-static inline float half_to_float(uint16_t half) {
+SPECACHE_BOTH static inline float half_to_float(uint16_t half) {
     uint32_t sign = uint32_t(half & 0x8000u) << 16, rest = half & 0x7FFFu;
     if (rest >= 0x7C00u) return std::bit_cast<float>(sign | 0x7F800000u | (rest & 0x3FFu) << 13);
     if (rest >= 0x0400u) return std::bit_cast<float>(sign | ((rest << 13) + 0x38000000u));
@@ -29,7 +29,7 @@ static inline float half_to_float(uint16_t half) {
 }
 
 // Nearest, ties to even; from 65,520 on infinity.
-static inline uint16_t float_to_half(float value) {
+SPECACHE_BOTH static inline uint16_t float_to_half(float value) {
     uint32_t bits = std::bit_cast<uint32_t>(value), sign = bits >> 16 & 0x8000u;
     uint32_t rest = bits & 0x7FFFFFFFu;
     if (rest > 0x7F800000u) return uint16_t(sign | 0x7E00u);
@@ -41,13 +41,13 @@ static inline uint16_t float_to_half(float value) {
     return uint16_t(sign | ((rest + 0xFFFu + (rest >> 13 & 1u) - 0x38000000u) >> 13));
 }
 
-static inline float load_number(Type type, const void *base, uint64_t index) {
+SPECACHE_BOTH static inline float load_number(Type type, const void *base, uint64_t index) {
     if (type == Type::f32) return static_cast<const float *>(base)[index];
     uint16_t bits = static_cast<const uint16_t *>(base)[index];
     return type == Type::f16 ? half_to_float(bits) : bf16_to_float(bits);
 }
 
-static inline void store_number(Type type, void *base, uint64_t index, float value) {
+SPECACHE_BOTH static inline void store_number(Type type, void *base, uint64_t index, float value) {
     if (type == Type::f32) static_cast<float *>(base)[index] = value;
     else static_cast<uint16_t *>(base)[index] =
         type == Type::f16 ? float_to_half(value) : float_to_bf16(value);

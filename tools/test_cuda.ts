@@ -80,7 +80,12 @@ async function inParallel<T>(items: readonly T[], work: (item: T) => Promise<voi
   await Promise.all(Array.from({ length: availableParallelism() }, worker));
 }
 
-async function runRight(programs: readonly string[], words: readonly string[], counts: Counts) {
+async function runRight(
+  name: string,
+  programs: readonly string[],
+  words: readonly string[],
+  counts: Counts,
+) {
   await inParallel(settings, async (setting) => {
     const program = programs[variants.indexOf(setting.variant)];
     const { status, output } = await runProgram(program, words, setting);
@@ -89,7 +94,7 @@ async function runRight(programs: readonly string[], words: readonly string[], c
     counts.passed += Number(passed);
     counts.failed += Number(failed) + lost;
     console.log(
-      `right (${settingName(setting)}): ${passed} passed, ${Number(failed) + lost} failed`,
+      `${name} (${settingName(setting)}): ${passed} passed, ${Number(failed) + lost} failed`,
     );
     if (status !== 0) console.log(output);
   });
@@ -130,21 +135,35 @@ function problemsOf({ caughtBy, says }: Fault, ended: Ended, variant: Variant): 
 
 async function main(words: readonly string[]): Promise<void> {
   const nvcc = await fetchNvcc();
-  const build = (name: string, ends: readonly string[], more: readonly string[]) =>
+  const build = (name: string, sources: readonly string[], include: readonly string[]) =>
     buildProgram({
       nvcc,
       name,
-      sources: [...ends.flatMap((end) => listFiles(tests, end)), ...more],
-      include: [tests, nativeTests],
+      sources,
+      include,
       output: join(root, "build", "cuda"),
       variants,
+      defines: ['SPECACHE_NEAR="../../cuda/tests/near.h"'],
     });
+  const own = listFiles(join(root, "cuda"), ".cu").filter((path) => !path.includes("emulator"));
   const begun = Date.now();
-  const right = await build("right", ["_test.cu"], [join(nativeTests, "main.cpp")]);
-  const faults = await build("faults", ["_fault.cu", "faults.cpp"], []);
+  const main = join(nativeTests, "main.cpp");
+  const emulator = [tests, nativeTests];
+  const right = await build("right", [...listFiles(tests, "_test.cu"), main], emulator);
+  const faults = await build("faults", [
+    ...listFiles(tests, "_fault.cu"),
+    ...listFiles(tests, "faults.cpp"),
+  ], emulator);
+  const kernels = await build("kernels", [
+    ...own,
+    ...listFiles(join(root, "cuda", "tests"), "_test.cpp"),
+    ...listFiles(join(root, "native", "reference"), ".cpp"),
+    main,
+  ], [join(root, "cuda"), join(root, "native")]);
   console.log(`built in ${((Date.now() - begun) / 1000).toFixed(1)} s`);
   const counts: Counts = { passed: 0, failed: 0 };
-  await runRight(right, words, counts);
+  await runRight("emulator", right, words, counts);
+  await runRight("kernels", kernels, words, counts);
   await runFaults(faults, words, counts);
   console.log(`${counts.passed} passed, ${counts.failed} failed`);
   process.exitCode = counts.failed === 0 && counts.passed > 0 ? 0 : 1;

@@ -43,6 +43,8 @@ export interface ProgramOptions {
   /** Folder of objects and results. */
   readonly output: string;
   readonly variants: readonly Variant[];
+  /** Of every source, as "NAME=VALUE". */
+  readonly defines?: readonly string[];
   /** Told of each file that is made. */
   readonly progress?: (text: string) => void;
 }
@@ -113,6 +115,7 @@ class Builder {
   /** Runs nvcc on a .cu file: host object, host code and PTX. */
   async front(source: string): Promise<Front> {
     const flags = ["-std=c++20", "-O3", "-lineinfo", "-Werror", "all-warnings"];
+    flags.push("--expt-relaxed-constexpr"); // std::bit_cast in kernels
     flags.push("-gencode", `arch=compute_${target},code=compute_${target}`);
     flags.push("-Xcompiler", "-g,-Wall,-Wextra,-Werror", ...this.#includes());
     const name = basename(source, ".cu");
@@ -180,7 +183,8 @@ class Builder {
   }
 
   #includes(): string[] {
-    return this.#options.include.flatMap((folder) => ["-I", folder]);
+    const defines = (this.#options.defines ?? []).map((each) => `-D${each}`);
+    return [...this.#options.include.flatMap((folder) => ["-I", folder]), ...defines];
   }
 
   /** Compiles a source, or `code` in its place; `made` is all that it is made of. */

@@ -8,8 +8,9 @@
 
 #include "../codes.h"
 #include "../numbers.h"
+#include "../reference/reference.h"
 #include "../scratch.h"
-#include "tables.h"
+#include "near.h"
 #include "test.h"
 
 namespace fixture {
@@ -17,8 +18,8 @@ namespace fixture {
 using namespace specache;
 
 struct Profile {  // a random orthonormal basis; planes on the first channels, several on channel 0
-    std::vector<float> basis, weights;
-    std::vector<uint32_t> channels;
+    Near<float> basis, weights;
+    Near<uint32_t> channels;
     Profile(uint32_t dim, uint32_t planes, std::mt19937 &random) : basis(dim * dim) {
         std::normal_distribution<double> normal;
         std::vector<std::vector<double>> rows(dim, std::vector<double>(dim));
@@ -58,20 +59,20 @@ struct Layer {
     std::mt19937 random{17};
     Profile profile;
     HeadCode code;
-    std::vector<HeadCode> codes_of;
+    Near<HeadCode> codes_of;
     CodeLayout layout;
     uint32_t pages, pages_max, tokens_max, k_max;
     uint64_t row;
-    std::vector<uint8_t> rows;              // [pages][kv_heads][64] rows
-    std::vector<uint8_t> codes;             // [kv_heads][pages_max] codes, the last page first
-    std::vector<uint32_t> ids;              // [pages_max] page p of the text has id ids[p]
-    std::vector<uint8_t *> places;          // [kv_heads][pages_max] where its codes are
-    std::vector<uint8_t> sinks, window;
-    std::vector<const uint8_t *> resident;  // [pages_max]
-    std::vector<float> queries, logits, values, outputs;
-    std::vector<uint32_t> positions, chosen, counts;
-    std::vector<const uint8_t *> chosen_rows;
-    CpuStream stream;
+    Near<uint8_t> rows;              // [pages][kv_heads][64] rows
+    Near<uint8_t> codes;             // [kv_heads][pages_max] codes, the last page first
+    Near<uint32_t> ids;              // [pages_max] page p of the text has id ids[p]
+    Near<uint8_t *> places;          // [kv_heads][pages_max] where its codes are
+    Near<uint8_t> sinks, window;
+    Near<const uint8_t *> resident;  // [pages_max]
+    Near<float> queries, logits, values, outputs;
+    Near<uint32_t> positions, chosen, counts;
+    Near<const uint8_t *> chosen_rows;
+    Stream &stream = near_stream();
 
     static constexpr uint32_t kv_heads = 2;
 
@@ -122,6 +123,7 @@ struct Layer {
             kernels.encode(stream, {shape, codes_of.data(), row_of(page * page_tokens, 0),
                                     ids[page], page == 0});
         }
+        finish_near();
     }
 
     NearRows near() const {
@@ -135,12 +137,14 @@ struct Layer {
     void scan(const Kernels &kernels) {
         kernels.scan(stream, {shape, codes_of.data(), ids.data(), queries.data(),
                               positions.data(), logits.data(), options.inputs, tokens_max});
+        finish_near();
     }
     void choose(const Kernels &kernels) {
         if (options.rule == Rule::none) return;
         kernels.choose(stream, {shape, near(), queries.data(), positions.data(), logits.data(),
                                 chosen.data(), values.data(), counts.data(), options.inputs,
                                 tokens_max, options.k, k_max});
+        finish_near();
     }
     // Every chosen token but each fifth by its row.
     void attend(const Kernels &kernels) {
@@ -153,11 +157,12 @@ struct Layer {
         // Filled with NaN and ended exactly: a kernel must not count on zeros, nor write past.
         uint64_t bytes = attend_scratch(shape, options.inputs, pages_max, k_max,
                                         code.value_planes, nullptr).bytes;
-        std::vector<uint8_t> scratch(bytes + 64, 0xFF);
+        Near<uint8_t> scratch(bytes + 64, 0xFF);
         kernels.attend(stream, {shape, codes_of.data(), ids.data(), near(), queries.data(),
                                 positions.data(), logits.data(), chosen.data(), counts.data(),
                                 chosen_rows.data(), outputs.data(), options.inputs, pages_max,
                                 tokens_max, k_max, scratch.data()});
+        finish_near();
         for (uint32_t i = 0; i < 64; i++) CHECK(scratch[bytes + i] == 0xFF);
     }
 

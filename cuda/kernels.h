@@ -1,0 +1,24 @@
+// kernels.h - the kernels of the CUDA device; table.cpp puts them into its table. Each puts its
+// work on the stream and returns; all buffers are near memory, far rows pinned host memory.
+#pragma once
+#include "../native/device.h"
+
+namespace specache::cuda {
+
+void embed(Stream &, const Embed &);
+void project(Stream &, const Project &);
+void normalize(Stream &, const Normalize &);
+void rotate(Stream &, const Rotate &);
+void gate(Stream &, const Gate &);
+void make_rows(Stream &, const MakeRows &);
+void copy_rows(Stream &, const CopyRows &);
+void encode(Stream &, const Encode &);
+void scan(Stream &, const Scan &);
+void choose(Stream &, const Choose &);
+void resolve(Stream &, const Resolve &);
+void attend(Stream &, const Attend &);
+void settle(Stream &, const Resolve &);
+void prefill_attend(Stream &, const PrefillAttend &);
+void prefill_finish(Stream &, const PrefillFinish &);
+
+}  // namespace specache::cuda
