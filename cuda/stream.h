@@ -51,6 +51,8 @@ inline cudaStream_t queue(Stream &stream) { return static_cast<CudaStream &>(str
 
 constexpr uint32_t lanes = 32;          // of a warp
 constexpr uint32_t block_threads = 128;  // unless a kernel says otherwise
-inline uint32_t blocks_of(uint64_t items, uint32_t each) { return uint32_t((items + each - 1) / each); }
+inline uint32_t blocks_of(uint64_t items, uint32_t each) {
+    return uint32_t((items + each - 1) / each);
+}
 
 }  // namespace specache::cuda

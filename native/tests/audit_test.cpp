@@ -3,6 +3,7 @@
 
 #include "driver.h"
 #include "fixture.h"
+#include "tables.h"
 #include "test.h"
 
 using namespace specache;

@@ -5,6 +5,7 @@
 #include "../query.h"
 #include "../reference/codes.h"
 #include "fixture.h"
+#include "tables.h"
 #include "test.h"
 #include "tolerances.h"
 
