@@ -4,13 +4,17 @@
 
 #include "../query.h"
 #include "../reference/codes.h"
+#include "bounds.h"
 #include "fixture.h"
 #include "tables.h"
 #include "test.h"
 #include "tolerances.h"
 
 using namespace specache;
+using fixture::largest_key;
+using fixture::largest_value;
 using fixture::Layer;
+using fixture::logits_off;
 using fixture::Options;
 
 namespace {
@@ -66,45 +70,6 @@ const std::vector<std::unique_ptr<Known>> &known_layers() {
         }
     }
     return list;
-}
-
-double norm_of(const float *x, uint32_t count) {
-    double sum = 0;
-    for (uint32_t i = 0; i < count; i++) sum += double(x[i]) * double(x[i]);
-    return std::sqrt(sum);
-}
-
-// The largest norm of a key, and of a coded one: its residual is at most doubled.
-double largest_key(const Layer &layer) {
-    double largest = 0;
-    std::vector<float> key(layer.shape.head_dim);
-    for (uint32_t token = 0; token < layer.pages * page_tokens; token++) {
-        for (uint32_t i = 0; i < key.size(); i++) {
-            key[i] = load_number(layer.shape.kv_type, layer.row_of(token, 0), i);
-        }
-        largest = std::max(largest, norm_of(key.data(), uint32_t(key.size())));
-    }
-    return 2 * largest;
-}
-
-double logits_off(const Layer &layer) {
-    double query = 0;
-    for (uint32_t i = 0; i < layer.queries.size(); i += layer.shape.head_dim) {
-        query = std::max(query, norm_of(&layer.queries[i], layer.shape.head_dim));
-    }
-    return tolerance::logit(layer.shape.head_dim, query * largest_key(layer),
-                            double(layer.shape.scale));
-}
-
-double largest_value(const Layer &layer) {
-    double largest = 0;
-    for (uint32_t token = 0; token < layer.pages * page_tokens; token++) {
-        for (uint32_t i = 0; i < layer.shape.head_dim; i++) {
-            largest = std::max(largest, std::fabs(double(load_number(
-                layer.shape.kv_type, layer.row_of(token, 1), layer.shape.head_dim + i))));
-        }
-    }
-    return largest;
 }
 
 }  // namespace

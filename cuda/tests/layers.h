@@ -1,0 +1,32 @@
+// layers.h - small layers of odd shapes for the tests of the cache's kernels: pairwise every
+// head_dim, group, number of inputs, row type and coding, at the edges of pages. Each is made when
+// it is asked for.
+#pragma once
+#include "../../native/tests/bounds.h"
+#include "../../native/tests/fixture.h"
+
+namespace fixture {
+
+inline std::vector<Options> odd_layers() {
+    std::vector<Options> list;
+    const uint32_t dims[] = {64, 80, 128, 256}, groups[] = {1, 2, 3, 8, 5};
+    const uint32_t positions[] = {0, 63, 64, 127, 128, 191, 192, 193, 260};
+    for (uint32_t i = 0; i < 18; i++) {
+        Options options;
+        options.head_dim = dims[i % 4];
+        options.group = groups[i % 5];
+        options.position = positions[i % 9];
+        options.inputs = i / 2 % 4 + 1;
+        options.kv_type = Type(i % 3);
+        options.rule = i % 7 == 6 ? Rule::none : i % 4 == 3 ? Rule::paper : Rule::rotated;
+        options.key_bits = i % 2 + 1;
+        options.value_bits = options.rule == Rule::paper ? i / 4 % 2 + 1 : i / 2 % 3;
+        options.scale_group = i / 4 % 2 == 0 ? 32 : 64;
+        options.k = i % 6 == 0 ? 0 : i % 6 == 1 ? 300 : 17;
+        options.constant = i == 16;
+        list.push_back(options);
+    }
+    return list;
+}
+
+}  // namespace fixture

@@ -1,0 +1,48 @@
+// prefill_test.cpp - the CUDA device's prefill attention against the reference, whole and in parts.
+#include "layers.h"
+
+using namespace specache;
+using fixture::Layer;
+using fixture::Near;
+
+namespace {
+
+// Outputs of queries of the layer's last tokens, the pages given `step` at a time.
+Near<float> prefilled(Layer &layer, bool reference, const Near<float> &queries, uint32_t step) {
+    uint32_t heads = layer.shape.query_heads, row = heads * layer.shape.head_dim;
+    uint32_t tokens = uint32_t(queries.size()) / row;
+    Near<float> outputs(queries.size()), sums(tokens * heads * (layer.shape.head_dim + 2));
+    for (uint32_t page = 0; page < layer.pages; page += step) {
+        PrefillAttend attend{layer.shape, queries.data(), layer.resident.data() + page,
+                             sums.data(), tokens, layer.options.position + 1 - tokens, page,
+                             std::min(step, layer.pages - page), page == 0};
+        (reference ? reference_prefill_attend : cuda::prefill_attend)(layer.stream, attend);
+    }
+    PrefillFinish finish{layer.shape, sums.data(), outputs.data(), tokens};
+    (reference ? reference_prefill_finish : cuda::prefill_finish)(layer.stream, finish);
+    fixture::finish_near();
+    return outputs;
+}
+
+}  // namespace
+
+TEST("CUDA prefill_attend() gives the reference's outputs, the same bits in one call or several") {
+    for (const fixture::Options &options : fixture::odd_layers()) {
+        if (options.position > 200 && options.group == 8) continue;  // as others, and slow
+        Layer layer(options);
+        uint32_t tokens = std::min(options.position + 1, 11u), dim = options.head_dim;
+        Near<float> queries(tokens * layer.shape.query_heads * dim);
+        std::normal_distribution<float> normal;
+        for (float &x : queries) x = normal(layer.random);
+        Near<float> truth = prefilled(layer, true, queries, 100);
+        Near<float> once = prefilled(layer, false, queries, 100);
+        double off = tolerance::output(options.position + 1, dim, 3 * logits_off(layer),
+                                       largest_value(layer));
+        double worst = 0;
+        for (size_t i = 0; i < truth.size(); i++) {
+            worst = std::max(worst, std::fabs(double(truth[i]) - double(once[i])));
+        }
+        CHECK_NEAR(worst, 0.0, off);
+        if (layer.pages > 1) CHECK(prefilled(layer, false, queries, 1) == once);
+    }
+}

@@ -1,0 +1,50 @@
+// scan_test.cpp - the CUDA device's logits from codes against the reference.
+#include "layers.h"
+
+using namespace specache;
+using fixture::Layer;
+using fixture::Near;
+
+TEST("CUDA scan() gives the reference's logits over odd shapes, and hides the sinks") {
+    Kernels kernels = reference_kernels;
+    kernels.scan = cuda::scan;
+    for (const fixture::Options &options : fixture::odd_layers()) {
+        if (options.rule == Rule::none) continue;
+        Layer layer(options);
+        layer.scan(reference_kernels);
+        Near<float> truth = layer.logits;
+        std::fill(layer.logits.begin(), layer.logits.end(), 0);
+        layer.scan(kernels);
+        double worst = 0;
+        for (size_t i = 0; i < truth.size(); i++) {
+            if (std::isinf(truth[i])) CHECK(std::isinf(layer.logits[i]) && layer.logits[i] < 0);
+            else worst = std::max(worst, std::fabs(double(truth[i]) - double(layer.logits[i])));
+        }
+        CHECK_NEAR(worst, 0.0, logits_off(layer));
+    }
+}
+
+TEST("CUDA scan() has the CPU's integer scores: keys with a zero centre give the same numbers") {
+    Kernels kernels = reference_kernels;
+    kernels.scan = cuda::scan;
+    for (uint32_t i = 0; i < 4; i++) {
+        fixture::Options options;
+        options.key_bits = i % 2 + 1;
+        options.head_dim = i < 2 ? 128 : 80;
+        options.position = 200;
+        Layer layer(options);
+        for (uint8_t *codes : layer.places) {
+            std::fill_n(codes + layer.layout.key_centre, options.head_dim, uint8_t(0));
+        }
+        layer.scan(reference_kernels);
+        Near<float> truth = layer.logits;
+        layer.scan(kernels);
+        double worst = 0;
+        for (size_t at = 0; at < truth.size(); at++) {
+            if (std::isinf(truth[at])) continue;
+            worst = std::max(worst, std::fabs(double(truth[at] - layer.logits[at])) /
+                                        std::max(1e-3, std::fabs(double(truth[at]))));
+        }
+        CHECK(worst < 4 * tolerance::unit);  // one integer more would be 1 / (64 * 123) at least
+    }
+}
