@@ -258,7 +258,8 @@ struct Attend {
     const uint8_t *const *rows;     // [inputs][kv_heads][k_max]; null: that token stays a code
     float *outputs;                 // [inputs][query_heads][head_dim]
     uint32_t inputs, pages_max, tokens_max, k_max;
-    uint8_t *scratch;               // the CPU's: attend_scratch() of as many inputs or more
+    uint32_t value_planes;          // of every head's HeadCode
+    uint8_t *scratch;               // attend_scratch() of as many inputs or more
 };
 
 // Exact causal attention of a chunk, page by page, so that far pages can be streamed: call with

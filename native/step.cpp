@@ -158,7 +158,7 @@ void attend(Store &store, Sequence &sequence, uint32_t layer, const float *queri
                     plan.ahead_only ? work.exact : work.chosen,
                     plan.ahead_only ? work.exact_counts : work.counts,
                     work.rows, outputs, inputs, plan.pages_max, plan.config.tokens_max, k_max,
-                    work.attend});
+                    plan.value_planes, work.attend});
     device.trace(Trace::attended, layer, sequence.step);
     audit_layer(store, sequence, layer, queries, outputs);
     if (plan.slots != 0 && !plan.ahead_only) kernels.settle(device.compute(), resolve);

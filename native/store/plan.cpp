@@ -91,14 +91,15 @@ void plan_codes(Plan &plan, const specache_profile *profile, const uint8_t *key_
     plan.code_bytes.assign(plan.heads(), 0);
     if (plan.rule == Rule::none) return;
     if (config.value_bits == 0) plan.profile_planes = profile->value_planes;
+    plan.value_planes = plan.profile_planes != 0 ? plan.profile_planes
+                                                 : config.value_bits * config.head_dim;
     for (uint32_t i = 0; i < plan.heads(); i++) {
         HeadCode &code = plan.codes[i];
         code.rule = plan.rule;
         code.key_bits = config.key_bits != 0 ? config.key_bits : key_bits[i];
         code.value_bits = config.value_bits;
         code.group = config.group;
-        code.value_planes = plan.profile_planes != 0 ? plan.profile_planes
-                                                     : config.value_bits * config.head_dim;
+        code.value_planes = plan.value_planes;
         plan.code_bytes[i] = code_layout(code, config.head_dim).bytes;
         plan.page_codes += plan.code_bytes[i];
     }
@@ -196,10 +197,8 @@ Work carve_work(const Plan &plan, uint8_t *base) {
     take(work.far_pages, plan.in_file ? staging_pages * plan.layer_block : 0);
     take(work.sums, uint64_t(config.chunk_tokens) * config.query_heads * (config.head_dim + 2));
     take(work.page, plan.page_rows);
-    uint32_t planes = plan.profile_planes != 0 ? plan.profile_planes
-                                               : config.value_bits * config.head_dim;
     take(work.attend, attend_scratch(plan.shape, plan.inputs, uint32_t(plan.pages_max),
-                                     config.k_max, coded ? planes : 0, nullptr)
+                                     config.k_max, plan.value_planes, nullptr)
                           .bytes);
     bool audit = coded && config.audit != 0;
     take(work.audit, audit ? audit_floats(plan.shape, config.tokens_max) : 0);

@@ -17,6 +17,7 @@ struct Plan {
     Rule rule = Rule::none;
     bool ahead_only = false;  // mode paper: exact is what the step before fetched, nothing is late
     uint32_t profile_planes = 0;       // planes of a profile's values, 0 without
+    uint32_t value_planes = 0;         // of every head's values, 0 in mode full
     std::vector<HeadCode> codes;       // [layers][kv_heads]; bases and planes not set
     std::vector<uint64_t> code_bytes;  // [layers][kv_heads] of one page
 

@@ -161,7 +161,7 @@ struct Layer {
         kernels.attend(stream, {shape, codes_of.data(), ids.data(), near(), queries.data(),
                                 positions.data(), logits.data(), chosen.data(), counts.data(),
                                 chosen_rows.data(), outputs.data(), options.inputs, pages_max,
-                                tokens_max, k_max, scratch.data()});
+                                tokens_max, k_max, code.value_planes, scratch.data()});
         finish_near();
         for (uint32_t i = 0; i < 64; i++) CHECK(scratch[bytes + i] == 0xFF);
     }

@@ -24,9 +24,8 @@ struct Work {
     const Shape &shape = attend.shape;
     uint32_t dim = shape.head_dim, group = shape.query_heads / shape.kv_heads;
     bool coded = attend.codes_of[0].rule != Rule::none;
-    uint32_t planes = coded ? attend.codes_of[0].value_planes : 0;
     AttendScratch scratch = attend_scratch(shape, attend.inputs, attend.pages_max, attend.k_max,
-                                           planes, attend.scratch);
+                                           attend.value_planes, attend.scratch);
     uint32_t exact_max = scratch.exact_max;
     uint32_t pages = coded_pages(attend.positions[attend.inputs - 1]);
     uint32_t blocks = (pages + block_pages - 1) / block_pages;
