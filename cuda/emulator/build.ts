@@ -147,8 +147,10 @@ class Builder {
 
   translated({ ptx }: Front, variant: Variant): Promise<string> {
     const code = translate(readFileSync(ptx, "utf8"), basename(ptx), root);
-    // What a register is for is not known there: many values are never used.
-    const flags = ["-std=c++20", "-g", "-w", "-I", here, ...sanitizers[variant]];
+    // What a register is for is not known there: many values are never used. Not optimised: on one
+    // function of thousands of instructions g++ takes minutes and gigabytes, 3 s without.
+    const sanitizer = sanitizers[variant].filter((flag) => !flag.startsWith("-O"));
+    const flags = ["-std=c++20", "-g", "-w", "-O0", "-I", here, ...sanitizer];
     return this.#object(
       ptx.replace(/\.ptx$/, ".ptx.cpp"),
       this.#emulatorHeaders + code,
