@@ -3,8 +3,7 @@
 // is launched for the keys and one for the values of each head, and finds out itself. A block
 // writes every byte of its own regions of the page, and each byte is made by one thread. With
 // head_dim a multiple of 8 every region has an even length: codes end without a pad byte.
-#include "../native/codes.h"
-#include "../native/numbers.h"
+#include "encode_paper.cuh"
 #include "kernels.h"
 #include "rotation.cuh"
 
@@ -23,27 +22,6 @@ __device__ float gaussian_step(uint32_t bits) {
     return bits == 1 ? 1.596f : bits == 2 ? 0.9957f : bits == 3 ? 0.586f : 0.335f;
 }
 
-// The keys or the values of a page in one head.
-struct Half {
-    const uint8_t *rows;
-    Type type;
-    uint32_t dim, first;  // tokens before `first` are sinks: not coded
-    bool values;
-    __device__ float at(uint32_t token, uint32_t channel) const {
-        return load_number(type, rows, uint64_t(2 * token + values) * dim + channel);
-    }
-};
-
-// Where the codes of one half are.
-struct Regions {
-    uint8_t *planes, *centre, *scales, *parameters;
-    __device__ Regions(uint8_t *codes, const CodeLayout &layout, bool values)
-        : planes(codes + (values ? layout.values : layout.keys)),
-          centre(codes + (values ? layout.value_centre : layout.key_centre)),
-          scales(codes + (values ? layout.value_scales : layout.key_scales)),
-          parameters(codes + (values ? layout.value_parameters : layout.key_parameters)) {}
-};
-
 // A block's shared memory. The rows of y are one number longer: threads that look at one channel of
 // several tokens find them in different banks.
 struct Work {
@@ -54,12 +32,6 @@ struct Work {
     float scales[page_tokens];         // as wanted, then decoded
 };
 
-// Codes begin at multiples of 2 bytes.
-__device__ float put_half(uint8_t *to, float value) {
-    uint16_t half = float_to_half(value);
-    *reinterpret_cast<uint16_t *>(to) = half;
-    return half_to_float(half);
-}
 // The least fp16 that is not below, so that what it scales never exceeds its range.
 __device__ float half_above(float value) {
     uint16_t half = float_to_half(value);
@@ -72,6 +44,7 @@ __device__ void encode_centre(const Half &half, const Cosines &cosines, const Re
                               Work &work) {
     for (uint32_t i = threadIdx.x; i < half.dim; i += blockDim.x) {
         double sum = 0;
+#pragma unroll 4
         for (uint32_t j = half.first; j < page_tokens; j++) sum += double(half.at(j, i));
         work.centre[i] = float(sum / (page_tokens - half.first));
     }
@@ -95,6 +68,7 @@ __device__ void encode_centre(const Half &half, const Cosines &cosines, const Re
 // y = H x - c': a warp a token.
 __device__ void rotate_batch(const Half &half, const Cosines &cosines, uint32_t part, Work &work) {
     __syncthreads();  // the batch before is read
+#pragma unroll 1
     for (uint32_t slot = warp_of(); slot < batch; slot += warps_of_block()) {
         float *y = work.y[slot];
         for (uint32_t i = lane_of(); i < half.dim; i += lanes) {
@@ -128,23 +102,25 @@ __device__ void transform_batch(const Half &half, const float *basis, uint32_t p
     __syncthreads();
 }
 
-// One scale a token, u8 in 255ths of the page's largest. Leaves them decoded in work.scales.
-__device__ void encode_scales(const Half &half, const Cosines &cosines, uint32_t bits,
-                              const Regions &to, Work &work) {
-    for (uint32_t part = 0; part < batches; part++) {
-        rotate_batch(half, cosines, part, work);
-        for (uint32_t slot = warp_of(); slot < batch; slot += warps_of_block()) {
-            float sum = 0;
-            for (uint32_t i = lane_of(); i < half.dim; i += lanes) {
-                float y = work.y[slot][i];
-                sum += bits == 1 ? fabsf(y) : y * y;
-            }
-            float mean = over_warp(sum, Sum{}) / float(half.dim);
-            float wanted = bits == 1 ? mean : gaussian_step(2) / 2 * sqrtf(mean);
-            uint32_t token = token_of(part, slot);
-            if (lane_of() == 0) work.scales[token] = token < half.first ? 0 : wanted;
+// What scale a token wants: a warp a token of the batch.
+__device__ void measure_batch(const Half &half, uint32_t bits, uint32_t part, Work &work) {
+#pragma unroll 1
+    for (uint32_t slot = warp_of(); slot < batch; slot += warps_of_block()) {
+        float sum = 0;
+#pragma unroll 1
+        for (uint32_t i = lane_of(); i < half.dim; i += lanes) {
+            float y = work.y[slot][i];
+            sum += bits == 1 ? fabsf(y) : y * y;
         }
+        float mean = over_warp(sum, Sum{}) / float(half.dim);
+        float wanted = bits == 1 ? mean : gaussian_step(2) / 2 * sqrtf(mean);
+        uint32_t token = token_of(part, slot);
+        if (lane_of() == 0) work.scales[token] = token < half.first ? 0 : wanted;
     }
+}
+
+// One scale a token, u8 in 255ths of the page's largest. Leaves them decoded in work.scales.
+__device__ void encode_scales(const Regions &to, Work &work) {
     __syncthreads();
     float wanted = threadIdx.x < page_tokens ? work.scales[threadIdx.x] : 0;
     float top = half_above(over_block(wanted, Largest{}));
@@ -168,44 +144,50 @@ __device__ uint32_t sign_planes(const Half &half, const Work &work, uint32_t par
     return high | uint32_t(rest > 0) << 1;
 }
 
-__device__ void encode_keys(const Half &half, const Cosines &cosines, const HeadCode &code,
-                            const Regions &to, Work &work) {
-    uint32_t bits = code.key_bits, channels = 4 / bits, pairs = batch / 2;
-    encode_centre(half, cosines, to, work);
-    encode_scales(half, cosines, bits, to, work);
-    for (uint32_t part = 0; part < batches; part++) {
-        rotate_batch(half, cosines, part, work);
-        for (uint32_t at = threadIdx.x; at < half.dim / channels * pairs; at += blockDim.x) {
-            uint32_t table = at / pairs, pair = at % pairs, byte = 0;
-            for (uint32_t c = 0; c < channels; c++) {
-                uint32_t channel = table * channels + c;
-                byte |= sign_planes(half, work, part, pair, channel, bits) << c * bits;
-                byte |= sign_planes(half, work, part, pair + pairs, channel, bits)
-                        << (c * bits + 4);
-            }
-            to.planes[table * 32 + part * pairs + pair] = uint8_t(byte);
+__device__ void put_keys(const Half &half, uint32_t bits, uint32_t part, const Regions &to,
+                         const Work &work) {
+    uint32_t channels = 4 / bits, pairs = batch / 2;
+    for (uint32_t at = threadIdx.x; at < half.dim / channels * pairs; at += blockDim.x) {
+        uint32_t table = at / pairs, pair = at % pairs, byte = 0;
+#pragma unroll 1
+        for (uint32_t c = 0; c < channels; c++) {
+            uint32_t channel = table * channels + c;
+            byte |= sign_planes(half, work, part, pair, channel, bits) << c * bits;
+            byte |= sign_planes(half, work, part, pair + pairs, channel, bits) << (c * bits + 4);
         }
+        to.planes[table * 32 + part * pairs + pair] = uint8_t(byte);
     }
 }
 
-__device__ void encode_values(const Half &half, const Cosines &cosines, const HeadCode &code,
-                              uint32_t stride, const Regions &to, Work &work) {
-    uint32_t bits = code.value_bits, eights = half.dim / 8;
-    encode_centre(half, cosines, to, work);
-    encode_scales(half, cosines, bits, to, work);
-    for (uint32_t part = 0; part < batches; part++) {
-        rotate_batch(half, cosines, part, work);
-        for (uint32_t at = threadIdx.x; at < batch * eights; at += blockDim.x) {
-            uint32_t slot = at / eights, eight = at % eights, high = 0, low = 0;
-            for (uint32_t c = 0; c < 8; c++) {
-                uint32_t planes = sign_planes(half, work, part, slot, eight * 8 + c, bits);
-                high |= (planes & 1) << c;
-                low |= planes >> 1 << c;
-            }
-            uint8_t *token = to.planes + token_of(part, slot) * stride;
-            token[eight] = uint8_t(high);
-            if (bits == 2) token[eights + eight] = uint8_t(low);
+__device__ void put_values(const Half &half, uint32_t bits, uint32_t stride, uint32_t part,
+                           const Regions &to, const Work &work) {
+    uint32_t eights = half.dim / 8;
+    for (uint32_t at = threadIdx.x; at < batch * eights; at += blockDim.x) {
+        uint32_t slot = at / eights, eight = at % eights, high = 0, low = 0;
+#pragma unroll 1
+        for (uint32_t c = 0; c < 8; c++) {
+            uint32_t planes = sign_planes(half, work, part, slot, eight * 8 + c, bits);
+            high |= (planes & 1) << c;
+            low |= planes >> 1 << c;
         }
+        uint8_t *token = to.planes + token_of(part, slot) * stride;
+        token[eight] = uint8_t(high);
+        if (bits == 2) token[eights + eight] = uint8_t(low);
+    }
+}
+
+// Keys, or values without a profile: each batch is rotated once for the scales and once more for
+// the planes, since a page of residuals is more than a block has memory for.
+__device__ void encode_rotated(const Half &half, const Cosines &cosines, uint32_t bits,
+                               uint32_t stride, const Regions &to, Work &work) {
+#pragma unroll 1
+    for (uint32_t turn = 0; turn < 2 * batches; turn++) {
+        uint32_t part = turn % batches;
+        if (turn == batches) encode_scales(to, work);
+        rotate_batch(half, cosines, part, work);
+        if (turn < batches) measure_batch(half, bits, part, work);
+        else if (half.values) put_values(half, bits, stride, part, to, work);
+        else put_keys(half, bits, part, to, work);
     }
 }
 
@@ -215,6 +197,7 @@ __device__ void plan_squares(const HeadCode &code, uint32_t dim, Work &work) {
     for (uint32_t i = threadIdx.x; i < dim; i += blockDim.x) {
         uint32_t planes = 0;
         float least = 0;
+#pragma unroll 1
         for (uint32_t p = 0; p < code.value_planes; p++) {
             if (code.plane_channel[p] != i) continue;
             least = planes++ == 0 ? code.plane_weight[p] : fminf(least, code.plane_weight[p]);
@@ -225,21 +208,22 @@ __device__ void plan_squares(const HeadCode &code, uint32_t dim, Work &work) {
     __syncthreads();
 }
 
-// One scale for the page: how much larger its residuals are than the profile's.
-__device__ float profile_scale(const Half &half, const HeadCode &code, const Regions &to,
-                               Work &work) {
+struct Squares {  // of a thread's numbers, then of the page
     double measured = 0, planned = 0;
-    for (uint32_t part = 0; part < batches; part++) {
-        transform_batch(half, code.value_basis, part, work);
-        for (uint32_t at = threadIdx.x; at < batch * half.dim; at += blockDim.x) {
-            uint32_t slot = at / half.dim, i = at % half.dim;
-            if (token_of(part, slot) < half.first || work.planned[i] == 0) continue;
-            measured += double(work.y[slot][i]) * double(work.y[slot][i]);
-            planned += double(work.planned[i]);
-        }
+};
+__device__ void add_squares(const Half &half, uint32_t part, const Work &work, Squares &sum) {
+#pragma unroll 1
+    for (uint32_t at = threadIdx.x; at < batch * half.dim; at += blockDim.x) {
+        uint32_t slot = at / half.dim, i = at % half.dim;
+        if (token_of(part, slot) < half.first || work.planned[i] == 0) continue;
+        sum.measured += double(work.y[slot][i]) * double(work.y[slot][i]);
+        sum.planned += double(work.planned[i]);
     }
-    measured = over_block(measured, Sum{});
-    planned = over_block(planned, Sum{});
+}
+
+// One scale for the page: how much larger its residuals are than the profile's.
+__device__ float profile_scale(const Squares &sum, const Regions &to) {
+    double measured = over_block(sum.measured, Sum{}), planned = over_block(sum.planned, Sum{});
     float wanted = planned > 0 ? sqrtf(float(measured / planned)) : 0;
     if (threadIdx.x == 0) put_half(to.parameters + 2, wanted);
     return half_to_float(float_to_half(wanted));
@@ -247,14 +231,16 @@ __device__ float profile_scale(const Half &half, const HeadCode &code, const Reg
 
 // A warp makes 32 planes of a token at once. Each bit of a channel codes what the bits before it
 // left: planes of one channel among the 32 take turns.
-__device__ void encode_profile_token(const HeadCode &code, float scale, uint32_t dim, bool coded,
-                                     float *y, uint8_t *token, uint32_t stride) {
+__device__ void put_profile_token(const HeadCode &code, float scale, uint32_t dim, bool coded,
+                                  float *y, uint8_t *token, uint32_t stride) {
+#pragma unroll 1
     for (uint32_t from = 0; from < code.value_planes; from += lanes) {
         uint32_t plane = from + lane_of();
         bool real = plane < code.value_planes, set = false;
         uint32_t channel = real ? code.plane_channel[plane] : dim + lane_of();
         uint32_t same = __match_any_sync(whole_warp, channel);
         uint32_t turn = __popc(same & ((1u << lane_of()) - 1));
+#pragma unroll 1
         for (uint32_t now = 0; __any_sync(whole_warp, turn >= now); now++) {
             if (real && turn == now) {
                 float step = scale * code.plane_weight[plane];
@@ -268,91 +254,28 @@ __device__ void encode_profile_token(const HeadCode &code, float scale, uint32_t
     }
 }
 
+// Values with a profile, in two passes as encode_rotated. The centre is rotated back for them.
 __device__ void encode_profile(const Half &half, const Cosines &cosines, const HeadCode &code,
                                uint32_t stride, const Regions &to, Work &work) {
-    encode_centre(half, cosines, to, work);
     rotate_back(Block{}, work.centre, half.dim, cosines);
     plan_squares(code, half.dim, work);
-    float scale = profile_scale(half, code, to, work);
-    for (uint32_t part = 0; part < batches; part++) {
+    Squares sum;
+    float scale = 0;
+#pragma unroll 1
+    for (uint32_t turn = 0; turn < 2 * batches; turn++) {
+        uint32_t part = turn % batches;
+        if (turn == batches) scale = profile_scale(sum, to);
         transform_batch(half, code.value_basis, part, work);
-        for (uint32_t slot = warp_of(); slot < batch; slot += warps_of_block()) {
+        if (turn < batches) {
+            add_squares(half, part, work, sum);
+            continue;
+        }
+#pragma unroll 1
+    #pragma unroll 1
+    for (uint32_t slot = warp_of(); slot < batch; slot += warps_of_block()) {
             uint32_t token = token_of(part, slot);
-            encode_profile_token(code, scale, half.dim, scale > 0 && token >= half.first,
-                                 work.y[slot], to.planes + token * stride, stride);
-        }
-    }
-}
-
-// The paper's rule for one group: zero and scale in fp16, codes by the decoded ones, clamped (the
-// group's largest is exactly half a level above the top code and would round up to 2).
-struct Quarter {
-    float zero, scale;
-    uint32_t bits;
-    __device__ Quarter(float least, float largest, uint32_t bits_in, uint8_t *parameters)
-        : bits(bits_in) {
-        float span = largest - least;
-        zero = put_half(parameters, bits == 1 ? (3 * least + largest) / 4 : least);
-        scale = put_half(parameters + 2, bits == 1 ? span / 2 : span / 3);
-    }
-    __device__ uint32_t code(float x) const {
-        if (!(scale > 0)) return 0;
-        return uint32_t(fminf(fmaxf(rintf((x - zero) / scale), 0), bits == 1 ? 1 : 3));
-    }
-};
-
-// A thread a channel.
-__device__ void encode_paper_keys(const Half &half, const HeadCode &code, const Regions &to) {
-    uint32_t groups = page_tokens / code.group;
-    for (uint32_t i = threadIdx.x; i < half.dim; i += blockDim.x) {
-        uint64_t masks[2] = {};
-        for (uint32_t group = 0; group < groups; group++) {
-            uint32_t end = (group + 1) * code.group, begin = max(half.first, end - code.group);
-            float least = half.at(begin, i), largest = least;
-            for (uint32_t j = begin + 1; j < end; j++) {
-                least = fminf(least, half.at(j, i));
-                largest = fmaxf(largest, half.at(j, i));
-            }
-            Quarter quarter(least, largest, code.key_bits,
-                            to.parameters + (i * groups + group) * 4);
-            for (uint32_t j = begin; j < end; j++) {
-                uint32_t bits = quarter.code(half.at(j, i));
-                masks[0] |= uint64_t(bits & 1) << j;
-                masks[1] |= uint64_t(bits >> 1) << j;
-            }
-        }
-        for (uint32_t bit = 0; bit < code.key_bits; bit++) {
-            uint8_t *mask = to.planes + (bit * half.dim + i) * 8;
-            for (uint32_t byte = 0; byte < 8; byte++) mask[byte] = uint8_t(masks[bit] >> 8 * byte);
-        }
-    }
-}
-
-// A thread a group of a token: groups begin at multiples of 32 channels, so no two share a byte.
-__device__ void encode_paper_values(const Half &half, const HeadCode &code, uint32_t stride,
-                                    const Regions &to) {
-    uint32_t groups = (half.dim + code.group - 1) / code.group;
-    for (uint32_t at = threadIdx.x; at < page_tokens * groups; at += blockDim.x) {
-        uint32_t j = at / groups, begin = at % groups * code.group;
-        uint32_t end = min(half.dim, begin + code.group);
-        bool coded = j >= half.first;
-        float least = half.at(j, begin), largest = least;
-        for (uint32_t i = begin + 1; i < end; i++) {
-            least = fminf(least, half.at(j, i));
-            largest = fmaxf(largest, half.at(j, i));
-        }
-        Quarter quarter(coded ? least : 0, coded ? largest : 0, code.value_bits,
-                        to.parameters + at * 4);
-        for (uint32_t i = begin; i < end; i += 8) {
-            uint32_t bytes[2] = {};
-            for (uint32_t c = 0; c < 8; c++) {
-                uint32_t bits = coded ? quarter.code(half.at(j, i + c)) : 0;
-                bytes[0] |= (bits & 1) << c;
-                bytes[1] |= bits >> 1 << c;
-            }
-            for (uint32_t bit = 0; bit < code.value_bits; bit++) {
-                to.planes[j * stride + (bit * half.dim + i) / 8] = uint8_t(bytes[bit]);
-            }
+            put_profile_token(code, scale, half.dim, scale > 0 && token >= half.first,
+                              work.y[slot], to.planes + token * stride, stride);
         }
     }
 }
@@ -373,13 +296,12 @@ __global__ void encode_half(Encode encode, const __grid_constant__ Cosines cosin
     if (code.rule == Rule::paper) {
         if (values) encode_paper_values(half, code, stride, to);
         else encode_paper_keys(half, code, to);
-    } else if (!values) {
-        encode_keys(half, cosines, code, to, work);
-    } else if (code.value_bits != 0) {
-        encode_values(half, cosines, code, stride, to, work);
-    } else {
-        encode_profile(half, cosines, code, stride, to, work);
+        return;
     }
+    encode_centre(half, cosines, to, work);
+    uint32_t bits = values ? code.value_bits : code.key_bits;
+    if (bits != 0) encode_rotated(half, cosines, bits, stride, to, work);
+    else encode_profile(half, cosines, code, stride, to, work);
 }
 
 }  // namespace

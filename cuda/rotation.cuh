@@ -47,9 +47,12 @@ struct Block {  // of a warp or more
     __device__ void meet() const { __syncthreads(); }
 };
 
+// Loops are not unrolled: the compiler would make several times the code of what is inlined often.
 template <class Team>
 __device__ void hadamard(Team team, float *x, uint32_t head_dim, uint32_t odd) {
+#pragma unroll 1
     for (uint32_t half = odd; half < head_dim; half *= 2) {
+#pragma unroll 1
         for (uint32_t pair = team.first(); pair < head_dim / 2; pair += team.apart()) {
             uint32_t i = pair / half * 2 * half + pair % half;
             float a = x[i], b = x[i + half];
@@ -59,6 +62,7 @@ __device__ void hadamard(Team team, float *x, uint32_t head_dim, uint32_t odd) {
         team.meet();
     }
     float scale = __fdiv_rn(1, __fsqrt_rn(float(head_dim / odd)));
+#pragma unroll 1
     for (uint32_t i = team.first(); i < head_dim; i += team.apart()) x[i] = __fmul_rn(x[i], scale);
     team.meet();
 }
@@ -75,6 +79,7 @@ __device__ void turn_by_cosines(Team team, float *x, uint32_t head_dim, const Co
         uint32_t at = team.first() + n * team.apart(), i = at % odd;
         if (at >= head_dim) break;
         sums[n] = 0;
+#pragma unroll 1
         for (uint32_t j = 0; j < odd; j++) {
             float factor = cosines.table[back ? j * odd + i : i * odd + j];
             sums[n] = __fadd_rn(sums[n], __fmul_rn(factor, x[at - i + j]));
