@@ -10,6 +10,9 @@
 namespace specache::cuda {
 namespace {
 
+// Functions that one rule needs are not inlined: one function of them all is more than a compiler
+// takes well, and a call is nothing beside what they do.
+
 // Half the page's tokens share their bytes of keys with the other half (nibbles): a batch has both.
 constexpr uint32_t batch = 16, batches = page_tokens / batch;
 __device__ uint32_t token_of(uint32_t part, uint32_t slot) {
@@ -40,8 +43,8 @@ __device__ float half_above(float value) {
 }
 
 // Mean of the page, rotated, 8 bits a channel: c' = scale n. Leaves c' in work.centre.
-__device__ void encode_centre(const Half &half, const Cosines &cosines, const Regions &to,
-                              Work &work) {
+__device__ __noinline__ void encode_centre(const Half &half, const Cosines &cosines,
+                                           const Regions &to, Work &work) {
     for (uint32_t i = threadIdx.x; i < half.dim; i += blockDim.x) {
         double sum = 0;
 #pragma unroll 4
@@ -178,8 +181,9 @@ __device__ void put_values(const Half &half, uint32_t bits, uint32_t stride, uin
 
 // Keys, or values without a profile: each batch is rotated once for the scales and once more for
 // the planes, since a page of residuals is more than a block has memory for.
-__device__ void encode_rotated(const Half &half, const Cosines &cosines, uint32_t bits,
-                               uint32_t stride, const Regions &to, Work &work) {
+__device__ __noinline__ void encode_rotated(const Half &half, const Cosines &cosines,
+                                            uint32_t bits, uint32_t stride, const Regions &to,
+                                            Work &work) {
 #pragma unroll 1
     for (uint32_t turn = 0; turn < 2 * batches; turn++) {
         uint32_t part = turn % batches;
@@ -255,8 +259,9 @@ __device__ void put_profile_token(const HeadCode &code, float scale, uint32_t di
 }
 
 // Values with a profile, in two passes as encode_rotated. The centre is rotated back for them.
-__device__ void encode_profile(const Half &half, const Cosines &cosines, const HeadCode &code,
-                               uint32_t stride, const Regions &to, Work &work) {
+__device__ __noinline__ void encode_profile(const Half &half, const Cosines &cosines,
+                                            const HeadCode &code, uint32_t stride,
+                                            const Regions &to, Work &work) {
     rotate_back(Block{}, work.centre, half.dim, cosines);
     plan_squares(code, half.dim, work);
     Squares sum;

@@ -53,7 +53,8 @@ struct Quarter {
 };
 
 // A thread a channel.
-__device__ void encode_paper_keys(const Half &half, const HeadCode &code, const Regions &to) {
+__device__ __noinline__ void encode_paper_keys(const Half &half, const HeadCode &code,
+                                               const Regions &to) {
     uint32_t groups = page_tokens / code.group;
     for (uint32_t i = threadIdx.x; i < half.dim; i += blockDim.x) {
         uint64_t masks[2] = {};
@@ -83,8 +84,8 @@ __device__ void encode_paper_keys(const Half &half, const HeadCode &code, const 
 }
 
 // A thread a group of a token: groups begin at multiples of 32 channels, so no two share a byte.
-__device__ void encode_paper_values(const Half &half, const HeadCode &code, uint32_t stride,
-                                    const Regions &to) {
+__device__ __noinline__ void encode_paper_values(const Half &half, const HeadCode &code,
+                                                 uint32_t stride, const Regions &to) {
     uint32_t groups = (half.dim + code.group - 1) / code.group;
     for (uint32_t at = threadIdx.x; at < page_tokens * groups; at += blockDim.x) {
         uint32_t j = at / groups, begin = at % groups * code.group;
