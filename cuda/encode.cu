@@ -285,8 +285,9 @@ __device__ __noinline__ void encode_profile(const Half &half, const Cosines &cos
     }
 }
 
-__global__ void encode_half(Encode encode, const __grid_constant__ Cosines cosines) {
+__global__ void encode_half(Encode encode, const __grid_constant__ Cosines given) {
     __shared__ Work work;
+    __shared__ Cosines cosines;  // lanes read it in several places at once: parameters would queue
     uint32_t head = blockIdx.x / 2, dim = encode.shape.head_dim;
     bool values = blockIdx.x % 2 != 0;
     const HeadCode &code = encode.codes_of[head];
@@ -303,6 +304,11 @@ __global__ void encode_half(Encode encode, const __grid_constant__ Cosines cosin
         else encode_paper_keys(half, code, to);
         return;
     }
+    if (threadIdx.x == 0) cosines.odd = given.odd;
+    for (uint32_t i = threadIdx.x; i < given.odd * given.odd; i += blockDim.x) {
+        cosines.table[i] = given.table[i];
+    }
+    __syncthreads();
     encode_centre(half, cosines, to, work);
     uint32_t bits = values ? code.value_bits : code.key_bits;
     if (bits != 0) encode_rotated(half, cosines, bits, stride, to, work);
