@@ -11,7 +11,9 @@ namespace specache::cuda {
 
 constexpr uint32_t head_dim_max = 256;  // a multiple of 8, so that odd <= 31
 
-// A kernel takes it as `const __grid_constant__ Cosines`: 3848 of its 4096 bytes of parameters.
+// A kernel takes it as `const __grid_constant__ Cosines`: 3848 of its 4096 bytes of parameters. It
+// copies it to shared memory where a function that is not inlined gets it: the emulated device has
+// no addresses of parameters.
 struct Cosines {
     uint32_t odd;  // factor of head_dim
     float table[31 * 31];
