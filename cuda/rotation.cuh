@@ -11,7 +11,9 @@ namespace specache::cuda {
 
 constexpr uint32_t head_dim_max = 256;  // a multiple of 8, so that odd <= 31
 
-// A kernel takes it as `const __grid_constant__ Cosines`: 3848 of its 4096 bytes of parameters.
+// A kernel takes it as `const __grid_constant__ Cosines`: 3848 of its 4096 bytes of parameters. It
+// copies it to shared memory where a function that is not inlined gets it: the emulated device has
+// no addresses of parameters.
 struct Cosines {
     uint32_t odd;  // factor of head_dim
     float table[31 * 31];
@@ -47,9 +49,12 @@ struct Block {  // of a warp or more
     __device__ void meet() const { __syncthreads(); }
 };
 
+// Loops are not unrolled: the compiler would make several times the code of what is inlined often.
 template <class Team>
 __device__ void hadamard(Team team, float *x, uint32_t head_dim, uint32_t odd) {
+#pragma unroll 1
     for (uint32_t half = odd; half < head_dim; half *= 2) {
+#pragma unroll 1
         for (uint32_t pair = team.first(); pair < head_dim / 2; pair += team.apart()) {
             uint32_t i = pair / half * 2 * half + pair % half;
             float a = x[i], b = x[i + half];
@@ -59,6 +64,7 @@ __device__ void hadamard(Team team, float *x, uint32_t head_dim, uint32_t odd) {
         team.meet();
     }
     float scale = __fdiv_rn(1, __fsqrt_rn(float(head_dim / odd)));
+#pragma unroll 1
     for (uint32_t i = team.first(); i < head_dim; i += team.apart()) x[i] = __fmul_rn(x[i], scale);
     team.meet();
 }
@@ -75,6 +81,7 @@ __device__ void turn_by_cosines(Team team, float *x, uint32_t head_dim, const Co
         uint32_t at = team.first() + n * team.apart(), i = at % odd;
         if (at >= head_dim) break;
         sums[n] = 0;
+#pragma unroll 1
         for (uint32_t j = 0; j < odd; j++) {
             float factor = cosines.table[back ? j * odd + i : i * odd + j];
             sums[n] = __fadd_rn(sums[n], __fmul_rn(factor, x[at - i + j]));
