@@ -91,6 +91,7 @@ __device__ void add_tile(ExactTile &tile, ExactSums &sums, const Shape &shape, u
         tile.weights[q][lane_of()] = a;
         tile.weights[q][lane_of() + lanes] = b;
         float total = over_warp(a + b, Sum());
+        __syncwarp();  // all lanes have read the largest so far
         if (lane_of() == 0) {
             float shrink = __expf(tile.largest[q] - most);  // 0 where nothing was seen before
             tile.shrink[q] = shrink;

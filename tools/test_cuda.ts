@@ -2,7 +2,8 @@
 // under every variant and schedule, and seeded faults, each of which has to be caught by the
 // variants that it names, while the same code without the mistake stays silent. Words choose tests
 // by name or file. nvcc is fetched where there is none; a GPU is not needed. --plain: without the
-// sanitizers and faults, which is much quicker to build.
+// sanitizers and faults, which is much quicker to build. --sanitize: the product's kernels under the
+// sanitizers too, not the emulator's tests alone.
 import { spawn } from "node:child_process";
 import { availableParallelism } from "node:os";
 import { dirname, join } from "node:path";
@@ -135,17 +136,22 @@ function problemsOf({ caughtBy, says }: Fault, ended: Ended, variant: Variant): 
 }
 
 async function main(args: readonly string[]): Promise<void> {
-  const words = args.filter((word) => word !== "--plain");
+  const words = args.filter((word) => !word.startsWith("--"));
   const wanted: readonly Variant[] = args.includes("--plain") ? ["plain"] : variants;
   const nvcc = await fetchNvcc();
-  const build = (name: string, sources: readonly string[], include: readonly string[]) =>
+  const build = (
+    name: string,
+    sources: readonly string[],
+    include: readonly string[],
+    variants: readonly Variant[] = wanted,
+  ) =>
     buildProgram({
       nvcc,
       name,
       sources,
       include,
       output: join(root, "build", "cuda"),
-      variants: wanted,
+      variants,
       defines: ['SPECACHE_NEAR="../../cuda/tests/near.h"'],
     });
   const own = listFiles(join(root, "cuda"), ".cu").filter((path) => !path.includes("emulator"));
@@ -157,12 +163,17 @@ async function main(args: readonly string[]): Promise<void> {
     ...listFiles(tests, "_fault.cu"),
     ...listFiles(tests, "faults.cpp"),
   ], emulator);
-  const kernels = await build("kernels", [
-    ...own,
-    ...listFiles(join(root, "cuda", "tests"), "_test.cpp"),
-    ...listFiles(join(root, "native", "reference"), ".cpp"),
-    main,
-  ], [join(root, "cuda"), join(root, "native")]);
+  const kernels = await build(
+    "kernels",
+    [
+      ...own,
+      ...listFiles(join(root, "cuda", "tests"), "_test.cpp"),
+      ...listFiles(join(root, "native", "reference"), ".cpp"),
+      main,
+    ],
+    [join(root, "cuda"), join(root, "native")],
+    args.includes("--sanitize") ? wanted : ["plain"],
+  );
   console.log(`built in ${((Date.now() - begun) / 1000).toFixed(1)} s`);
   const counts: Counts = { passed: 0, failed: 0 };
   await runRight("emulator", right, words, counts);
