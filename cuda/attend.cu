@@ -274,7 +274,8 @@ merge_chunks(Attend attend, Sums sums, uint32_t chunks, const __grid_constant__ 
     const HeadCode &code = attend.codes_of[blockIdx.x / (shape.query_heads / shape.kv_heads)];
     bool rotated = code.rule == Rule::rotated;
     uint32_t tail = coded_pages(attend.positions[blockIdx.y]);
-    uint32_t used = (tail + block_pages - 1) / block_pages, planes = rotated ? code.value_planes : 0;
+    uint32_t used = (tail + block_pages - 1) / block_pages;
+    uint32_t planes = rotated ? code.value_planes : 0;
     Partial exact = sums.of(chunks, vector);
     float largest = exact.largest(), total = 0;
     for (uint32_t c = 0; c < used; c++) largest = fmaxf(largest, sums.of(c, vector).largest());

@@ -2,8 +2,8 @@
 // under every variant and schedule, and seeded faults, each of which has to be caught by the
 // variants that it names, while the same code without the mistake stays silent. Words choose tests
 // by name or file. nvcc is fetched where there is none; a GPU is not needed. --plain: without the
-// sanitizers and faults, which is much quicker to build. --sanitize: the product's kernels under the
-// sanitizers too, not the emulator's tests alone.
+// sanitizers and faults, which is quicker to build. --sanitize: the product's kernels under
+// the sanitizers too, not the emulator's tests alone.
 import { spawn } from "node:child_process";
 import { availableParallelism } from "node:os";
 import { dirname, join } from "node:path";
