@@ -276,8 +276,7 @@ __device__ __noinline__ void encode_profile(const Half &half, const Cosines &cos
             continue;
         }
 #pragma unroll 1
-    #pragma unroll 1
-    for (uint32_t slot = warp_of(); slot < batch; slot += warps_of_block()) {
+        for (uint32_t slot = warp_of(); slot < batch; slot += warps_of_block()) {
             uint32_t token = token_of(part, slot);
             put_profile_token(code, scale, half.dim, scale > 0 && token >= half.first,
                               work.y[slot], to.planes + token * stride, stride);

@@ -1,5 +1,5 @@
-// kernels.h - the kernels of the CUDA device; table.cpp puts them into its table. Each puts its
-// work on the stream and returns; all buffers are near memory, far rows pinned host memory.
+// kernels.h - the kernels of the CUDA device so far; native/kernels.h says what each does. Each puts
+// its work on the stream and returns; buffers are near memory, far rows pinned host memory.
 #pragma once
 #include "../native/device.h"
 
@@ -15,9 +15,7 @@ void copy_rows(Stream &, const CopyRows &);
 void encode(Stream &, const Encode &);
 void scan(Stream &, const Scan &);
 void choose(Stream &, const Choose &);
-void resolve(Stream &, const Resolve &);
 void attend(Stream &, const Attend &);
-void settle(Stream &, const Resolve &);
 void prefill_attend(Stream &, const PrefillAttend &);
 void prefill_finish(Stream &, const PrefillFinish &);
 

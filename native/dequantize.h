@@ -61,8 +61,7 @@ SPECACHE_BOTH static inline float dequantize_number(Type type, const uint8_t *bl
 }
 
 // row: the bytes of one row; out: [columns].
-SPECACHE_BOTH static inline void dequantize_row(Type type, const void *row, uint32_t columns,
-                                                float *out) {
+static inline void dequantize_row(Type type, const void *row, uint32_t columns, float *out) {
     const uint8_t *bytes = static_cast<const uint8_t *>(row);
     for (uint32_t i = 0; i < columns; i++) {
         const uint8_t *block = bytes + uint64_t(i / block_values) * block_bytes(type);

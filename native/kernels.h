@@ -304,10 +304,8 @@ struct Audit {
     AuditResult *result;
 };
 // Floats of a query head's probabilities: the tail, sinks and window, and a whole vector more.
-SPECACHE_BOTH inline uint64_t audit_stride(uint32_t tokens_max) {
-    return uint64_t(tokens_max) + 160;
-}
-SPECACHE_BOTH inline uint64_t audit_floats(const Shape &shape, uint32_t tokens_max) {
+inline uint64_t audit_stride(uint32_t tokens_max) { return uint64_t(tokens_max) + 160; }
+inline uint64_t audit_floats(const Shape &shape, uint32_t tokens_max) {
     uint64_t group = shape.query_heads / shape.kv_heads;
     return (2 * group + 1) * audit_stride(tokens_max) + 2 * group;
 }

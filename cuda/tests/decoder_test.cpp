@@ -4,11 +4,11 @@
 #include "../../native/reference/reference.h"
 #include "../../native/tests/test.h"
 #include "../../native/tests/tolerances.h"
-#include "near_weights.h"
+#include "../../native/tests/weights.h"
 
 using namespace specache;
 using fixture::Near;
-using fixture::near_normals;
+using fixture::normals;
 
 namespace {
 
@@ -32,7 +32,7 @@ TEST("CUDA embed() gives the table's rows exactly, whatever type, columns and or
     for (Type type : fixture::weight_types) {
         for (uint32_t size : {1u, 31u, 95u, 257u}) {
             uint32_t columns = fixture::columns_for(type, size);
-            fixture::NearWeights table(type, 5, columns, random);
+            fixture::Weights table(type, 5, columns, random);
             auto by = [&](auto kernel) {
                 return put_out(Near<float>(5 * columns), [&](float *out) {
                     kernel(fixture::near_stream(), Embed{table.tensor, tokens.data(), out, 5});
@@ -67,8 +67,8 @@ TEST("CUDA normalize() gives the reference's norms, in place too, of tiny, large
     std::mt19937 random(6);
     constexpr uint32_t count = 5;
     for (uint32_t columns : {1u, 31u, 33u, 95u, 257u, 1025u}) {
-        Near<float> in = near_normals(count * columns, random);
-        Near<float> weight = near_normals(columns, random);
+        Near<float> in = normals(count * columns, random);
+        Near<float> weight = normals(columns, random);
         const float sizes[count] = {1, 1e-9f, 1e9f, 0, 3};
         for (uint32_t i = 0; i < in.size(); i++) in[i] *= sizes[i / columns];
         for (float epsilon : {1e-5f, 1e-12f}) {
@@ -99,7 +99,7 @@ TEST("CUDA rotate() gives the reference's heads at near and far positions") {
             const uint32_t head_counts[] = {1, 3, 9};  // one beyond the heads of a block
             uint32_t heads = head_counts[made++ % 3];
             float magnitude = neighbours ? 1.25f : 1.0f;
-            Near<float> in = near_normals(positions.size() * heads * dim, random);
+            Near<float> in = normals(positions.size() * heads * dim, random);
             auto by = [&](auto kernel) {
                 return put_out(in, [&](float *out) {
                     kernel(fixture::near_stream(),
@@ -124,7 +124,7 @@ TEST("CUDA gate() gives the reference's values, in place too, from deep negative
     const float edges[] = {-1e30f, -88, -87.4f, -87.3f, -87.2f, -1e-30f, -0.0f, 0, 1e-30f, 100,
                            1e30f};
     for (uint32_t values : {1u, 31u, 33u, 257u, 4097u}) {
-        Near<float> gate = near_normals(values, random, 12), up = near_normals(values, random);
+        Near<float> gate = normals(values, random, 12), up = normals(values, random);
         for (uint32_t i = 0; i < values && i / 3 < std::size(edges); i += 3) gate[i] = edges[i / 3];
         // Into memory of its own (0), or over the gates (1), or over the ups (2).
         auto by = [&](auto kernel, int place) {

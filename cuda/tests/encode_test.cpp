@@ -2,7 +2,7 @@
 #include <cmath>
 
 #include "../../native/reference/codes.h"
-#include "../../native/tests/fixture.h"
+#include "../../native/tests/bounds.h"
 
 using namespace specache;
 using fixture::Layer;
@@ -18,19 +18,6 @@ Kernels cuda_encode() {
     return kernels;
 }
 
-// How far two decodings of a page may be apart where no sign differs: one level of the centre and
-// one of a token's scale may have rounded the other way; with the paper's rule one bit of fp16.
-double one_level(const HeadCode &code, uint32_t dim, const uint8_t *codes) {
-    if (code.rule == Rule::paper) return 1e-3 * 8 * std::sqrt(dim);
-    CodeLayout layout = code_layout(code, dim);
-    auto scale = [&](uint32_t at, uint64_t i) {
-        return double(load_number(Type::f16, codes + at, i));
-    };
-    double wide = 3 * std::sqrt(dim) / 255;
-    return scale(layout.key_parameters, 0) + scale(layout.key_parameters, 1) * wide +
-           scale(layout.value_parameters, 0) + scale(layout.value_parameters, 1) * wide;
-}
-
 struct Decoded {
     std::vector<double> keys, values;
     Decoded(const HeadCode &code, uint32_t dim, const uint8_t *codes)
@@ -42,8 +29,9 @@ struct Decoded {
 double square(double x) { return x * x; }
 
 // Of a page in one head: tokens that the two codes decode differently, sinks (not coded) included.
-uint32_t differing_tokens(const HeadCode &code, uint32_t dim, const uint8_t *codes,
+uint32_t differing_tokens(const Layer &layer, const HeadCode &code, const uint8_t *codes,
                           const uint8_t *truth) {
+    uint32_t dim = layer.shape.head_dim;
     Decoded ours(code, dim, codes), theirs(code, dim, truth);
     uint32_t differ = 0;
     for (uint32_t j = 0; j < page_tokens; j++) {
@@ -52,7 +40,7 @@ uint32_t differing_tokens(const HeadCode &code, uint32_t dim, const uint8_t *cod
             apart += square(ours.keys[c] - theirs.keys[c]) +
                      square(ours.values[c] - theirs.values[c]);
         }
-        differ += !(std::sqrt(apart) <= one_level(code, dim, truth));
+        differ += !(std::sqrt(apart) <= one_level(layer, code, truth));
     }
     return differ;
 }
@@ -85,7 +73,7 @@ void check_codes(Layer &layer) {
             uint32_t bytes = code_layout(code, dim).bytes;
             std::fill_n(inside.begin() + std::ptrdiff_t(at), bytes, true);
             if (!layer.options.constant) {
-                differ += differing_tokens(code, dim, codes, &truth[at]);
+                differ += differing_tokens(layer, code, codes, &truth[at]);
                 continue;
             }
             // Equal rows may all lie within rounding of a threshold: then either code is right.

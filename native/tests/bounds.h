@@ -44,4 +44,17 @@ inline double largest_value(const Layer &layer) {
     return largest;
 }
 
+// How far two decodings of a page may be apart where no sign differs: one level of the centre and
+// one of a token's scale may have rounded the other way. `code` is the head's.
+inline double one_level(const Layer &layer, const HeadCode &code, const uint8_t *codes) {
+    if (code.rule == Rule::paper) return 1e-3 * largest_key(layer);  // one bit of fp16
+    CodeLayout layout = code_layout(code, layer.shape.head_dim);
+    auto scale = [&](uint32_t at, uint64_t i) {
+        return double(load_number(Type::f16, codes + at, i));
+    };
+    double dim = std::sqrt(double(layer.shape.head_dim));
+    return scale(layout.key_parameters, 0) + scale(layout.key_parameters, 1) / 255 * 3 * dim +
+           scale(layout.value_parameters, 0) + scale(layout.value_parameters, 1) / 255 * 3 * dim;
+}
+
 }  // namespace fixture

@@ -11,10 +11,10 @@
 #include "tolerances.h"
 
 using namespace specache;
-using fixture::largest_key;
 using fixture::largest_value;
 using fixture::Layer;
 using fixture::logits_off;
+using fixture::one_level;
 using fixture::Options;
 
 namespace {
@@ -74,19 +74,6 @@ const std::vector<std::unique_ptr<Known>> &known_layers() {
 
 }  // namespace
 
-// How far two decodings of a page may be apart where no sign differs: one level of the centre and
-// one of a token's scale may have rounded the other way.
-double one_level(const Layer &layer, const uint8_t *codes) {
-    if (layer.code.rule == Rule::paper) return 1e-3 * largest_key(layer);  // one bit of fp16
-    const CodeLayout &layout = layer.layout;
-    auto scale = [&](uint32_t at, uint64_t i) {
-        return double(load_number(Type::f16, codes + at, i));
-    };
-    double dim = std::sqrt(double(layer.shape.head_dim));
-    return scale(layout.key_parameters, 0) + scale(layout.key_parameters, 1) / 255 * 3 * dim +
-           scale(layout.value_parameters, 0) + scale(layout.value_parameters, 1) / 255 * 3 * dim;
-}
-
 TEST("encode() decodes to what the reference's codes decode to") {
     for (const auto &known : known_layers()) {
         Layer &layer = known->layer;
@@ -116,7 +103,7 @@ TEST("encode() decodes to what the reference's codes decode to") {
                         apart += (keys[0][c] - keys[1][c]) * (keys[0][c] - keys[1][c]) +
                                  (values[0][c] - values[1][c]) * (values[0][c] - values[1][c]);
                     }
-                    differ += std::sqrt(apart) > one_level(layer, codes[0]);
+                    differ += std::sqrt(apart) > one_level(layer, layer.code, codes[0]);
                 }
             }
             // A number within rounding of a threshold (about 1e-6 of the spread) may fall either

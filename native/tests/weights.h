@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "../dequantize.h"
+#include "near.h"
 
 namespace fixture {
 
@@ -20,15 +21,15 @@ inline uint32_t columns_for(Type type, uint32_t columns) {
     return in_blocks(type) ? (columns + block_values - 1) / block_values * block_values : columns;
 }
 
-inline std::vector<float> normals(uint64_t count, std::mt19937 &random, float spread = 1) {
+inline Near<float> normals(uint64_t count, std::mt19937 &random, float spread = 1) {
     std::normal_distribution<float> normal(0, spread);
-    std::vector<float> numbers(count);
+    Near<float> numbers(count);
     for (float &x : numbers) x = normal(random);
     return numbers;
 }
 
 struct Weights {
-    std::vector<uint8_t> bytes;  // [offset] unused, then [rows][columns] of the type, and no more
+    Near<uint8_t> bytes;  // [offset] unused, then [rows][columns] of the type, and no more
     Tensor tensor;
 
     // Blocks lie one byte off, since a file gives them no alignment.

@@ -1,0 +1,73 @@
+// product.h - a matrix product made up at random, by any kernel, and how near it must come.
+#pragma once
+#include <vector>
+
+#include "../reference/reference.h"
+#include "test.h"
+#include "tolerances.h"
+#include "weights.h"
+
+namespace fixture {
+
+struct Product {
+    using Kernel = void (*)(Stream &, const Project &);
+    static constexpr float untouched = -12345;  // behind the output, where no kernel may write
+    Weights weights;
+    uint32_t count;
+    bool accumulate;
+    Near<float> bias, in, out;  // [rows] or none, [count][columns], [count][rows] at first
+
+    Product(Type type, uint32_t rows, uint32_t columns, uint32_t count_in, bool with_bias,
+            bool accumulate_in, std::mt19937 &random)
+        : weights(type, rows, columns, random), count(count_in), accumulate(accumulate_in),
+          bias(normals(with_bias ? rows : 0, random)), in(normals(count * columns, random)),
+          out(normals(count * rows, random)) {}
+
+    // The first `inputs` of the product.
+    Near<float> by(Kernel kernel, bool prefill, uint32_t inputs,
+                   Stream &stream = near_stream()) const {
+        uint64_t values = uint64_t(inputs) * weights.tensor.rows;
+        Near<float> result(out.begin(), out.begin() + int64_t(values));
+        result.push_back(untouched);
+        kernel(stream, {weights.tensor, bias.empty() ? nullptr : bias.data(), in.data(),
+                        result.data(), inputs, accumulate, prefill});
+        finish_near();
+        CHECK(result.back() == untouched);
+        result.pop_back();
+        return result;
+    }
+
+    // The sum of the magnitudes of all that goes into each output: [count][rows].
+    std::vector<double> masses() const {
+        uint32_t rows = weights.tensor.rows, columns = weights.tensor.columns;
+        std::vector<double> mass(out.size());
+        for (uint32_t r = 0; r < rows; r++) {
+            std::vector<float> row = weights.row(r);
+            for (uint32_t c = 0; c < count; c++) {
+                double &sum = mass[uint64_t(c) * rows + r];
+                if (accumulate) sum += std::fabs(double(out[uint64_t(c) * rows + r]));
+                if (!bias.empty()) sum += std::fabs(double(bias[r]));
+                for (uint32_t i = 0; i < columns; i++) {
+                    sum += std::fabs(double(row[i]) * double(in[uint64_t(c) * columns + i]));
+                }
+            }
+        }
+        return mass;
+    }
+
+    void check(const std::vector<Kernel> &kernels) const {
+        std::vector<double> mass = masses();
+        Near<float> truth = by(reference_project, false, count);
+        for (Kernel kernel : kernels) {
+            for (bool prefill : {false, true}) {
+                Near<float> got = by(kernel, prefill, count);
+                for (size_t i = 0; i < got.size(); i++) {
+                    double off = tolerance::product(weights.tensor.columns, mass[i]);
+                    CHECK_NEAR(got[i], truth[i], off);
+                }
+            }
+        }
+    }
+};
+
+}  // namespace fixture
