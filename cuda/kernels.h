@@ -1,5 +1,5 @@
-// kernels.h - the kernels of the CUDA device so far; native/kernels.h says what each does. Each puts
-// its work on the stream and returns; buffers are near memory, far rows pinned host memory.
+// kernels.h - the kernels of the CUDA device so far; native/kernels.h says what each does. Each
+// puts its work on the stream and returns; buffers are near memory, far rows pinned host memory.
 #pragma once
 #include "../native/device.h"
 

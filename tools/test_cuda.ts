@@ -136,7 +136,8 @@ function problemsOf({ caughtBy, says }: Fault, ended: Ended, variant: Variant): 
   return right ? [] : [`${variant} says nothing of ${says}: ${told}`];
 }
 
-async function main(args: readonly string[]): Promise<void> {
+/** Builds, runs what holds one of the words, prints the counts; whether all that ran passed. */
+export async function testCuda(args: readonly string[]): Promise<boolean> {
   const words = args.filter((word) => !word.startsWith("--"));
   const wanted: readonly Variant[] = args.includes("--plain") ? ["plain"] : variants;
   const nvcc = await fetchNvcc();
@@ -181,12 +182,12 @@ async function main(args: readonly string[]): Promise<void> {
   await runRight("kernels", kernels, words, counts);
   if (wanted.length > 1) await runFaults(faults, words, counts);
   console.log(`${counts.passed} passed, ${counts.failed} failed`);
-  process.exitCode = counts.failed === 0 && counts.passed > 0 ? 0 : 1;
+  return counts.failed === 0 && counts.passed > 0;
 }
 
 if (import.meta.main) {
   try {
-    await main(process.argv.slice(2));
+    process.exitCode = await testCuda(process.argv.slice(2)) ? 0 : 1;
   } catch (error) {
     if (!(error instanceof SpecacheError)) throw error;
     console.error(error.message);

@@ -43,7 +43,8 @@ TEST("project() gives the reference's products for every number of inputs, bias 
     for (Type type : weight_types) {
         for (uint32_t count : {1u, 2u, 3u, 4u, 5u, 6u, 7u, 8u, 9u, 16u, 17u}) {
             for (uint32_t how = 0; how < 4; how++) {
-                Product(type, 35, columns_for(type, 40), count, how & 1, how & 2, random).check(projects());
+                Product(type, 35, columns_for(type, 40), count, how & 1, how & 2, random)
+                    .check(projects());
             }
         }
     }

@@ -1,6 +1,7 @@
 // The native tests under g++'s sanitizers: no byte outside its buffer, no undefined behaviour, no
 // race between the compute threads and the I/O thread.
 
+import { testCuda } from "../../tools/test_cuda.ts";
 import { testNative } from "../../tools/test_native.ts";
 import { assertEquals, test } from "../harness.ts";
 
@@ -20,4 +21,8 @@ const threaded = [
 
 test("the native tests of streams and threads run clean under the thread sanitizer", async () => {
   assertEquals(await testNative("thread", threaded), 0);
+});
+
+test("the CUDA kernels run clean under both sanitizers on the emulated device", async () => {
+  assertEquals(await testCuda(["--sanitize", "CUDA"]), true);
 });

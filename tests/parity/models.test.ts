@@ -49,7 +49,7 @@ function assertLogits(store: NativeStore, prompt: GoldenPrompt): void {
 
 // A machine that lacks an instruction set shows that it says so, and nothing else of it.
 function testRefusal(isa: Isa): void {
-  test(`${isa}, which this machine lacks, is refused by its name and the best there is`, async () => {
+  test(`${isa}, which this machine lacks, is refused by its name and the best one's`, async () => {
     const { path } = goldenModel(goldenNames[0]);
     const error = await errorOf(() => openFull(path, TOKENS_MAX, isa));
     assertEquals(error.code, "device");
