@@ -46,7 +46,8 @@ export const generateHelp = `specache generate - continue a text with a model's 
   --slots S  --guesses auto|0..3  --late all|none|P  --accept auto|on|off
   --kv-type bf16|f16|f32
   --far ram|FILE  --far-bytes B  --near BYTES
-  --threads N  --device auto|cpu  --logprobs N
+  --threads N  --logprobs N
+  --device auto|cpu|cuda  --prefetch read|gather
   --audit SHARE          also computes exact attention for a share of the work: what was lost
   --audit-seed N         --audit-warn M: says so where the mean lost mass is above M
   --json                 prints one object

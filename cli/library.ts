@@ -1,6 +1,7 @@
 // library.ts - builds the native library where a command needs it and none was built.
 import { build } from "../ffi/build.ts";
 import { buildFolder, findLibrary, nativeFolder } from "../ffi/library.ts";
+import { findCuda } from "../ffi/toolchain.ts";
 import { StatusLine, type Terminal } from "./output.ts";
 
 /** Builds the library where none is found; says so first. */
@@ -14,10 +15,12 @@ export async function buildLibrary(
   native: string = nativeFolder(),
   output: string = buildFolder(),
 ): Promise<void> {
-  stderr.write("Building the native library (once; half a minute to a minute)\n");
+  const cuda = await findCuda(native);
+  const minutes = cuda === undefined ? "half a minute to a minute" : "with CUDA, some minutes";
+  stderr.write(`Building the native library (once; ${minutes})\n`);
   const line = new StatusLine(stderr);
   try {
-    await build({ native, output, progress: (file) => line.show(`  ${file}`) });
+    await build({ native, output, cuda, progress: (file) => line.show(`  ${file}`) });
   } finally {
     line.end();
   }

@@ -45,7 +45,7 @@ export const planHelp = `specache plan - bytes of a cache before anything is all
   --profile auto         with sizes alone: as if a profile of the model had been measured
   --mode, --rule, --setting, --k, --key-bits, --value-bits, --profile, --group, --slots,
   --guesses, --kv-type, --far, --far-bytes, --near, --threads, --device,
-  --audit, --audit-seed, --audit-warn, --json, --verbose, --help
+  --prefetch, --audit, --audit-seed, --audit-warn, --json, --verbose, --help
                          as for generate
 
   specache plan --layers 32 --kv-heads 8 --query-heads 32 --head-dim 128 --tokens 32768

@@ -14,6 +14,8 @@ export type Setting = "default" | "compact";
 export type KvType = "bf16" | "f16" | "f32";
 /** Instruction set of the kernels. */
 export type Isa = "reference" | "portable" | "avx2" | "avx512";
+/** Device cuda: rows are read in place by a kernel, or gathered by the host and copied at once. */
+export type Prefetch = "read" | "gather";
 /** Which late rows a step reads: all, none, or those whose top-k value is above a probability. */
 export type Late = "all" | "none" | { readonly above: number };
 /** Where far memory is: RAM, or a file; open refuses if it needs more than `bytes`. */
@@ -80,8 +82,10 @@ export interface CacheOptions {
   readonly guessesMax?: 0 | 1 | 2 | 3;
   /** Compute threads; default the machine's cores. */
   readonly threads?: number;
-  /** Default `auto`: the best device that answers. */
-  readonly device?: "auto" | "cpu";
+  /** Default `auto`: the CPU, until device cuda has been measured on a GPU. */
+  readonly device?: "auto" | "cpu" | "cuda";
+  /** How device cuda prefetches; default `read`. */
+  readonly prefetch?: Prefetch;
   /** Default the environment's SPECACHE_ISA, else the best that the machine has. */
   readonly isa?: Isa;
 }
@@ -203,7 +207,8 @@ const cacheFields = {
   sequences: z.int().min(1).max(1024).optional(),
   guessesMax: z.literal([0, 1, 2, 3]).optional(),
   threads: z.int().min(1).max(256).optional(),
-  device: z.enum(["auto", "cpu"]).optional(),
+  device: z.enum(["auto", "cpu", "cuda"]).optional(),
+  prefetch: z.enum(["read", "gather"]).optional(),
   isa: z.enum(["reference", "portable", "avx2", "avx512"]).optional(),
 };
 

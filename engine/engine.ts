@@ -6,7 +6,6 @@ import { SpecacheError } from "./errors.ts";
 import type { Generation } from "./generation.ts";
 import { describeModel, type ModelDescription, type ModelShape } from "./model/describe.ts";
 import { loadTokenizer, type Tokenizer } from "./model/tokenizer.ts";
-import type { Isa } from "./config.ts";
 import { parse } from "./parse.ts";
 import { type CachePlan, planCache } from "./plan.ts";
 import type { Profile } from "./profile.ts";
@@ -65,7 +64,7 @@ export class Engine implements AsyncDisposable {
         description,
         tokenizer,
         loadMs: performance.now() - started,
-        device: { name: "cpu", isa: opened.isa as Isa, threads: opened.threads },
+        device: { name: opened.device, isa: opened.isa, threads: opened.threads },
         cancel: () => library.symbols.specache_cancel(opened.store),
         running: new Set(),
         closed: false,

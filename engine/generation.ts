@@ -49,7 +49,12 @@ export interface GenerateResult {
     readonly tokensPerStep: number;
   };
   /** What it ran on. */
-  readonly device: { readonly name: string; readonly isa: Isa; readonly threads: number };
+  readonly device: {
+    /** `cpu`, or the GPU's name. */
+    readonly name: string;
+    readonly isa: Isa | "cuda";
+    readonly threads: number;
+  };
   /** What ran. */
   readonly model: {
     readonly name: string;

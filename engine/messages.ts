@@ -4,6 +4,7 @@
 import { type ErrorCode, SpecacheError } from "./errors.ts";
 import type { DecodeEvent, Stop } from "./decode.ts";
 import type { ModelDescription } from "./model/describe.ts";
+import type { NativeStore } from "./native.ts";
 import type { Profile } from "./profile.ts";
 import type { MeasuredProfile } from "./profile_measure.ts";
 import type { Request, Settings } from "./settings.ts";
@@ -43,8 +44,9 @@ export interface OpenAsk {
 /** The store's handle, for cancelling, and what it runs on. */
 export interface OpenAnswer {
   readonly store: bigint;
-  readonly isa: string;
+  readonly isa: NativeStore["isa"];
   readonly threads: number;
+  readonly device: string;
 }
 
 /** Names a session. */

@@ -11,7 +11,7 @@ import {
   writeTensor,
 } from "../ffi/structs.ts";
 import { SpecacheError } from "./errors.ts";
-import type { Isa, KvType, Mode, Rule } from "./config.ts";
+import type { Isa, KvType, Mode, Prefetch, Rule } from "./config.ts";
 import type { ModelDescription } from "./model/describe.ts";
 import type { Profile } from "./profile.ts";
 import type { Request, Settings } from "./settings.ts";
@@ -21,6 +21,8 @@ const MODES: readonly Mode[] = ["full", "paper", "specache"];
 const RULES: readonly ("own" | Rule)[] = ["own", "paper", "rotated"];
 const KV_TYPES: readonly KvType[] = ["f32", "f16", "bf16"];
 const ISAS: readonly ("best" | Isa)[] = ["best", "reference", "portable", "avx2", "avx512"];
+const DEVICES: readonly Settings["device"][] = ["cpu", "cuda"];
+const PREFETCHES: readonly Prefetch[] = ["read", "gather"];
 const LATE_NONE = 0;
 const LATE_ALL = 1;
 const LATE_ABOVE = 2;
@@ -62,7 +64,8 @@ export function configOf(settings: Settings, shape: StoreShape): ConfigFields {
     chunkTokens: settings.chunkTokens,
     guessesMax: settings.guessesMax,
     threads: settings.threads,
-    device: 0,
+    device: DEVICES.indexOf(settings.device),
+    prefetch: PREFETCHES.indexOf(settings.prefetch),
     isa: ISAS.indexOf(settings.isa),
     audit: settings.audit > 0 ? 1 : 0,
     variant: 0,
@@ -81,8 +84,10 @@ export function profileStruct(profile: Profile | null): Uint32Array | null {
 
 /** A store in the library. */
 export class NativeStore {
-  readonly isa: Isa;
+  readonly isa: Isa | "cuda";
   readonly threads: number;
+  /** `cpu`, or the GPU's name. */
+  readonly deviceName: string;
   #vocabulary = 0;
 
   private constructor(
@@ -93,7 +98,9 @@ export class NativeStore {
   ) {
     const { specache_isa, specache_threads } = library.symbols;
     const best = ISAS[specache_isa()] as Isa;
-    this.isa = settings.isa === "best" ? best : settings.isa;
+    const host = settings.isa === "best" ? best : settings.isa;
+    this.isa = settings.device === "cuda" ? "cuda" : host;
+    this.deviceName = this.#readDeviceName();
     this.threads = settings.threads || specache_threads();
   }
 
@@ -122,6 +129,16 @@ export class NativeStore {
     const opened = new NativeStore(library, store[0], settings, shape);
     if (settings.audit > 0) opened.audit(settings.audit, settings.auditSeed);
     return opened;
+  }
+
+  #readDeviceName(): string {
+    const [name, length] = [new Uint8Array(256), new Uint32Array(1)];
+    const { specache_store_device } = this.library.symbols;
+    this.library.check(
+      "name the device",
+      specache_store_device(this.id, name, name.length, length),
+    );
+    return new TextDecoder().decode(name.subarray(0, length[0]));
   }
 
   /** Numbers of a row of logits; 0 without a model. */

@@ -10,6 +10,7 @@ import type {
   KvType,
   Late,
   Mode,
+  Prefetch,
   Rule,
 } from "./config.ts";
 import { SpecacheError } from "./errors.ts";
@@ -56,6 +57,10 @@ export interface Settings {
   readonly auditSeed: number;
   /** Lost mass above which stats warn, or null. */
   readonly auditWarn: number | null;
+  /** Whose memory is near. */
+  readonly device: "cpu" | "cuda";
+  /** How device cuda prefetches. */
+  readonly prefetch: Prefetch;
   /** `best`: what the machine has. */
   readonly isa: "best" | Isa;
 }
@@ -110,6 +115,13 @@ export function settle(
   const k = capped(options.k ?? options.kMax ?? (paper ? PAPER_K : K), tokensMax);
   const kMax = capped(options.kMax ?? k, tokensMax);
   const inFile = options.far !== undefined && options.far !== "ram";
+  const cuda = options.device === "cuda";
+  if (cuda && options.isa !== undefined) {
+    refuse(action, "isa", options.isa, "has no use with device cuda");
+  }
+  if (!cuda && options.prefetch !== undefined) {
+    refuse(action, "prefetch", options.prefetch, "has no use without device cuda");
+  }
   if (k > kMax) refuse(action, "k", options.k, `is above kMax ${kMax}`);
   if (rule === "paper" && profile !== null) {
     refuse(action, "profile", options.profile, "has no use with rule paper");
@@ -128,7 +140,7 @@ export function settle(
     group: options.group ?? PAPER_GROUP,
     k,
     kMax,
-    slots: paper ? kMax : capped(options.slots ?? (inFile ? K : 0), tokensMax),
+    slots: paper ? kMax : capped(options.slots ?? (inFile || cuda ? K : 0), tokensMax),
     kvType: options.kvType ?? "bf16",
     farFile: inFile ? (options.far as { file: string }).file : null,
     farBytes: inFile ? (options.far as { bytes?: number }).bytes ?? 0 : 0,
@@ -141,7 +153,9 @@ export function settle(
     audit: options.audit ?? 0,
     auditSeed: options.auditSeed ?? 0,
     auditWarn: options.auditWarn ?? null,
-    isa: options.isa ?? environmentIsa(action),
+    device: cuda ? "cuda" : "cpu",
+    prefetch: options.prefetch ?? "read",
+    isa: cuda ? "best" : options.isa ?? environmentIsa(action),
   };
 }
 
@@ -158,7 +172,8 @@ export function settleRequest(
   const late = options.late ?? (paper ? "none" : "all");
   if (paper && late !== "none") refuse(action, "late", late, "is not none, as mode paper has it");
   const asked = options.guesses ?? "auto";
-  const auto = paper || settings.farFile !== null && !full ? 1 : 0;
+  const slow = settings.farFile !== null || settings.device === "cuda"; // rows worth a prefetch
+  const auto = paper || slow && !full ? 1 : 0;
   const guesses = asked === "auto" ? Math.min(auto, settings.guessesMax) : asked;
   // With late rows left out a guess sees what slots hold, so it would err otherwise than a step.
   const exact = !paper && late === "all";

@@ -45,7 +45,7 @@ const handlers: Handlers = {
       throw error;
     }
     opened = { store, eos: description.eos };
-    return { store: store.id, isa: store.isa, threads: store.threads };
+    return { store: store.id, isa: store.isa, threads: store.threads, device: store.deviceName };
   },
   session() {
     return added(new DecodeState(storeOf().openSequence()));

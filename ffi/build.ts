@@ -6,7 +6,7 @@ import { execFile } from "node:child_process";
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, utimesSync } from "node:fs";
 import { availableParallelism } from "node:os";
-import { basename, join, relative } from "node:path";
+import { basename, dirname, join, relative } from "node:path";
 import process from "node:process";
 import { promisify } from "node:util";
 import { SpecacheError } from "../engine/errors.ts";
@@ -23,13 +23,26 @@ export interface BuildOptions {
   readonly sanitize?: string;
   /** Also build the test program. */
   readonly tests?: boolean;
+  /** nvcc and the folder of the CUDA sources: the library gets device cuda. */
+  readonly cuda?: CudaOptions;
   /** Told of each file that is compiled. */
   readonly progress?: (text: string) => void;
+}
+
+/** How to build device cuda. */
+export interface CudaOptions {
+  readonly nvcc: string;
+  /** Folder of the sources, beside `native`. */
+  readonly sources: string;
+  /** Whose machine code is made; default 75, 80, 90, 100 and 120, which run on their later minors. */
+  readonly architectures?: readonly string[];
 }
 
 /** What was built. */
 export interface Built {
   readonly library: string;
+  /** What it was linked from. */
+  readonly objects: readonly string[];
   /** The test program, where it was asked for. */
   readonly tests: string | null;
 }
@@ -51,11 +64,18 @@ const isas: Record<string, readonly string[]> = {
   avx512: "-mavx2 -mfma -mf16c -mbmi2 -mavx512f -mavx512bw -mavx512vl -mavx512dq".split(" "),
 };
 const kernels = "cpu/kernels";
+// Machine code for each major, and PTX of the last for what comes after.
+const architectures = ["75", "80", "90", "100", "120"];
+const nvccFlags = [
+  ...["-std=c++20", "-O3", "--expt-relaxed-constexpr", "-Werror", "all-warnings"],
+  ...["-Xcompiler", "-fPIC,-fvisibility=hidden,-Wall,-Wextra,-Werror"],
+];
 
 interface Unit {
   readonly source: string;
   readonly object: string;
   readonly flags: readonly string[];
+  readonly compiler: string;
 }
 
 /**
@@ -70,21 +90,21 @@ export async function build(options: BuildOptions): Promise<Built> {
   const flags = [...standard, ...sanitize];
   const folder = join(options.output, options.sanitize?.replaceAll(",", "-") ?? "release");
   mkdirSync(folder, { recursive: true });
-  const units = unitsOf(options, folder, [compiler, ...flags]);
+  const units = [...unitsOf(options, folder, compiler, flags), ...cudaUnits(options, folder)];
   const missing = units.filter(({ object }) => !existsSync(object));
   let done = 0;
   await inParallel(missing, async (unit) => {
-    await compile(compiler, flags, unit);
+    await compile(unit);
     options.progress?.(`${++done}/${missing.length} ${relative(options.native, unit.source)}`);
   });
   const inTests = (unit: Unit) => relative(options.native, unit.source).startsWith("tests/");
   const objects = units.filter((unit) => !inTests(unit)).map(({ object }) => object);
   const link = (target: string, files: readonly string[], more: readonly string[]) =>
-    linkOnce(compiler, target, files, [...sanitize, ...more, "-pthread"]);
+    linkOnce(compiler, target, files, [...sanitize, ...more, ...cudaRuntime(options), "-pthread"]);
   const library = await link(join(folder, "libspecache.so"), objects, ["-shared"]);
-  if (!options.tests) return { library, tests: null };
+  if (!options.tests) return { library, objects, tests: null };
   const all = units.map(({ object }) => object);
-  return { library, tests: await link(join(folder, "native-tests"), all, []) };
+  return { library, objects, tests: await link(join(folder, "native-tests"), all, []) };
 }
 
 function checkPlatform(): void {
@@ -113,10 +133,15 @@ async function findCompiler(): Promise<string> {
   );
 }
 
-function unitsOf(options: BuildOptions, folder: string, command: readonly string[]): Unit[] {
+function unitsOf(
+  options: BuildOptions,
+  folder: string,
+  compiler: string,
+  common: readonly string[],
+): Unit[] {
   const files = listFiles(options.native);
   const headersOf = (tests: boolean) => {
-    const hash = createHash("sha256").update(command.join(" "));
+    const hash = createHash("sha256").update([compiler, ...common].join(" "));
     for (const file of files.filter((name) => name.endsWith(".h"))) {
       if (!tests && file.startsWith("tests/")) continue;
       hash.update(file).update(readFileSync(join(options.native, file)));
@@ -129,12 +154,17 @@ function unitsOf(options: BuildOptions, folder: string, command: readonly string
     const headers = file.startsWith("tests/") ? all : ours;
     const hash = createHash("sha256").update(headers).update(flags.join(" "));
     const key = hash.update(readFileSync(source)).digest("hex").slice(0, 16);
-    return { source, object: join(folder, `${name}-${basename(file, ".cpp")}-${key}.o`), flags };
+    const object = join(folder, `${name}-${basename(file, ".cpp")}-${key}.o`);
+    return { source, object, flags: [...common, ...flags], compiler };
   };
+  const cuda = options.cuda === undefined ? [] : ["-DSPECACHE_CUDA"];
   const sources = files.filter((name) => name.endsWith(".cpp"));
   const plain = sources.filter((name) => !name.startsWith(kernels))
     .filter((name) => options.tests || !name.startsWith("tests/"))
-    .map((file) => unit(file, file.split("/").slice(0, -1).join("-") || "top", []));
+    .map((file) => {
+      const flags = file === "devices.cpp" ? cuda : [];
+      return unit(file, file.split("/").slice(0, -1).join("-") || "top", flags);
+    });
   // The least instruction set is linked first: of a function that several objects carry (the
   // standard library's templates) the linker takes the first, and that one runs everywhere.
   const perIsa = Object.entries(isas).flatMap(([isa, flags]) =>
@@ -144,14 +174,53 @@ function unitsOf(options: BuildOptions, folder: string, command: readonly string
   return [...plain, ...perIsa];
 }
 
+function cudaUnits(options: BuildOptions, folder: string): Unit[] {
+  if (options.cuda === undefined) return [];
+  const { nvcc, sources } = options.cuda;
+  const targets = options.cuda.architectures ?? architectures;
+  const last = targets.at(-1);
+  const flags = [
+    ...nvccFlags,
+    ...targets.flatMap((target) => ["-gencode", `arch=compute_${target},code=sm_${target}`]),
+    ...["-gencode", `arch=compute_${last},code=compute_${last}`],
+  ];
+  const hash = createHash("sha256").update([nvcc, ...flags].join(" "));
+  const files = readdirSync(sources).sort();
+  const headers = listFiles(options.native).filter((name) => name.endsWith(".h"))
+    .filter((name) => !name.startsWith("tests/")).map((name) => join(options.native, name));
+  const own = files.filter((name) => /\.(h|cuh)$/.test(name)).map((name) => join(sources, name));
+  for (const path of [...headers, ...own]) hash.update(readFileSync(path));
+  const common = hash.digest("hex");
+  return files.filter((name) => name.endsWith(".cu")).map((name) => {
+    const source = join(sources, name);
+    const key = createHash("sha256").update(common).update(readFileSync(source)).digest("hex");
+    const object = join(folder, `cuda-${basename(name, ".cu")}-${key.slice(0, 16)}.o`);
+    return { source, object, flags, compiler: nvcc };
+  });
+}
+
+/** The runtime is linked in, so that a user needs a driver and no toolkit. */
+function cudaRuntime({ cuda }: BuildOptions): string[] {
+  if (cuda === undefined) return [];
+  const home = join(dirname(cuda.nvcc), "..");
+  const folders = ["lib", "lib64", "targets/x86_64-linux/lib"].map((name) => join(home, name));
+  const folder = folders.find((name) => existsSync(join(name, "libcudart_static.a")));
+  if (folder !== undefined) return ["-L", folder, "-lcudart_static", "-ldl", "-lrt"];
+  throw new SpecacheError(
+    "unsupported",
+    `Cannot build libspecache: no libcudart_static.a in ${folders.join(", ")}`,
+    { details: { nvcc: cuda.nvcc } },
+  );
+}
+
 function listFiles(folder: string): string[] {
   const names = readdirSync(folder, { recursive: true }) as string[];
   return names.map((name) => name.replaceAll("\\", "/")).sort();
 }
 
-async function compile(compiler: string, flags: readonly string[], unit: Unit): Promise<void> {
-  const temporary = `${unit.object}.${process.pid}`;
-  await call(compiler, [...flags, ...unit.flags, "-c", unit.source, "-o", temporary]);
+async function compile(unit: Unit): Promise<void> {
+  const temporary = `${unit.object}.${process.pid}.o`; // nvcc goes by the ending
+  await call(unit.compiler, [...unit.flags, "-c", unit.source, "-o", temporary]);
   renameSync(temporary, unit.object);
 }
 

@@ -36,6 +36,7 @@ export const structs = {
     guessesMax: "u32",
     threads: "u32",
     device: "u32",
+    prefetch: "u32",
     isa: "u32",
     audit: "u32",
     variant: "u32",

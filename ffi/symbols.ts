@@ -25,6 +25,7 @@ export const symbols = {
     returns: "i32",
   },
   specache_store_close: { args: ["u64"], returns: "i32" },
+  specache_store_device: { args: ["u64", "u8[]", "u32", "u32[]"], returns: "i32" },
   specache_sequence_open: { args: ["u64", "u64[]"], returns: "i32" },
   specache_sequence_fork: { args: ["u64", "u64", "u64[]"], returns: "i32" },
   specache_sequence_truncate: { args: ["u64", "u64", "u32"], returns: "i32" },

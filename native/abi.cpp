@@ -176,6 +176,17 @@ EXPORT int32_t specache_store_close(uint64_t id) {
     });
 }
 
+EXPORT int32_t specache_store_device(uint64_t id, uint8_t *name, uint32_t bytes,
+                                     uint32_t *length_out) {
+    return on_store(id, [&](Store &store) {
+        not_null("name", name);
+        not_null("length_out", length_out);
+        std::string text = store.device->name();
+        std::memcpy(name, text.data(), std::min<size_t>(bytes, text.size()));
+        *length_out = uint32_t(text.size());
+    });
+}
+
 EXPORT int32_t specache_sequence_open(uint64_t id, uint64_t *sequence_out) {
     return on_store(id, [&](Store &store) {
         not_null("sequence_out", sequence_out);
@@ -226,7 +237,8 @@ EXPORT int32_t specache_append(uint64_t id, uint64_t sequence, uint32_t layer, u
             not_null("outputs", outputs);
             check_queries(queries, uint64_t(tokens) * shape.query_heads * shape.head_dim, layer);
         }
-        append(store, store.sequence(sequence), layer, tokens, queries, keys, values, outputs);
+        append(store, store.sequence(sequence), layer, tokens, queries, keys, values, outputs,
+               Where::host);
     });
 }
 
@@ -254,7 +266,9 @@ EXPORT int32_t specache_attend(uint64_t id, uint64_t sequence_id, uint32_t layer
         const Shape &shape = store.plan.shape;
         check_queries(queries, uint64_t(sequence.inputs) * shape.query_heads * shape.head_dim,
                       layer);
-        attend(store, sequence, layer, queries, keys, values, outputs);
+        Borrowed near(store, Where::host, sequence.inputs, queries, keys, values, outputs);
+        attend(store, sequence, layer, near.queries, near.keys, near.values, near.outputs);
+        near.give_back();
         store.check_rows(sequence, sequence.length, layer, 1);
     });
 }

@@ -127,7 +127,8 @@ void begin_run(Store &store, Sequence &sequence, uint32_t tokens) {
 }  // namespace
 
 void append(Store &store, Sequence &sequence, uint32_t layer, uint32_t tokens,
-            const float *queries, const float *keys, const float *values, float *outputs) {
+            const float *queries, const float *keys, const float *values, float *outputs,
+            Where where) {
     const specache_config &config = store.plan.config;
     if (sequence.run == 0) begin_run(store, sequence, tokens);
     if (tokens != sequence.run) {
@@ -143,9 +144,13 @@ void append(Store &store, Sequence &sequence, uint32_t layer, uint32_t tokens,
             uint64_t at = uint64_t(done) * config.kv_heads * config.head_dim;
             uint64_t out = uint64_t(done) * config.query_heads * config.head_dim;
             store.device->compute().wait(*store.written);  // work.chunk may be on its way out
-            fill(chunk, keys + at, values + at);
-            if (queries != nullptr) attend_chunk(chunk, queries + out, outputs + out);
+            bool wanted = queries != nullptr;
+            Borrowed part(store, where, count, wanted ? queries + out : nullptr, keys + at,
+                          values + at, wanted ? outputs + out : nullptr);
+            fill(chunk, part.keys, part.values);
+            if (wanted) attend_chunk(chunk, part.queries, part.outputs);
             keep_rows(chunk);
+            part.give_back();
         }
         store.device->check();
     } catch (...) {

@@ -4,10 +4,13 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <string>
 
 #include "kernels.h"
 
 namespace specache {
+
+struct Plan;  // store/plan.h
 
 // A point in a stream's work. An event that was never signalled counts as arrived.
 class Event {
@@ -55,7 +58,10 @@ class Device {
 public:
     virtual ~Device() = default;
     virtual const Kernels &kernels() const = 0;
+    virtual std::string name() const = 0;    // "cpu", or what the GPU calls itself
+    virtual bool shares_memory() const = 0;  // the host sees near memory
     virtual uint32_t threads() const = 0;
+    virtual Stream &host() = 0;  // work of the host itself, on all its threads (cpu/threads.h)
     virtual Stream &compute() = 0;
     virtual Stream &copy() = 0;   // prefetches and page writes
     virtual Stream &late() = 0;   // late rows: goes ahead of the copy stream's rows
@@ -63,6 +69,9 @@ public:
     // Near memory, zeroed, page aligned; throws Failure (memory) naming the bytes.
     virtual uint8_t *reserve(uint64_t bytes) = 0;
     virtual void release(uint8_t *memory, uint64_t bytes) = 0;
+    // Far memory that near memory's kernels can read in place; zeroed, page aligned; as above.
+    virtual uint8_t *reserve_far(uint64_t bytes) = 0;
+    virtual void release_far(uint8_t *memory, uint64_t bytes) = 0;
     // In the order of the compute stream. upload: `from` may change once it returns; download: all
     // before is done when it returns.
     virtual void upload(void *near, const void *from, uint64_t bytes) = 0;
@@ -83,7 +92,9 @@ public:
     virtual uint32_t trace_copy(uint64_t *events, uint32_t events_max) = 0;
 };
 
-// threads 0: the machine's cores; isa as in specache.h.
-std::unique_ptr<Device> open_cpu_device(uint32_t threads, uint32_t isa);
+// The device that the plan's config names; throws Failure (device) where it does not answer.
+std::unique_ptr<Device> open_device(const Plan &plan);
+std::unique_ptr<Device> open_cpu_device(const Plan &plan);
+std::unique_ptr<Device> open_cuda_device(const Plan &plan);  // cuda/device.cu
 
 }  // namespace specache

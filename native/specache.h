@@ -14,7 +14,7 @@
 extern "C" {
 #endif
 
-#define SPECACHE_ABI_VERSION 1u
+#define SPECACHE_ABI_VERSION 2u
 
 typedef enum specache_status {
     SPECACHE_OK = 0,
@@ -49,7 +49,8 @@ typedef struct specache_config {
     uint32_t chunk_tokens;    // prefill tokens at a time, a multiple of 64
     uint32_t guesses_max;     // 0..3 beside the true token
     uint32_t threads;         // compute threads; 0: the machine's cores
-    uint32_t device;          // 0 cpu
+    uint32_t device;          // 0 cpu, 1 cuda
+    uint32_t prefetch;        // device cuda: 0 rows are read by a kernel, 1 gathered and copied
     uint32_t isa;             // 0 best, 1 reference, 2 portable, 3 avx2, 4 avx512
     uint32_t audit;           // 1: keeps room for audits
     uint32_t variant;         // tests only: 1 waits for each prefetch where it starts, 2 keeps the
@@ -164,6 +165,8 @@ int32_t specache_store_open(const specache_config *config, const uint8_t *path, 
 // Closes a store, its model and its sequences. Waits for a running call, which should be cancelled.
 int32_t specache_store_close(uint64_t store);
 
+// What the store's device calls itself: "cpu", or the GPU's name. Cut to `bytes`; its whole length.
+int32_t specache_store_device(uint64_t store, uint8_t *name, uint32_t bytes, uint32_t *length_out);
 int32_t specache_sequence_open(uint64_t store, uint64_t *sequence_out);
 // A second sequence with the same tokens: full pages are shared, the rest copied.
 int32_t specache_sequence_fork(uint64_t store, uint64_t sequence, uint64_t *sequence_out);

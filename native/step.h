@@ -1,6 +1,6 @@
 // step.h - one decode step of one sequence, layer by layer (DESIGN section 3).
 #pragma once
-#include "store/store.h"
+#include "borrowed.h"
 
 namespace specache {
 
@@ -17,7 +17,8 @@ void keep(Store &store, Sequence &sequence, uint32_t keep);
 
 // A run of tokens of one layer, attended exactly (append.cpp). queries and outputs may be null.
 void append(Store &store, Sequence &sequence, uint32_t layer, uint32_t tokens,
-            const float *queries, const float *keys, const float *values, float *outputs);
+            const float *queries, const float *keys, const float *values, float *outputs,
+            Where where = Where::near);
 
 // Between two layers: gives way to specache_cancel, undoing what runs.
 void check_cancelled(Store &store, Sequence &sequence);

@@ -11,7 +11,7 @@ import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { buildProgram, listFiles, type Variant } from "../cuda/emulator/build.ts";
 import { SpecacheError } from "../engine/errors.ts";
-import { fetchNvcc } from "./toolchain.ts";
+import { fetchNvcc } from "../ffi/toolchain.ts";
 
 interface Setting {
   readonly variant: Variant;
@@ -176,6 +176,7 @@ export async function testCuda(args: readonly string[]): Promise<boolean> {
     [join(root, "cuda"), join(root, "native")],
     args.includes("--sanitize") ? wanted : ["plain"],
   );
+  const library = await buildEmulated(nvcc);
   console.log(`built in ${((Date.now() - begun) / 1000).toFixed(1)} s`);
   const counts: Counts = { passed: 0, failed: 0 };
   await runRight("emulator", right, words, counts);

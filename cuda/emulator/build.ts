@@ -1,5 +1,6 @@
-// build.ts - builds a program of .cu and .cpp files for the emulated device: nvcc compiles, its PTX
-// is translated to C++, and all is linked with the emulator in the place of libcudart.
+// build.ts - builds a program of .cu and .cpp files for the emulated device, or a library that a
+// runtime can load: nvcc compiles, its PTX is translated to C++, and all is linked with the emulator
+// in the place of libcudart.
 //
 // nvcc runs once a source. Its host object is linked as it is; for the sanitizers the host code
 // that it wrote (.cudafe1.cpp) is compiled again, with nvcc's own flags and the sanitizer's.
@@ -43,13 +44,17 @@ export interface ProgramOptions {
   /** Folder of objects and results. */
   readonly output: string;
   readonly variants: readonly Variant[];
+  /** Others that are linked with them. */
+  readonly objects?: readonly string[];
+  /** A shared library, not a program. */
+  readonly shared?: boolean;
   /** Of every source, as "NAME=VALUE". */
   readonly defines?: readonly string[];
   /** Told of each file that is made. */
   readonly progress?: (text: string) => void;
 }
 
-const standard = ["-std=c++20", "-g", "-Wall", "-Wextra", "-Werror"];
+const standard = ["-std=c++20", "-fPIC", "-g", "-Wall", "-Wextra", "-Werror"];
 const target = "80"; // the lowest with bf16, cp.async and mma of 8-bit integers
 const sanitizers: Readonly<Record<Variant, readonly string[]>> = {
   plain: ["-O2"],
@@ -117,7 +122,7 @@ class Builder {
     const flags = ["-std=c++20", "-O3", "-lineinfo", "-Werror", "all-warnings"];
     flags.push("--expt-relaxed-constexpr"); // std::bit_cast in kernels
     flags.push("-gencode", `arch=compute_${target},code=compute_${target}`);
-    flags.push("-Xcompiler", "-g,-Wall,-Wextra,-Werror", ...this.#includes());
+    flags.push("-Xcompiler", "-fPIC,-g,-Wall,-Wextra,-Werror", ...this.#includes());
     const name = basename(source, ".cu");
     const key = hashOf(this.#headers, flags.join(" "), source, readFileSync(source, "utf8"));
     const folder = join(this.#options.output, `nvcc-${name}-${key}`);
@@ -140,7 +145,7 @@ class Builder {
   host({ object, host }: Front, variant: Variant): Promise<string> {
     if (variant === "plain") return Promise.resolve(object);
     return this.#object(host, readFileSync(host, "utf8"), [
-      ...["-std=c++20", "-g", "-I", this.#toolkit, ...hostFlags],
+      ...["-std=c++20", "-fPIC", "-g", "-I", this.#toolkit, ...hostFlags],
       ...sanitizers[variant],
     ]);
   }
@@ -150,7 +155,7 @@ class Builder {
     // What a register is for is not known there: many values are never used. Not optimised: on one
     // function of thousands of instructions g++ takes minutes and gigabytes, 3 s without.
     const sanitizer = sanitizers[variant].filter((flag) => !flag.startsWith("-O"));
-    const flags = ["-std=c++20", "-g", "-w", "-O0", "-I", here, ...sanitizer];
+    const flags = ["-std=c++20", "-fPIC", "-g", "-w", "-O0", "-I", here, ...sanitizer];
     return this.#object(
       ptx.replace(/\.ptx$/, ".ptx.cpp"),
       this.#emulatorHeaders + code,
@@ -174,12 +179,14 @@ class Builder {
   }
 
   async link(objects: readonly string[], variant: Variant): Promise<string> {
-    const { output, name } = this.#options;
-    const flags = sanitizers[variant].filter((flag) => flag.startsWith("-fsanitize"));
-    const made = join(output, `${name}-${variant}-${hashOf(...objects)}`);
+    const { output, name, shared } = this.#options;
+    const all = [...objects, ...this.#options.objects ?? []];
+    const sanitizer = sanitizers[variant].filter((flag) => flag.startsWith("-fsanitize"));
+    const made = join(output, `${name}-${variant}-${hashOf(...all)}${shared ? ".so" : ""}`);
     if (existsSync(made)) return made;
     const temporary = `${made}.${process.pid}`;
-    await call("g++", [...flags, "-o", temporary, ...objects, "-pthread"]);
+    const flags = [...sanitizer, ...(shared ? ["-shared", "-Wl,-z,defs"] : []), "-pthread"];
+    await call("g++", ["-o", temporary, ...all, ...flags]);
     renameSync(temporary, made);
     return made;
   }

@@ -4,6 +4,7 @@
 #include <sys/mman.h>
 
 #include "../failure.h"
+#include "../store/plan.h"
 #include "io.h"
 #include "tables.h"
 
@@ -37,13 +38,16 @@ private:
 
 class CpuDevice final : public Device {
 public:
-    CpuDevice(uint32_t threads, uint32_t isa)
+    CpuDevice(uint32_t threads, uint32_t isa)  // as Threads and kernels_for take them
         : kernels_(kernels_for(isa)), threads_(threads), compute_(io_), copy_(io_, false),
           late_(io_, true) {
         compute_.threads = threads_.count() > 1 ? &threads_ : nullptr;
     }
     const Kernels &kernels() const override { return kernels_; }
+    std::string name() const override { return "cpu"; }
+    bool shares_memory() const override { return true; }
     uint32_t threads() const override { return threads_.count(); }
+    Stream &host() override { return compute_; }
     Stream &compute() override { return compute_; }
     Stream &copy() override { return copy_; }
     Stream &late() override { return late_; }
@@ -62,6 +66,8 @@ public:
     void release(uint8_t *memory, uint64_t bytes) override {
         if (memory != nullptr) munmap(memory, bytes);
     }
+    uint8_t *reserve_far(uint64_t bytes) override { return reserve(bytes); }
+    void release_far(uint8_t *memory, uint64_t bytes) override { release(memory, bytes); }
 
     void upload(void *near, const void *from, uint64_t bytes) override {
         if (bytes != 0) std::memcpy(near, from, bytes);
@@ -110,9 +116,8 @@ private:
 
 }  // namespace
 
-std::unique_ptr<Device> open_cpu_device(uint32_t threads, uint32_t isa) {
-    uint32_t cores = std::thread::hardware_concurrency();
-    return std::make_unique<CpuDevice>(threads != 0 ? threads : cores != 0 ? cores : 1, isa);
+std::unique_ptr<Device> open_cpu_device(const Plan &plan) {
+    return std::make_unique<CpuDevice>(threads_of(plan.config.threads), plan.config.isa);
 }
 
 }  // namespace specache

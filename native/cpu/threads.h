@@ -34,6 +34,12 @@ private:
     std::atomic<bool> stop_{false};
 };
 
+// How many threads are meant: 0 is the machine's cores.
+inline uint32_t threads_of(uint32_t asked) {
+    uint32_t cores = std::thread::hardware_concurrency();
+    return asked != 0 ? asked : cores != 0 ? cores : 1;
+}
+
 // A stream of the CPU. With threads it is the compute stream, which runs where it is called.
 class CpuStream : public Stream {
 public:

@@ -66,14 +66,15 @@ struct Pass {
                                         uint64_t(rows) * model.config.intermediate});
         project(layer.mlp_down, &layer.mlp_down_bias, a.gate, a.hidden, true);
     }
-    // Logits of `count` rows from `first` on.
+    // Logits of `count` rows from `first` on, at most inputs_max, to host memory.
     void logits(uint32_t first, uint32_t count, float *out) {
         uint64_t at = uint64_t(first) * model.config.hidden;
         normalize(a.hidden + at, model.output_norm, a.normalized, count,
                   model.config.hidden);
         const Weight &weight = model.config.tied ? model.embedding : model.output;
-        kernels.project(device.compute(), {weight.tensor, nullptr, a.normalized, out, count,
+        kernels.project(device.compute(), {weight.tensor, nullptr, a.normalized, a.logits, count,
                                            false, false});
+        device.download(out, a.logits, uint64_t(count) * model.config.vocabulary * sizeof(float));
     }
 };
 

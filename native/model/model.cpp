@@ -73,6 +73,7 @@ Activations carve(const specache_model_config &config, const specache_config &sh
     take(a.positions, rows);
     take(a.tokens, rows);
     take(a.frequencies, shape.head_dim / 2);
+    take(a.logits, uint64_t(inputs_max) * config.vocabulary);
     return a;
 }
 
@@ -174,7 +175,8 @@ void Model::set(const specache_tensor &tensor, const std::string &path, const st
              U64(offset));
     }
     ready = false;  // until all are checked again
-    weight = {{file.bytes + offset, type, tensor.rows, tensor.columns}, name, nullptr};
+    Tensor mapped{file.bytes + offset, type, tensor.rows, tensor.columns};
+    weight = {mapped, mapped, name, nullptr};
 }
 
 namespace {
@@ -228,10 +230,10 @@ void Model::check_shapes() const {
 }
 
 void Model::check_finite(const Weight &weight) const {
-    const Tensor &tensor = weight.tensor;
+    const Tensor &tensor = weight.mapped;
     if (tensor.data == nullptr) return;
     std::atomic<uint32_t> bad{tensor.rows};  // the lowest row with one
-    parallel(store.device->compute(), tensor.rows, [&](uint32_t row) {
+    parallel(store.device->host(), tensor.rows, [&](uint32_t row) {
         if (finite_columns(tensor, row) == tensor.columns) return;
         for (uint32_t seen = bad; row < seen && !bad.compare_exchange_weak(seen, row);) {
         }
@@ -245,10 +247,33 @@ void Model::check_finite(const Weight &weight) const {
 float *Model::widen(Weight &weight, float *to) const {
     if (weight.tensor.data == nullptr || weight.tensor.rows != 1) return to;
     std::vector<float> floats(weight.tensor.columns);
-    dequantize_row(weight.tensor.type, weight.tensor.data, weight.tensor.columns, floats.data());
+    dequantize_row(weight.mapped.type, weight.mapped.data, weight.tensor.columns, floats.data());
     store.device->upload(to, floats.data(), floats.size() * sizeof(float));
     weight.floats = to;
     return to + (floats.size() + 15) / 16 * 16;  // whole vectors
+}
+
+// A device with memory of its own has the weights there, in their own format.
+void Model::bring_near(const std::vector<Weight *> &weights) {
+    if (store.device->shares_memory()) return;
+    auto bytes_of = [](const Weight &weight) {
+        const Tensor &tensor = weight.mapped;
+        return (weight_row_bytes(tensor.type, tensor.columns) * tensor.rows + 255) / 256 * 256;
+    };
+    auto is_far = [](const Weight &weight) {  // set since the last time
+        return weight.mapped.data != nullptr && weight.tensor.data == weight.mapped.data;
+    };
+    uint64_t bytes = 0;
+    for (const Weight *weight : weights) bytes += is_far(*weight) ? bytes_of(*weight) : 0;
+    uint8_t *to = reserve(bytes);
+    for (Weight *weight : weights) {
+        if (!is_far(*weight)) continue;
+        const Tensor &tensor = weight->mapped;
+        store.device->upload(to, tensor.data,
+                             weight_row_bytes(tensor.type, tensor.columns) * tensor.rows);
+        weight->tensor.data = to;
+        to += bytes_of(*weight);
+    }
 }
 
 void Model::make_ready() {
@@ -266,6 +291,7 @@ void Model::make_ready() {
     }
     float *to = reinterpret_cast<float *>(reserve(floats * sizeof(float)));
     for (Weight *weight : weights) to = widen(*weight, to);
+    bring_near(weights);
     ready = true;
 }
 

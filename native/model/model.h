@@ -15,7 +15,8 @@ struct MappedFile {
 };
 
 struct Weight {
-    Tensor tensor;
+    Tensor mapped;              // in its file
+    Tensor tensor;              // near memory, or its file where that is the host's memory
     std::string name;           // as its file calls it
     const float *floats = nullptr;  // norms and biases, widened, in near memory: [columns]
 };
@@ -38,6 +39,7 @@ struct Activations {
     float *gate, *up;     // [rows][intermediate]
     uint32_t *positions, *tokens;  // [rows]
     double *frequencies;  // [head_dim / 2]
+    float *logits;        // [inputs_max][vocabulary]
     uint64_t bytes;
 };
 
@@ -63,6 +65,7 @@ private:
     void check_shapes() const;
     void check_finite(const Weight &weight) const;
     float *widen(Weight &weight, float *to) const;
+    void bring_near(const std::vector<Weight *> &weights);
     uint8_t *reserve(uint64_t bytes);
     std::vector<std::unique_ptr<MappedFile>> files_;
     std::vector<std::pair<uint8_t *, uint64_t>> blocks_;  // what reserve() took

@@ -57,8 +57,14 @@ void check_sizes(const specache_config &config) {
     in_range("far", config.far, 0, 1);
     in_range("isa", config.isa, 0, 4);
     in_range("audit", config.audit, 0, 1);
-    if (config.device != 0)
-        fail(SPECACHE_DEVICE, "device %u is not in this library", config.device);
+    in_range("device", config.device, 0, 1);
+    in_range("prefetch", config.prefetch, 0, 1);
+    if (config.device != 1) return;
+    if (config.isa != 0) fail(SPECACHE_ARGUMENT, "isa %u is of device cpu", config.isa);
+    if (config.far == 1 && config.mode != 0) {
+        fail(SPECACHE_UNSUPPORTED, "device cuda has no far memory in a file");
+    }
+    if (config.audit != 0) fail(SPECACHE_UNSUPPORTED, "device cuda has no audits");
 }
 
 void check_codes(const specache_config &config, const specache_profile *profile,
@@ -200,6 +206,11 @@ Work carve_work(const Plan &plan, uint8_t *base) {
     take(work.attend, attend_scratch(plan.shape, plan.inputs, uint32_t(plan.pages_max),
                                      config.k_max, plan.value_planes, nullptr)
                           .bytes);
+    uint64_t lent = config.device == 1 ? uint64_t(config.chunk_tokens) * config.head_dim : 0;
+    take(work.lent_queries, lent * config.query_heads);
+    take(work.lent_keys, lent * heads);
+    take(work.lent_values, lent * heads);
+    take(work.lent_outputs, lent * config.query_heads);
     bool audit = coded && config.audit != 0;
     take(work.audit, audit ? audit_floats(plan.shape, config.tokens_max) : 0);
     take(work.audited, audit ? 1 : 0);

@@ -79,6 +79,9 @@ struct Work {
     float *sums;               // [chunk_tokens][query_heads][head_dim + 2]
     uint8_t *page;             // [layers] layer blocks: a page on its way to far
     uint8_t *attend;           // the attend kernel's
+    // Device cuda: what a host's buffers hold while a call works on them (borrowed.h).
+    float *lent_queries, *lent_outputs;  // [chunk_tokens][query_heads][head_dim]
+    float *lent_keys, *lent_values;      // [chunk_tokens][kv_heads][head_dim]
     float *audit;              // the audit kernel's; like the next three only if there is room
     AuditResult *audited;      // [1]
     Copy *audit_copies;        // far in a file: [pages_max]

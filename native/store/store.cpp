@@ -14,7 +14,7 @@
 namespace specache {
 
 Store::Store(Plan plan_in, const std::string &far_path, const Profile &profile)
-    : plan(std::move(plan_in)), device(open_cpu_device(plan.config.threads, plan.config.isa)) {
+    : plan(std::move(plan_in)), device(open_device(plan)) {
     try {
         work = carve_work(plan, reserve(plan.work));
         place_codes(profile);
@@ -74,7 +74,7 @@ Store::~Store() {
 void Store::release_all() {
     if (far.file >= 0) ::close(far.file);
     if (far.memory != nullptr && plan.rule != Rule::none) {
-        device->release(far.memory, plan.far_bytes());
+        device->release_far(far.memory, plan.far_bytes());
     }
     for (auto [memory, bytes] : blocks_) device->release(memory, bytes);
 }
@@ -90,7 +90,7 @@ uint8_t *Store::reserve(uint64_t bytes) {
 void Store::open_far(const std::string &path) {
     uint64_t bytes = plan.far_bytes();
     if (!plan.in_file) {
-        far.memory = device->reserve(bytes);
+        far.memory = device->reserve_far(bytes);
         return;
     }
     far.file = ::open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);

@@ -4,6 +4,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { build, type BuildOptions, type Built } from "../../ffi/build.ts";
+import { abiVersion } from "../../ffi/constants.ts";
 import { symbols } from "../../ffi/symbols.ts";
 
 /** A folder with the sources of a stub; disposing removes it. */
@@ -19,7 +20,7 @@ export interface Stub extends Disposable {
 export const sentence = "k 300 is above k_max 256";
 
 /** Makes the sources of a stub whose library has ABI `version`. */
-export function makeStub(version = 1): Stub {
+export function makeStub(version = abiVersion): Stub {
   const root = mkdtempSync(join(tmpdir(), "specache-stub-"));
   const [native, output] = [join(root, "native"), join(root, "build")];
   const write = (path: string, text: string) => {

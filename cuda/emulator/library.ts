@@ -1,0 +1,27 @@
+// library.ts - libspecache whose device cuda is the emulated one, for the engine's tests.
+import { join } from "node:path";
+import { build } from "../../ffi/build.ts";
+import { buildFolder, nativeFolder } from "../../ffi/library.ts";
+import { buildProgram, listFiles } from "./build.ts";
+
+/** Builds it; the path. */
+export async function buildEmulated(nvcc: string): Promise<string> {
+  const native = nativeFolder();
+  const cuda = join(native, "..", "cuda");
+  const { objects } = await build({ native, output: buildFolder() });
+  const [library] = await buildProgram({
+    nvcc,
+    name: "libspecache",
+    sources: [
+      ...listFiles(cuda, ".cu").filter((path) => !path.includes("emulator")),
+      join(native, "devices.cpp"),
+    ],
+    include: [cuda, native],
+    output: join(buildFolder(), "cuda"),
+    variants: ["plain"],
+    defines: ["SPECACHE_CUDA", 'SPECACHE_NEAR="../../cuda/tests/near.h"'],
+    objects: objects.filter((path) => !path.includes("top-devices-")),
+    shared: true,
+  });
+  return library;
+}

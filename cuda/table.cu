@@ -1,0 +1,9 @@
+#include "table.h"
+
+namespace specache::cuda {
+
+const Kernels kernels{"cuda",  embed,  project, normalize, rotate, gate,           make_rows,
+                      copy_rows, encode, scan,    choose,    resolve, attend,       settle,
+                      prefill_attend, prefill_finish, nullptr};
+
+}  // namespace specache::cuda

@@ -1,0 +1,117 @@
+// toolchain.ts - finds nvcc, or fetches it with pip into the cache folder (129 MB, NVIDIA's own
+// wheels, in exact versions). No CUDA toolkit has to be installed and nothing
+// in the environment has to be set.
+import { execFile } from "node:child_process";
+import { access, mkdir, mkdtemp, rename, rm } from "node:fs/promises";
+import { delimiter, join } from "node:path";
+import process from "node:process";
+import { promisify } from "node:util";
+import { SpecacheError } from "../engine/errors.ts";
+import type { CudaOptions } from "./build.ts";
+import { cacheHome } from "./home.ts";
+
+export const NVCC_RELEASE_MIN = 12;
+
+// All five are pinned because nvcc's own requirements are loose; cccl is for cuda_fp16.h.
+const WHEELS = [
+  "nvidia-cuda-nvcc==13.5.37",
+  "nvidia-nvvm==13.5.37",
+  "nvidia-cuda-crt==13.5.37",
+  "nvidia-cuda-runtime==13.5.37",
+  "nvidia-cuda-cccl==13.3.5.0.6",
+];
+const FOLDER = "nvcc-13.5.37"; // in the cache folder
+const NVCC_IN_WHEELS = join("nvidia", "cu13", "bin", "nvcc");
+
+const run = promisify(execFile);
+
+/** The path of an nvcc of this machine or the cache, of release 12 or newer, or null. */
+export async function findNvcc(): Promise<string | null> {
+  const { CUDA_HOME, CUDA_PATH, PATH } = process.env;
+  const candidates = [
+    ...[CUDA_HOME, CUDA_PATH].filter(Boolean).map((home) => join(home!, "bin", "nvcc")),
+    ...(PATH ?? "").split(delimiter).filter(Boolean).map((folder) => join(folder, "nvcc")),
+    "/usr/local/cuda/bin/nvcc",
+    join(cacheHome(), FOLDER, NVCC_IN_WHEELS),
+  ];
+  for (const nvcc of candidates) {
+    const release = await exists(nvcc) ? await releaseOf(nvcc) : null;
+    if (release !== null && release >= NVCC_RELEASE_MIN) return nvcc;
+  }
+  return null;
+}
+
+/** What build() needs for device cuda, where nvcc and the sources beside `native` are there. */
+export async function findCuda(native: string): Promise<CudaOptions | undefined> {
+  const sources = join(native, "..", "cuda");
+  const nvcc = await exists(sources) ? await findNvcc() : null;
+  return nvcc === null ? undefined : { nvcc, sources };
+}
+
+/**
+ * The path of an nvcc; fetches one where none is found. Two processes may do so at once.
+ *
+ * @throws {SpecacheError} file: pip is missing or fetches nothing; device: what it fetched does
+ * not run
+ */
+export async function fetchNvcc(): Promise<string> {
+  const found = await findNvcc();
+  if (found !== null) return found;
+  const cache = cacheHome();
+  await mkdir(cache, { recursive: true });
+  // Beside its place, so that the last step is a rename: an interrupted fetch leaves no half tree.
+  const temporary = await mkdtemp(join(cache, "fetch-"));
+  try {
+    await install(temporary);
+    await putInPlace(temporary, join(cache, FOLDER));
+  } finally {
+    await rm(temporary, { recursive: true, force: true });
+  }
+  const nvcc = join(cache, FOLDER, NVCC_IN_WHEELS);
+  const release = await releaseOf(nvcc);
+  if (release === null) {
+    throw new SpecacheError("device", `Cannot fetch nvcc: ${nvcc} does not run`, {
+      details: { nvcc },
+    });
+  }
+  return nvcc;
+}
+
+async function install(folder: string): Promise<void> {
+  const args = ["-m", "pip", "install", "--quiet", "--no-deps", "--disable-pip-version-check"];
+  args.push("--only-binary", ":all:", "--target", folder, ...WHEELS);
+  try {
+    await run("python3", args);
+  } catch (cause) {
+    const { code, stderr } = cause as { code?: string | number; stderr?: string };
+    const missing = code === "ENOENT" || stderr?.includes("No module named pip");
+    const why = missing
+      ? "python3 -m pip does not answer: install Python 3 and pip"
+      : `pip failed: ${stderr?.trim().split("\n").at(-1)}`;
+    throw new SpecacheError("file", `Cannot fetch nvcc: ${why}`, { cause });
+  }
+}
+
+/** Another process may have been faster: its tree is as good. */
+async function putInPlace(temporary: string, folder: string): Promise<void> {
+  try {
+    await rename(temporary, folder);
+  } catch (cause) {
+    if (await exists(join(folder, NVCC_IN_WHEELS))) return;
+    throw new SpecacheError("file", `Cannot fetch nvcc: ${folder} cannot be made`, { cause });
+  }
+}
+
+async function releaseOf(nvcc: string): Promise<number | null> {
+  try {
+    const { stdout } = await run(nvcc, ["--version"]);
+    const release = stdout.match(/release (\d+)\./)?.[1];
+    return release === undefined ? null : Number(release);
+  } catch {
+    return null; // of another machine, or broken: the next one may do
+  }
+}
+
+async function exists(path: string): Promise<boolean> {
+  return await access(path).then(() => true, () => false);
+}

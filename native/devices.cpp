@@ -1,0 +1,17 @@
+// devices.cpp - which devices this library has: the CPU, and CUDA where nvcc built it in.
+#include "device.h"
+#include "failure.h"
+#include "store/plan.h"
+
+namespace specache {
+
+std::unique_ptr<Device> open_device(const Plan &plan) {
+    if (plan.config.device == 0) return open_cpu_device(plan);
+#ifdef SPECACHE_CUDA
+    return open_cuda_device(plan);
+#else
+    fail(SPECACHE_DEVICE, "device cuda is not in this library: it was built without nvcc");
+#endif
+}
+
+}  // namespace specache
