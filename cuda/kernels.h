@@ -15,6 +15,8 @@ void copy_rows(Stream &, const CopyRows &);
 void encode(Stream &, const Encode &);
 void scan(Stream &, const Scan &);
 void choose(Stream &, const Choose &);
+void resolve(Stream &, const Resolve &);
+void settle(Stream &, const Resolve &);
 void attend(Stream &, const Attend &);
 void prefill_attend(Stream &, const PrefillAttend &);
 void prefill_finish(Stream &, const PrefillFinish &);
