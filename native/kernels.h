@@ -207,6 +207,12 @@ struct Copy {       // one row from far to near
     uint8_t *to;
 };
 
+struct Candidate {  // a near row that could be kept, or a wanted one
+    uint64_t worth;      // larger is kept first
+    const uint8_t *row;  // null: it is in the slot `place`
+    uint32_t token, place;
+};
+
 struct Counters {   // of a sequence
     uint64_t prefetched_rows, late_rows, reused_rows, fetched_bytes;
 };
@@ -241,6 +247,7 @@ struct Resolve {
     uint32_t inputs, trusted, k_max;
     uint32_t length, step;       // tokens before input 0; number of the step
     float late_above;            // late rows whose value is above this are read
+    Candidate *candidates;       // scratch [visible + arriving + inputs * k_max] of CUDA, else null
 };
 
 // One softmax over sinks, tail, window and inputs; tail tokens by row where `rows` names one, else

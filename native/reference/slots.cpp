@@ -173,12 +173,6 @@ void resolve_paper(const Head &at) {
     }
 }
 
-struct Candidate {  // a near row that could be kept
-    uint64_t worth;      // larger is kept first
-    const uint8_t *row;  // null: it is in the slot `place`
-    uint32_t token, place;
-};
-
 bool before(const Candidate &a, const Candidate &b) {
     return a.worth != b.worth ? a.worth > b.worth : a.token < b.token;
 }

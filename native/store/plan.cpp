@@ -197,6 +197,8 @@ Work carve_work(const Plan &plan, uint8_t *base) {
     take(work.slot_of, plan.slots != 0 ? config.tokens_max : 0);
     take(work.wanted_value, plan.slots != 0 ? config.tokens_max : 0);
     take(work.wanted, plan.inputs * k);
+    bool device_settles = config.device == 1 && plan.slots != 0;
+    take(work.candidates, device_settles ? plan.slots + plan.arriving + plan.inputs * k : 0);
     take(work.head_codes, plan.heads());
     take(work.chunk, chunk_pages * plan.layer_block);
     take(work.pages, std::max<uint64_t>({chunk_pages, staging_pages, plan.pages_max}));

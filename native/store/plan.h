@@ -72,6 +72,7 @@ struct Work {
     uint32_t *slot_of;         // [tokens_max] slot + 1 of a token, 0: none; clean between uses
     float *wanted_value;       // [tokens_max] largest value a guess gave a token; 0: none
     uint32_t *wanted;          // [inputs * k_max] tokens
+    Candidate *candidates;     // CUDA: [slots + arriving + inputs * k_max]
     HeadCode *head_codes;      // [layers][kv_heads]
     uint8_t *chunk;            // [chunk_tokens / 64 + 1][kv_heads][64] rows
     const uint8_t **pages;     // [staging_pages or chunk pages]
