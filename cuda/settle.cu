@@ -128,30 +128,27 @@ __device__ __noinline__ uint32_t count_arriving(const Head &at) {
 }
 
 __global__ void __launch_bounds__(block_threads)
-    settle_heads(const __grid_constant__ Resolve resolve) {
+    settle_head(const __grid_constant__ Resolve resolve) {
     __shared__ Head at;
-#pragma unroll 1
-    for (uint32_t head = 0; head < resolve.shape.kv_heads; head++) {
-        start_head(at, resolve, head);
-        map_slots(at, true);
-        if (at.of.guesses_first) mark_wanted(at, true);
-        uint32_t room = at.of.visible - count_arriving(at), count = find_candidates(at);
-        map_slots(at, false);  // before a place gets another token
-        mark_wanted(at, false);
-        uint64_t cut = find_cut(at.of.candidates, count, min(count, room));
-        uint32_t late_rows = keep_slots(at, count, cut);
-        place_late(at, late_rows);
-        copy_late(at, late_rows);
-        for (uint32_t i = threadIdx.x; i < at.places; i += blockDim.x) {
-            at.slots.now[i] = at.slots.next[i];
-        }
+    start_head(at, resolve, blockIdx.x);
+    map_slots(at, true);
+    if (at.of.guesses_first) mark_wanted(at, true);
+    uint32_t room = at.of.visible - count_arriving(at), count = find_candidates(at);
+    map_slots(at, false);  // before a place gets another token
+    mark_wanted(at, false);
+    uint64_t cut = find_cut(at.of.candidates, count, min(count, room));
+    uint32_t late_rows = keep_slots(at, count, cut);
+    place_late(at, late_rows);
+    copy_late(at, late_rows);
+    for (uint32_t i = threadIdx.x; i < at.places; i += blockDim.x) {
+        at.slots.now[i] = at.slots.next[i];
     }
 }
 
 }  // namespace
 
 void settle(Stream &stream, const Resolve &resolve) {
-    settle_heads<<<1, block_threads, 0, queue(stream)>>>(resolve);
+    settle_head<<<resolve.shape.kv_heads, block_threads, 0, queue(stream)>>>(resolve);
     launched("settle");
 }
 

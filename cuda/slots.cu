@@ -128,12 +128,18 @@ __device__ __noinline__ uint32_t list_best(const Head &at, uint32_t count) {
 }
 
 // Starts the fetch of the most valuable wanted rows into places that the running step cannot see.
-// Returns how many copies were added.
-__device__ __noinline__ uint32_t prefetch(const Head &at, uint32_t wanted, Copy *copies) {
+__device__ __noinline__ void prefetch(const Head &at, uint32_t wanted) {
+    __shared__ Copy *copies;  // behind those of the heads that were faster
     const Slots &slots = at.slots;
     for (uint32_t i = threadIdx.x; i < at.places; i += blockDim.x) slots.next[i] = Slot::empty;
     __syncthreads();
     uint32_t count = list_best(at, find_missing(at, wanted)), placed = 0;
+    if (threadIdx.x == 0) {
+        copies = at.of.copies + atomicAdd(at.of.wanted, count);
+        add(at.of.counters->prefetched_rows, count);
+        add(at.of.counters->fetched_bytes, count * at.row);
+    }
+    __syncthreads();
 #pragma unroll 1
     for (uint32_t first = 0; placed < count; first += blockDim.x) {
         uint32_t i = first + threadIdx.x;
@@ -151,7 +157,6 @@ __device__ __noinline__ uint32_t prefetch(const Head &at, uint32_t wanted, Copy 
         placed += place.all;
     }
     __syncthreads();
-    return count;
 }
 
 // Mode paper: exact is what the step before fetched, for every input.
@@ -183,38 +188,30 @@ __device__ __noinline__ void resolve_paper(const Head &at) {
 }
 
 __global__ void __launch_bounds__(block_threads)
-    resolve_heads(const __grid_constant__ Resolve resolve) {
+    resolve_head(const __grid_constant__ Resolve resolve) {
     __shared__ Head at;
-    uint32_t added = 0;
+    start_head(at, resolve, blockIdx.x);
+    map_slots(at, true);
+    uint32_t wanted = 0;
 #pragma unroll 1
-    for (uint32_t head = 0; head < resolve.shape.kv_heads; head++) {
-        start_head(at, resolve, head);
-        map_slots(at, true);
-        uint32_t wanted = 0;
-        for (uint32_t input = 0; input < at.of.inputs; input++) {
-            if (input >= at.of.trusted) wanted = resolve_guess(at, input, wanted);
-            else if (!at.of.ahead_only) resolve_true(at, input);
-        }
-        if (at.places != 0) {
-            if (!at.of.ahead_only || at.of.inputs > at.of.trusted) {
-                added += prefetch(at, wanted, at.of.copies + added);
-            }
-            mark_wanted(at, false);
-        }
-        if (at.of.ahead_only) resolve_paper(at);
-        map_slots(at, false);
+    for (uint32_t input = 0; input < at.of.inputs; input++) {
+        if (input >= at.of.trusted) wanted = resolve_guess(at, input, wanted);
+        else if (!at.of.ahead_only) resolve_true(at, input);
     }
-    if (threadIdx.x != 0) return;
-    *at.of.late = 0;
-    *at.of.wanted = added;
-    add(at.of.counters->prefetched_rows, added);
-    add(at.of.counters->fetched_bytes, added * at.row);
+    if (at.places != 0) {
+        if (!at.of.ahead_only || at.of.inputs > at.of.trusted) prefetch(at, wanted);
+        mark_wanted(at, false);
+    }
+    if (at.of.ahead_only) resolve_paper(at);
+    map_slots(at, false);
+    if (blockIdx.x == 0 && threadIdx.x == 0) *at.of.late = 0;
 }
 
 }  // namespace
 
 void resolve(Stream &stream, const Resolve &resolve) {
-    resolve_heads<<<1, block_threads, 0, queue(stream)>>>(resolve);
+    check(cudaMemsetAsync(resolve.wanted, 0, sizeof(uint32_t), queue(stream)), "resolve");
+    resolve_head<<<resolve.shape.kv_heads, block_threads, 0, queue(stream)>>>(resolve);
     launched("resolve");
 }
 

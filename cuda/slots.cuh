@@ -15,7 +15,7 @@ constexpr uint32_t token_bits = 24;  // tokens_max is 2^24 at most
 
 // One KV head at work, shared by the block's threads.
 struct Head {
-    Resolve of;
+    Resolve of;   // scratch is this head's
     Slots slots;  // of this head
     uint64_t row;
     uint32_t head, places;
@@ -34,11 +34,15 @@ struct Head {
 };
 
 __device__ inline void start_head(Head &at, const Resolve &of, uint32_t head) {
-    __syncthreads();  // all are done with the head before
     if (threadIdx.x == 0) {
         uint32_t places = of.visible + of.arriving;
         uint64_t row = row_bytes(of.shape), first = uint64_t(head) * places;
+        uint32_t listed = of.inputs * of.k_max;  // most that a head's lists have together
         at.of = of;
+        at.of.slot_of += uint64_t(head) * of.tokens_max;
+        at.of.wanted_value += uint64_t(head) * of.tokens_max;
+        at.of.list += uint64_t(head) * listed;
+        at.of.candidates += uint64_t(head) * (places + listed);
         at.slots = {of.slots.rows + first * row, of.slots.tokens + first, of.slots.used + first,
                     of.slots.now + first, of.slots.next + first};
         at.row = row;
@@ -48,7 +52,7 @@ __device__ inline void start_head(Head &at, const Resolve &of, uint32_t head) {
     __syncthreads();
 }
 
-// slot_of is scratch of all heads: entries are set for one head and cleared again.
+// slot_of is left clean: entries are set and cleared again.
 __device__ __noinline__ inline void map_slots(const Head &at, bool set) {
     for (uint32_t i = threadIdx.x; i < at.places; i += blockDim.x) {
         if (at.slots.now[i] == Slot::visible) at.of.slot_of[at.slots.tokens[i]] = set ? i + 1 : 0;

@@ -240,14 +240,17 @@ struct Resolve {
     uint32_t *late;              // [1] of them
     Copy *copies;                // [kv_heads * arriving] the prefetch
     uint32_t *wanted;            // [1] of them
-    uint32_t *slot_of;           // scratch [tokens_max] slot + 1 of a token, 0: none; left clean
-    float *wanted_value;         // scratch [tokens_max] largest value a guess gave; left clean
-    uint32_t *list;              // scratch [inputs * k_max] tokens
+    // Scratch: of one head, as the CPU works on one after the other; a CUDA device works on all at
+    // once and has [kv_heads] of each.
+    uint32_t *slot_of;           // [tokens_max] slot + 1 of a token, 0: none; left clean
+    float *wanted_value;         // [tokens_max] largest value a guess gave; left clean
+    uint32_t *list;              // [inputs * k_max] tokens
     Counters *counters;          // [1]
     uint32_t inputs, trusted, k_max;
     uint32_t length, step;       // tokens before input 0; number of the step
     float late_above;            // late rows whose value is above this are read
-    Candidate *candidates;       // scratch [visible + arriving + inputs * k_max] of CUDA, else null
+    Candidate *candidates;       // scratch, CUDA alone: [visible + arriving + inputs * k_max]
+    uint32_t tokens_max;         // of a head's slot_of and wanted_value
 };
 
 // One softmax over sinks, tail, window and inputs; tail tokens by row where `rows` names one, else

@@ -194,11 +194,13 @@ Work carve_work(const Plan &plan, uint8_t *base) {
     take(work.staging, plan.in_file ? chosen * plan.row : 0);
     take(work.late_copies, plan.in_file ? chosen : 0);
     take(work.late, 1);
-    take(work.slot_of, plan.slots != 0 ? config.tokens_max : 0);
-    take(work.wanted_value, plan.slots != 0 ? config.tokens_max : 0);
-    take(work.wanted, plan.inputs * k);
-    bool device_settles = config.device == 1 && plan.slots != 0;
-    take(work.candidates, device_settles ? plan.slots + plan.arriving + plan.inputs * k : 0);
+    bool at_once = config.device == 1;  // resolve and settle work on all heads at once
+    uint64_t scratch = plan.slots == 0 ? 0 : at_once ? heads : 1;
+    take(work.slot_of, scratch * config.tokens_max);
+    take(work.wanted_value, scratch * config.tokens_max);
+    take(work.wanted, (at_once ? heads : 1) * plan.inputs * k);
+    take(work.candidates,
+         at_once ? scratch * (plan.slots + plan.arriving + plan.inputs * k) : 0);
     take(work.head_codes, plan.heads());
     take(work.chunk, chunk_pages * plan.layer_block);
     take(work.pages, std::max<uint64_t>({chunk_pages, staging_pages, plan.pages_max}));

@@ -69,10 +69,11 @@ struct Work {
     uint8_t *staging;          // far in a file: [inputs * kv_heads * k_max] late rows
     Copy *late_copies;         // far in a file: [inputs * kv_heads * k_max]
     uint32_t *late;            // [1] of them
+    // Of resolve and settle; CUDA: [kv_heads] of each.
     uint32_t *slot_of;         // [tokens_max] slot + 1 of a token, 0: none; clean between uses
     float *wanted_value;       // [tokens_max] largest value a guess gave a token; 0: none
     uint32_t *wanted;          // [inputs * k_max] tokens
-    Candidate *candidates;     // CUDA: [slots + arriving + inputs * k_max]
+    Candidate *candidates;     // CUDA alone: [slots + arriving + inputs * k_max]
     HeadCode *head_codes;      // [layers][kv_heads]
     uint8_t *chunk;            // [chunk_tokens / 64 + 1][kv_heads][64] rows
     const uint8_t **pages;     // [staging_pages or chunk pages]
