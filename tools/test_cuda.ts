@@ -10,6 +10,7 @@ import { dirname, join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { buildProgram, listFiles, type Variant } from "../cuda/emulator/build.ts";
+import { buildEmulated, nativeObjects } from "../cuda/emulator/library.ts";
 import { SpecacheError } from "../engine/errors.ts";
 import { fetchNvcc } from "../ffi/toolchain.ts";
 
@@ -146,6 +147,7 @@ export async function testCuda(args: readonly string[]): Promise<boolean> {
     sources: readonly string[],
     include: readonly string[],
     variants: readonly Variant[] = wanted,
+    objects: readonly string[] = [],
   ) =>
     buildProgram({
       nvcc,
@@ -154,7 +156,8 @@ export async function testCuda(args: readonly string[]): Promise<boolean> {
       include,
       output: join(root, "build", "cuda"),
       variants,
-      defines: ['SPECACHE_NEAR="../../cuda/tests/near.h"'],
+      objects,
+      defines: ["SPECACHE_CUDA", 'SPECACHE_NEAR="../../cuda/tests/near.h"'],
     });
   const own = listFiles(join(root, "cuda"), ".cu").filter((path) => !path.includes("emulator"));
   const begun = Date.now();
@@ -170,11 +173,12 @@ export async function testCuda(args: readonly string[]): Promise<boolean> {
     [
       ...own,
       ...listFiles(join(root, "cuda", "tests"), "_test.cpp"),
-      ...listFiles(join(root, "native", "reference"), ".cpp"),
+      join(root, "native", "devices.cpp"),
       main,
     ],
     [join(root, "cuda"), join(root, "native")],
     args.includes("--sanitize") ? wanted : ["plain"],
+    await nativeObjects(),
   );
   const library = await buildEmulated(nvcc);
   console.log(`built in ${((Date.now() - begun) / 1000).toFixed(1)} s`);

@@ -152,10 +152,12 @@ class Builder {
 
   translated({ ptx }: Front, variant: Variant): Promise<string> {
     const code = translate(readFileSync(ptx, "utf8"), basename(ptx), root);
-    // What a register is for is not known there: many values are never used. Not optimised: on one
-    // function of thousands of instructions g++ takes minutes and gigabytes, 3 s without.
+    // What a register is for is not known there: many values are never used. Lines alone for the
+    // debugger: following thousands of variables takes g++ minutes and gigabytes, and so does
+    // optimising what AddressSanitizer adds.
     const sanitizer = sanitizers[variant].filter((flag) => !flag.startsWith("-O"));
-    const flags = ["-std=c++20", "-fPIC", "-g", "-w", "-O0", "-I", here, ...sanitizer];
+    const optimise = variant === "address" ? "-O0" : "-O2";
+    const flags = ["-std=c++20", "-fPIC", "-g1", "-w", optimise, "-I", here, ...sanitizer];
     return this.#object(
       ptx.replace(/\.ptx$/, ".ptx.cpp"),
       this.#emulatorHeaders + code,

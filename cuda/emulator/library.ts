@@ -4,11 +4,16 @@ import { build } from "../../ffi/build.ts";
 import { buildFolder, nativeFolder } from "../../ffi/library.ts";
 import { buildProgram, listFiles } from "./build.ts";
 
+/** The library's objects but for the devices that it has. */
+export async function nativeObjects(): Promise<string[]> {
+  const { objects } = await build({ native: nativeFolder(), output: buildFolder() });
+  return objects.filter((path) => !path.includes("top-devices-"));
+}
+
 /** Builds it; the path. */
 export async function buildEmulated(nvcc: string): Promise<string> {
   const native = nativeFolder();
   const cuda = join(native, "..", "cuda");
-  const { objects } = await build({ native, output: buildFolder() });
   const [library] = await buildProgram({
     nvcc,
     name: "libspecache",
@@ -20,7 +25,7 @@ export async function buildEmulated(nvcc: string): Promise<string> {
     output: join(buildFolder(), "cuda"),
     variants: ["plain"],
     defines: ["SPECACHE_CUDA", 'SPECACHE_NEAR="../../cuda/tests/near.h"'],
-    objects: objects.filter((path) => !path.includes("top-devices-")),
+    objects: await nativeObjects(),
     shared: true,
   });
   return library;

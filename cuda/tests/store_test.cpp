@@ -1,0 +1,186 @@
+// store_test.cpp - whole steps of a store on device cuda through the C ABI: what must not change a
+// bit there, what the CPU gives, and what is refused.
+#include <cmath>
+
+#include "../../native/tests/driver.h"
+#include "../../native/tests/test.h"
+
+using driver::last_error;
+using driver::Run;
+using driver::same_bits;
+
+namespace {
+
+// Small, since each thread of a block is emulated: two pages of codes at the end of the prompt, a
+// third that the steps complete.
+constexpr uint32_t prompt = 250, steps = 8;
+
+specache_config config_on(uint32_t device) {
+    specache_config config = driver::small_config();
+    config.layers = 2;
+    config.query_heads = 4;
+    config.tokens_max = 320;
+    config.k_max = 32;
+    config.device = device;
+    return config;
+}
+
+specache_config with_slots(uint32_t slots, uint32_t prefetch = 0) {
+    specache_config config = config_on(1);
+    config.slots = slots;
+    config.prefetch = prefetch;
+    return config;
+}
+
+std::vector<float> outputs_of(const specache_config &config, uint32_t guesses, uint32_t k) {
+    Run run(config);
+    CHECK(run.status == SPECACHE_OK);
+    CHECK(run.prefill(0, prompt) == SPECACHE_OK);
+    CHECK(run.decode(prompt, steps, guesses, k) == SPECACHE_OK);
+    return run.outputs;
+}
+
+double largest_difference(const std::vector<float> &a, const std::vector<float> &b) {
+    CHECK(a.size() == b.size());
+    double largest = 0;
+    for (size_t i = 0; i < a.size(); i++) largest = std::fmax(largest, std::fabs(a[i] - b[i]));
+    return largest;
+}
+
+void check_refused(const specache_config &config, int32_t status, const char *sentence) {
+    Run run(config);
+    CHECK(run.status == status);
+    CHECK(last_error().find(sentence) != std::string::npos);
+}
+
+// Outputs are means of values below 2.5 in magnitude, rounded to bf16 alike on both devices.
+constexpr double order_of_sums = 2e-5;
+
+}  // namespace
+
+TEST("device cuda gives what the CPU gives, up to the order of sums") {
+    for (uint32_t mode : {0u, 2u}) {
+        specache_config cpu = config_on(0), cuda = config_on(1);
+        cpu.mode = cuda.mode = mode;
+        std::vector<float> expected = outputs_of(cpu, 0, 32);
+        CHECK(largest_difference(expected, outputs_of(cuda, 0, 32)) < order_of_sums);
+    }
+}
+
+TEST("on device cuda k of all tokens gives mode full, up to the order of sums") {
+    specache_config full = config_on(1), all = config_on(1);
+    full.mode = 0;
+    all.k_max = all.tokens_max;
+    std::vector<float> expected = outputs_of(full, 0, 0);
+    CHECK(largest_difference(expected, outputs_of(all, 0, all.k_max)) < order_of_sums);
+}
+
+TEST("on device cuda slots, guesses and the way of the prefetch change no bit") {
+    std::vector<float> none = outputs_of(with_slots(0), 0, 32);
+    CHECK(same_bits(none, outputs_of(with_slots(40), 1, 32)));
+    CHECK(same_bits(none, outputs_of(with_slots(40, 1), 1, 32)));
+    CHECK(same_bits(none, outputs_of(with_slots(20), 3, 32)));
+}
+
+TEST("on device cuda mode paper gives the same bits by either prefetch") {
+    specache_config read = config_on(1), gather = config_on(1);
+    read.mode = gather.mode = 1;
+    gather.prefetch = 1;
+    CHECK(same_bits(outputs_of(read, 1, 16), outputs_of(gather, 1, 16)));
+}
+
+TEST("on device cuda a right guess makes rows that are prefetched and none that is late") {
+    Run run(with_slots(64));
+    CHECK(run.prefill(0, prompt) == SPECACHE_OK);
+    CHECK(run.decode(prompt, 2, 1, 32) == SPECACHE_OK);
+    uint64_t late = run.stats()[SPECACHE_STATS_LATE_ROWS];
+    CHECK(run.decode(prompt + 2, 2, 1, 32) == SPECACHE_OK);
+    std::vector<uint64_t> stats = run.stats();
+    CHECK(stats[SPECACHE_STATS_LATE_ROWS] == late);
+    CHECK(stats[SPECACHE_STATS_PREFETCHED_ROWS] > 0);
+    CHECK(stats[SPECACHE_STATS_FETCHED_BYTES] > 0);
+}
+
+TEST("on device cuda how a prompt is cut changes no bit") {
+    specache_config config = config_on(1);
+    Run whole(config), cut(config);
+    CHECK(whole.prefill(0, prompt) == SPECACHE_OK);
+    CHECK(cut.prefill(0, 70) == SPECACHE_OK);
+    CHECK(cut.prefill(70, prompt - 70) == SPECACHE_OK);
+    whole.outputs.clear();
+    cut.outputs.clear();
+    CHECK(whole.decode(prompt, 2, 0, 32) == SPECACHE_OK);
+    CHECK(cut.decode(prompt, 2, 0, 32) == SPECACHE_OK);
+    CHECK(same_bits(whole.outputs, cut.outputs));
+}
+
+TEST("on device cuda a fork and a cut go on as the sequence that they came from") {
+    specache_config config = with_slots(40);
+    Run straight(config), other(config);
+    CHECK(straight.prefill(0, prompt) == SPECACHE_OK);
+    CHECK(straight.decode(prompt, 3, 1, 32) == SPECACHE_OK);
+    CHECK(other.prefill(0, prompt) == SPECACHE_OK);
+    uint64_t parent = other.sequence;
+    CHECK(specache_sequence_fork(other.store, parent, &other.sequence) == SPECACHE_OK);
+    CHECK(other.decode(prompt, 3, 1, 32) == SPECACHE_OK);
+    CHECK(same_bits(straight.outputs, other.outputs));
+    CHECK(specache_sequence_truncate(other.store, other.sequence, 180) == SPECACHE_OK);
+    Run shorter(config);
+    CHECK(shorter.prefill(0, 180) == SPECACHE_OK);
+    shorter.outputs.clear();
+    other.outputs.clear();
+    CHECK(shorter.decode(180, 2, 1, 32) == SPECACHE_OK);
+    CHECK(other.decode(180, 2, 1, 32) == SPECACHE_OK);
+    CHECK(same_bits(shorter.outputs, other.outputs));
+}
+
+TEST("on device cuda rows come back as they were given, rounded") {
+    specache_config cuda = config_on(1), cpu = config_on(0);
+    std::vector<float> keys[2], values[2];
+    for (uint32_t i : {0u, 1u}) {
+        Run run(i == 0 ? cpu : cuda);
+        CHECK(run.prefill(0, 150) == SPECACHE_OK);
+        keys[i].resize(150 * 2 * 64);
+        values[i].resize(150 * 2 * 64);
+        CHECK(specache_rows(run.store, run.sequence, 1, 0, 150, keys[i].data(),
+                            values[i].data()) == SPECACHE_OK);
+    }
+    CHECK(same_bits(keys[0], keys[1]) && same_bits(values[0], values[1]));
+}
+
+TEST("on device cuda a key that is not finite is refused, and the sequence goes on as before") {
+    Run run(config_on(1));
+    CHECK(run.prefill(0, 70) == SPECACHE_OK);
+    std::vector<float> keys(2 * 64, 1.0f);
+    keys[70] = INFINITY;
+    CHECK(specache_append(run.store, run.sequence, 0, 1, nullptr, keys.data(), keys.data(),
+                          nullptr) == SPECACHE_DATA);
+    CHECK(last_error() == "the key or value of token 70, layer 0, KV head 1 is not finite");
+    CHECK(run.prefill(70, 2) == SPECACHE_OK);
+}
+
+TEST("device cuda refuses what it does not offer") {
+    specache_config file = config_on(1), audit = config_on(1), isa = config_on(1);
+    file.far = 1;
+    audit.audit = 1;
+    isa.isa = 2;
+    check_refused(file, SPECACHE_UNSUPPORTED, "device cuda has no far memory in a file");
+    check_refused(audit, SPECACHE_UNSUPPORTED, "device cuda has no audits");
+    check_refused(isa, SPECACHE_ARGUMENT, "isa 2 is of device cpu");
+    specache_config third = config_on(2);
+    check_refused(third, SPECACHE_ARGUMENT, "device 2 is above 1");
+    Run run(config_on(1));
+    CHECK(specache_delay(run.store, 1, 1) == SPECACHE_UNSUPPORTED);
+    CHECK(specache_hold(run.store, 0) == SPECACHE_UNSUPPORTED);
+    CHECK(specache_trace_start(run.store, 1) == SPECACHE_UNSUPPORTED);
+}
+
+TEST("memory that the GPU or the system has not is refused with its bytes, and given back") {
+    specache_config vram = config_on(1), pinned = config_on(1);
+    vram.mode = 0;
+    vram.tokens_max = pinned.tokens_max = 1 << 20;
+    check_refused(vram, SPECACHE_MEMORY, "the GPU refused");
+    pinned.tokens_max = 1 << 17;  // 1 GiB of rows, a tenth of it as codes
+    check_refused(pinned, SPECACHE_MEMORY, "refused");
+    CHECK(outputs_of(config_on(1), 0, 8).size() > 0);
+}
