@@ -34,7 +34,7 @@ export interface CudaOptions {
   readonly nvcc: string;
   /** Folder of the sources, beside `native`. */
   readonly sources: string;
-  /** Whose machine code is made; default 75, 80, 90, 100 and 120, which run on their later minors. */
+  /** Whose machine code is made; default one of each major, which runs on its later minors. */
   readonly architectures?: readonly string[];
 }
 

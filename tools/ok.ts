@@ -18,6 +18,7 @@ const steps: readonly Step[] = [
   { name: "fmt", command: ["deno", "fmt", "--check", "--quiet"] },
   { name: "lint", command: ["deno", "lint", "--quiet"] },
   { name: "check", command: ["deno", "check", "--quiet", "."] },
+  { name: "toolchain", command: ["deno", "task", "--quiet", "toolchain"] }, // device cuda is built
   { name: "build", command: ["deno", "task", "--quiet", "build"] },
   { name: "tidy", command: ["deno", "run", "-A", "tools/tidy.ts"] },
   { name: "native tests", command: ["deno", "task", "--quiet", "test:native"], counts: true },

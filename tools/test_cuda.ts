@@ -49,18 +49,25 @@ const faultSettings: readonly Setting[] = [
 const root = join(dirname(fileURLToPath(import.meta.url)), "..");
 const tests = join(root, "cuda", "emulator", "tests");
 const nativeTests = join(root, "native", "tests");
+const engineTests = join(root, "cuda", "tests", "engine");
 
 function settingName({ variant, schedule, seed }: Setting): string {
   return `${variant}, ${schedule}, seed ${seed}`;
 }
 
 /** Runs a program; a sanitizer's first report ends it with a status above 0. */
-function runProgram(program: string, args: readonly string[], setting: Setting): Promise<Ended> {
+function runProgram(
+  program: string,
+  args: readonly string[],
+  setting: Setting,
+  more: Readonly<Record<string, string>> = {},
+): Promise<Ended> {
   const env = {
     ...process.env,
     EMULATOR_SCHEDULE: setting.schedule,
     EMULATOR_SEED: String(setting.seed),
     EMULATOR_MEMORY: "64", // MiB: so little that it has to be given out again
+    ...more,
     ASAN_OPTIONS: "detect_leaks=0:color=never",
     TSAN_OPTIONS: "halt_on_error=1:atexit_sleep_ms=0:color=never",
   };
@@ -102,6 +109,21 @@ async function runRight(
     );
     if (status !== 0) console.log(output);
   });
+}
+
+/** The engine on the emulated library, as a user loads it. */
+async function runEngine(library: string, words: readonly string[], counts: Counts) {
+  const filter = words.length === 0 ? [] : [`--filter=/${words.join("|")}/`];
+  const args = ["test", "-A", "--no-check", ...filter, engineTests];
+  const env = { SPECACHE_LIBRARY: library, NO_COLOR: "1" };
+  const { status, output } = await runProgram(process.execPath, args, settings[2], env);
+  const [passed, failed] = output.match(/(\d+) passed \| (\d+) failed/)?.slice(1) ?? [0, 1];
+  if (/\b0 passed \| 0 failed/.test(output)) return; // no test has these words
+  const lost = status !== 0 && Number(failed) === 0 || /[1-9]\d* ignored/.test(output) ? 1 : 0;
+  counts.passed += Number(passed);
+  counts.failed += Number(failed) + lost;
+  console.log(`engine: ${passed} passed, ${Number(failed) + lost} failed`);
+  if (status !== 0 || lost !== 0) console.log(output);
 }
 
 async function runFaults(programs: readonly string[], words: readonly string[], counts: Counts) {
@@ -184,7 +206,10 @@ export async function testCuda(args: readonly string[]): Promise<boolean> {
   console.log(`built in ${((Date.now() - begun) / 1000).toFixed(1)} s`);
   const counts: Counts = { passed: 0, failed: 0 };
   await runRight("emulator", right, words, counts);
-  await runRight("kernels", kernels, words, counts);
+  await Promise.all([
+    runRight("kernels", kernels, words, counts),
+    runEngine(library, words, counts),
+  ]);
   if (wanted.length > 1) await runFaults(faults, words, counts);
   console.log(`${counts.passed} passed, ${counts.failed} failed`);
   return counts.failed === 0 && counts.passed > 0;

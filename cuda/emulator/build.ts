@@ -1,6 +1,6 @@
 // build.ts - builds a program of .cu and .cpp files for the emulated device, or a library that a
-// runtime can load: nvcc compiles, its PTX is translated to C++, and all is linked with the emulator
-// in the place of libcudart.
+// runtime can load: nvcc compiles, its PTX is translated to C++, and all is linked with the
+// emulator in the place of libcudart.
 //
 // nvcc runs once a source. Its host object is linked as it is; for the sanitizers the host code
 // that it wrote (.cudafe1.cpp) is compiled again, with nvcc's own flags and the sanitizer's.

@@ -3,12 +3,11 @@
 
 import process from "node:process";
 import type { Isa } from "../../engine/config.ts";
-import type { NativeStore } from "../../engine/native.ts";
 import { openLibrary } from "../../ffi/library.ts";
 import { errorOf } from "../engine/support.ts";
-import { assert, assertEquals, assertStringIncludes, test } from "../harness.ts";
-import { goldenModel, goldenNames, type GoldenPrompt, tolerance } from "./golden.ts";
-import { greedyText, openFull } from "./run.ts";
+import { assertEquals, assertStringIncludes, test } from "../harness.ts";
+import { goldenModel, goldenNames } from "./golden.ts";
+import { assertLogits, greedyText, openFull } from "./run.ts";
 
 const isas: readonly Isa[] = ["portable", "avx2", "avx512"]; // specache_isa() counts from 2
 const { SPECACHE_ISA } = process.env;
@@ -18,33 +17,6 @@ const TOKENS_MAX = 512; // positions of every golden model
 function best(): number {
   using library = openLibrary();
   return library.symbols.specache_isa() - 2;
-}
-
-function assertNear(
-  actual: Float32Array,
-  expected: readonly number[],
-  limit: number,
-  what: string,
-) {
-  assertEquals(actual.length, expected.length);
-  const off = Math.max(...expected.map((logit, id) => Math.abs(logit - actual[id])));
-  assert(off <= limit, `${what}: a logit is off by ${off}, the tolerance is ${limit}`);
-}
-
-// Logits in the middle need a prefill that ends there, so this is a prefill in pieces, too.
-function assertLogits(store: NativeStore, prompt: GoldenPrompt): void {
-  const sequence = store.openSequence();
-  const logits = new Float32Array(store.vocabulary);
-  const last = prompt.ids.length - 1;
-  let done = 0;
-  const places = [...Object.entries(prompt.logitsAt), [`${last}`, prompt.logitsLast] as const];
-  for (const [at, expected] of places) {
-    const end = Number(at) + 1;
-    if (end > done) store.prefill(sequence, prompt.ids.slice(done, end), logits);
-    done = end;
-    assertNear(logits, expected, tolerance(prompt), `position ${at} of ${last}`);
-  }
-  store.closeSequence(sequence);
 }
 
 // A machine that lacks an instruction set shows that it says so, and nothing else of it.

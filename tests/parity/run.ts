@@ -1,21 +1,22 @@
-// run.ts - runs a model in mode full with KV type f32 on the native store itself, with no
-// worker between.
+// run.ts - runs a model on the native store itself, with no worker between.
 
-import type { Isa } from "../../engine/config.ts";
+import type { CacheOptions, Isa } from "../../engine/config.ts";
 import { decode, DecodeState } from "../../engine/decode.ts";
 import { describeModel } from "../../engine/model/describe.ts";
 import { NativeStore } from "../../engine/native.ts";
 import { settle, settleRequest } from "../../engine/settings.ts";
+import { assert, assertEquals } from "../harness.ts";
+import { type GoldenPrompt, tolerance } from "./golden.ts";
+
+/** Opens a model in mode full with KV type f32; the caller closes the store. */
+export function openFull(path: string, tokensMax: number, isa?: Isa): NativeStore {
+  return openModel(path, tokensMax, { mode: "full", kvType: "f32", isa });
+}
 
 /** Opens a model; the caller closes the store. */
-export function openFull(path: string, tokensMax: number, isa?: Isa): NativeStore {
+export function openModel(path: string, tokensMax: number, options: CacheOptions): NativeStore {
   const action = "open a golden model";
-  const settings = settle(
-    { mode: "full", kvType: "f32", isa, threads: 2 },
-    tokensMax,
-    null,
-    action,
-  );
+  const settings = settle({ threads: 2, ...options }, tokensMax, null, action);
   const description = describeModel(path);
   const store = NativeStore.open(settings, description, null, action);
   store.loadModel(description);
@@ -37,4 +38,31 @@ export function greedyText(
   }
   store.closeSequence(state.sequence);
   return ids;
+}
+
+/** Logits in the middle need a prefill that ends there, so this is a prefill in pieces, too. */
+export function assertLogits(store: NativeStore, prompt: GoldenPrompt): void {
+  const sequence = store.openSequence();
+  const logits = new Float32Array(store.vocabulary);
+  const last = prompt.ids.length - 1;
+  let done = 0;
+  const places = [...Object.entries(prompt.logitsAt), [`${last}`, prompt.logitsLast] as const];
+  for (const [at, expected] of places) {
+    const end = Number(at) + 1;
+    if (end > done) store.prefill(sequence, prompt.ids.slice(done, end), logits);
+    done = end;
+    assertNear(logits, expected, tolerance(prompt), `position ${at} of ${last}`);
+  }
+  store.closeSequence(sequence);
+}
+
+function assertNear(
+  actual: Float32Array,
+  expected: readonly number[],
+  limit: number,
+  what: string,
+): void {
+  assertEquals(actual.length, expected.length);
+  const off = Math.max(...expected.map((logit, id) => Math.abs(logit - actual[id])));
+  assert(off <= limit, `${what}: a logit is off by ${off}, the tolerance is ${limit}`);
 }
