@@ -69,6 +69,7 @@ async function checkBudgets(options: Options): Promise<boolean> {
     const table = { nvcc: release, kernels: rows, hot: hotLoops(measured) };
     writeFileSync(tablePath, tableText(table));
     writeFileSync(pagePath, tablePage(table));
+    console.log("docs/ROOFLINE.md follows from it: deno task roofline --write");
   }
   const table = readTable();
   if (table.nvcc !== release) {
