@@ -24,6 +24,10 @@ const steps: readonly Step[] = [
   { name: "native tests", command: ["deno", "task", "--quiet", "test:native"], counts: true },
   { name: "emulated CUDA", command: ["deno", "task", "--quiet", "test:cuda"], counts: true },
   {
+    name: "budgets", // of one target: all three take three times as long
+    command: ["deno", "task", "--quiet", "budgets", "--target", "90"],
+  },
+  {
     name: "deno tests",
     command: [
       ...["deno", "test", "-A", "--no-check", "--quiet", "--ignore=tests/long"],

@@ -1,0 +1,210 @@
+// bytes.ts - the bytes that one decode step of one sequence touches, counted from the layout of
+// native/codes.h and from cuda/*.cu as they are written.
+
+/** A model's shape and the bytes of its weights. */
+export interface ModelShape {
+  readonly layers: number;
+  readonly kvHeads: number;
+  readonly queryHeads: number;
+  readonly headDim: number;
+}
+
+/** Llama-3.1-8B. */
+export const llama8b: ModelShape = { layers: 32, kvHeads: 8, queryHeads: 32, headDim: 128 };
+
+/** How keys and values are coded: a rule and its bits. */
+export interface Codes {
+  readonly name: string;
+  readonly rule: "rotated" | "paper";
+  /** Share of the heads with 2-bit keys; the others have 1 bit. */
+  readonly twoBitKeys: number;
+  /** Of a token; with a profile a quarter of head_dim. */
+  readonly valuePlanes: number;
+  /** 0 with a profile: then no scale for each token. */
+  readonly valueBits: number;
+  /** Of the paper's parameters. */
+  readonly group: number;
+  /** Rows that are exact for an input. */
+  readonly k: number;
+}
+
+const rotated = { rule: "rotated", group: 0, k: 256 } as const;
+
+/** The settings of the table. */
+export const settings = {
+  default: { ...rotated, name: "default", twoBitKeys: 1, valuePlanes: 32, valueBits: 0 },
+  compact: { ...rotated, name: "compact", twoBitKeys: 0.1, valuePlanes: 32, valueBits: 0 },
+  noProfile: { ...rotated, name: "no profile", twoBitKeys: 1, valuePlanes: 128, valueBits: 1 },
+  paper: {
+    ...{ name: "paper", rule: "paper", twoBitKeys: 0, valuePlanes: 128, valueBits: 1 },
+    ...{ group: 64, k: 64 },
+  },
+} as const satisfies Record<string, Codes>;
+
+/** Tokens of a page, first tokens that stay exact, rows of the window's ring (kernels.h). */
+export const PAGE = 64;
+export const SINKS = 4;
+export const WINDOW_ROWS = 131; // 128 and three guesses
+const BLOCK_PAGES = 32; // of one chunk of attend.cu (scratch.h)
+const SCAN_QUERIES = 8; // columns of one product of scan.cu
+const LOGIT = 4; // bytes
+// Of choose.cu: largest, sum, four passes to the k-th value, and the one that writes.
+const CHOOSE_PASSES = 7;
+
+/** Bytes of one page of one KV head, in parts; a mean where heads differ. */
+export interface PageBytes {
+  readonly keys: number;
+  readonly values: number;
+  readonly keyCentre: number;
+  readonly valueCentre: number;
+  readonly keyScales: number;
+  readonly valueScales: number;
+  readonly keyParameters: number;
+  readonly valueParameters: number;
+  readonly all: number;
+}
+
+/** As code_layout() of native/codes.h lays a page out. */
+export function pageBytes(codes: Codes, headDim: number): PageBytes {
+  const rotated = codes.rule === "rotated";
+  const groups = rotated ? 0 : Math.ceil(headDim / codes.group);
+  const parts = {
+    keys: headDim * (1 + codes.twoBitKeys) * PAGE / 8,
+    values: Math.ceil(codes.valuePlanes / 8) * PAGE,
+    keyCentre: rotated ? headDim : 0,
+    valueCentre: rotated ? headDim : 0,
+    keyScales: rotated ? PAGE : 0,
+    valueScales: rotated && codes.valueBits > 0 ? PAGE : 0,
+    keyParameters: rotated ? 4 : headDim * (PAGE / codes.group) * 4,
+    valueParameters: rotated ? 4 : PAGE * groups * 4,
+  };
+  return { ...parts, all: Object.values(parts).reduce((sum, bytes) => sum + bytes, 0) };
+}
+
+/** What an input at the end of `tokens` sees: pages as codes, and the newest tokens exactly. */
+export function view(tokens: number): { pages: number; window: number } {
+  const pages = Math.max(0, Math.floor(tokens / PAGE) - 1);
+  return { pages, window: tokens - pages * PAGE };
+}
+
+/** A row: key and value of a token in 16 bits. */
+export function rowBytes(shape: ModelShape): number {
+  return shape.headDim * 2 * 2;
+}
+
+/** Bytes of the full 16-bit cache. */
+export function denseBytes(shape: ModelShape, tokens: number): number {
+  return tokens * shape.layers * shape.kvHeads * rowBytes(shape);
+}
+
+/** What one step of one sequence touches, all layers and KV heads. */
+export interface StepBytes {
+  /** Each byte of codes and each exact row once: no kernel over these codes can do with less. */
+  readonly least: number;
+  /** Each different byte that the kernels touch once: also logits and partial sums. */
+  readonly compulsory: number;
+  /** Every load and store of the kernels, a warp's instruction counted by the bytes it covers. */
+  readonly issued: number;
+  /** The logits' share of `issued` that is read: they stay in L2 or are read from memory. */
+  readonly logitReads: number;
+  /** Logits of one layer: what L2 has to hold for that. */
+  readonly layerLogits: number;
+}
+
+/** Of the kernels for the rule `rotated` with a profile; `inputs` run side by side. */
+export function stepBytes(
+  shape: ModelShape,
+  codes: Codes,
+  tokens: number,
+  inputs: number,
+): StepBytes {
+  const heads = shape.layers * shape.kvHeads;
+  const parts = stepParts(shape, codes, tokens, inputs);
+  const sum = (which: Exclude<keyof PartBytes, "kernel">) =>
+    parts.reduce((total, part) => total + part[which], 0) * heads;
+  const group = shape.queryHeads / shape.kvHeads;
+  return {
+    ...{ least: sum("least"), compulsory: sum("compulsory"), issued: sum("issued") },
+    logitReads: sum("logitReads"),
+    layerLogits: view(tokens).pages * PAGE * inputs * group * LOGIT * shape.kvHeads,
+  };
+}
+
+/** One kernel's bytes in one layer and KV head. */
+export interface PartBytes {
+  readonly kernel: string;
+  readonly least: number;
+  readonly compulsory: number;
+  readonly issued: number;
+  readonly logitReads: number;
+}
+
+/** The same as stepBytes(), kernel by kernel. */
+export function stepParts(
+  shape: ModelShape,
+  codes: Codes,
+  tokens: number,
+  inputs: number,
+): PartBytes[] {
+  const { pages, window } = view(tokens);
+  const page = pageBytes(codes, shape.headDim);
+  const group = shape.queryHeads / shape.kvHeads;
+  const tail = pages * PAGE, queries = inputs * group;
+  const near = (pages > 0 ? SINKS : 0) + window;
+  const chosen = Math.min(codes.k, tail) * inputs;
+  const row = rowBytes(shape);
+  const logits = tail * queries * LOGIT;
+  const sums = Math.ceil(pages / BLOCK_PAGES) * queries * sumBytes(shape, codes);
+  const keyPart = page.keys + page.keyCentre + page.keyScales + page.keyParameters;
+  const keys = pages * keyPart, values = pages * (page.all - keyPart);
+  const nothing = { least: 0, compulsory: 0, issued: 0, logitReads: 0 };
+  return [
+    {
+      ...{ ...nothing, kernel: "scan_pages", least: keys, compulsory: keys + logits },
+      issued: scanBytes(page, pages, queries) + logits,
+    },
+    {
+      // The newest rows' keys again, for each query head.
+      ...{ ...nothing, kernel: "choose_tokens", logitReads: logits * CHOOSE_PASSES },
+      issued: logits * CHOOSE_PASSES + near * queries * row / 2,
+    },
+    {
+      ...{ ...nothing, kernel: "attend_codes", least: values, compulsory: values + sums },
+      ...{ issued: attendBytes(page, pages) * queries + 2 * logits + sums, logitReads: 2 * logits },
+    },
+    {
+      ...{ ...nothing, kernel: "attend_exact", least: (near + chosen) * row },
+      ...{ compulsory: (near + chosen) * row, issued: (near * inputs + chosen) * row },
+    },
+    { ...nothing, kernel: "merge_chunks", issued: sums },
+  ];
+}
+
+// A warp a page and 8 queries. Both halves of the 64 tokens read the same bytes of keys (a token
+// is a nibble), each of a lane's two queries its scales.
+function scanBytes(page: PageBytes, pages: number, queries: number): number {
+  const once = 2 * page.keys + page.keyCentre + 2 * page.keyScales + page.keyParameters;
+  return pages * once * Math.ceil(queries / SCAN_QUERIES);
+}
+
+// A block a chunk and query head: its value codes, centre and scales; the scale is read again by
+// the warps of each 32 tokens.
+function attendBytes(page: PageBytes, pages: number): number {
+  return pages * (page.values + page.valueCentre + page.valueScales + 2 + 2 * 2);
+}
+
+// sum_floats of scratch.h: a head of two vectors, the channels, the planes.
+function sumBytes(shape: ModelShape, codes: Codes): number {
+  const vector = (x: number) => Math.ceil(x / 16) * 16;
+  return 4 * (32 + vector(shape.headDim) + vector(codes.valuePlanes));
+}
+
+/** Near bytes of one sequence: codes, sinks, window, slots (nearBytes of docs/DESIGN.md). */
+export function nearBytes(shape: ModelShape, codes: Codes, tokens: number): number {
+  const { pages } = view(tokens);
+  // k slots and a quarter more in flight; the paper's mode has one set of k.
+  const slots = codes.rule === "paper" ? codes.k : codes.k + codes.k / 4;
+  const rows = (SINKS + WINDOW_ROWS + slots) * rowBytes(shape);
+  const codesBytes = pages * pageBytes(codes, shape.headDim).all;
+  return (codesBytes + rows) * shape.layers * shape.kvHeads;
+}

@@ -1,0 +1,113 @@
+// hot.ts - instructions that a decode step's kernels issue for each token, from their inner loops
+// in the code for sm_90. What is around the loops is not counted, nor how often a branch in a loop
+// is taken: the loop of scan_pages holds the code of 1-bit and of 2-bit keys. So these are
+// estimates; where a kernel changes and its loop is not found again, the line says so.
+import type { Measured } from "./measure.ts";
+import type { Loop } from "./sass.ts";
+
+/** The target whose loops are told; another one unrolls them otherwise. */
+export const HOT_TARGET = 90;
+
+/** Instructions of a warp for one token of a KV head, or one exact row. */
+export interface HotLoop {
+  readonly kernel: string;
+  readonly what: string;
+  /** Of the loop's body once; null where no such loop is. */
+  readonly instructions: number | null;
+  /** How often it runs for each token or row, and why. */
+  readonly times: number;
+  readonly why: string;
+}
+
+interface Wanted extends Omit<HotLoop, "instructions"> {
+  readonly pick: (loop: Loop) => boolean;
+  /** Which of the loops that are alike, from 0. */
+  readonly nth?: number;
+}
+
+// Llama-3.1-8B's shape: head_dim 128, 4 query heads a KV head, one input; codes of the default
+// setting with a profile, 32 value planes.
+const wanted: readonly Wanted[] = [
+  {
+    kernel: "scan_pages",
+    what: "products of keys and queries",
+    times: 4 / 64,
+    why: "32 of 128 channels, 64 tokens, up to 8 queries at a time",
+    pick: ({ products }) => products > 0,
+  },
+  ...choosing(),
+  {
+    kernel: "attend_codes",
+    what: "signs of values",
+    times: 4,
+    why: "32 planes of a token by a warp, for each of 4 query heads",
+    pick: ({ globalLoads, sharedLoads, genericLoads }) =>
+      globalLoads === 2 && sharedLoads === 1 && genericLoads === 0,
+  },
+  {
+    kernel: "attend_codes",
+    what: "weights of a page and its centre",
+    times: 4 * 4 / 64,
+    why: "64 tokens, by each of 4 warps, for each of 4 query heads",
+    pick: ({ globalLoads, sharedLoads }) => globalLoads === 3 && sharedLoads === 16,
+  },
+  {
+    kernel: "attend_exact",
+    what: "logits of a row",
+    times: 4,
+    why: "32 of 128 channels, 8 query slots at a time",
+    pick: ({ genericLoads, sharedLoads, shuffles }) =>
+      genericLoads > 0 && sharedLoads === 8 && shuffles === 0,
+  },
+  {
+    kernel: "attend_exact",
+    what: "values of a row",
+    times: 4,
+    why: "by each of 4 warps, a channel a thread, 8 query slots at a time",
+    pick: ({ genericLoads, sharedLoads, shuffles }) =>
+      genericLoads > 0 && sharedLoads === 9 && shuffles === 0,
+  },
+];
+
+/** The loops of the hot kernels; empty where HOT_TARGET was not measured. */
+export function hotLoops(measured: readonly Measured[]): HotLoop[] {
+  return wanted.flatMap(({ pick, nth, ...line }) => {
+    const of = measured.find((each) => each.kernel === line.kernel && each.target === HOT_TARGET);
+    if (of === undefined) return [];
+    const loop = innermost(of.loops).filter(pick)[nth ?? 0];
+    return [{ ...line, instructions: loop?.instructions ?? null }];
+  });
+}
+
+// The passes of choose.cu over the logits: two for each query head, then five over the values.
+function choosing(): Wanted[] {
+  const kernel = "choose_tokens";
+  const logits = ({ globalLoads, sharedLoads }: Loop) => globalLoads === 1 && sharedLoads === 0;
+  const values = ({ globalLoads, sharedLoads }: Loop) => globalLoads === 4 && sharedLoads === 2;
+  const heads = "32 tokens, for each of 4 query heads";
+  return [
+    { kernel, what: "largest logit", times: 4 / 32, why: heads, pick: logits },
+    { kernel, what: "sum of weights", times: 4 / 32, why: heads, pick: logits, nth: 1 },
+    {
+      ...{ kernel, what: "values, to find the k-th", times: 4 / 32, pick: values },
+      why: "32 tokens and 4 query heads, in 4 passes",
+    },
+    {
+      ...{ kernel, what: "values, to write the chosen", times: 1 / 32, pick: values, nth: 1 },
+      why: "32 tokens and 4 query heads",
+    },
+  ];
+}
+
+function innermost(loops: readonly Loop[]): Loop[] {
+  return loops.filter((loop) =>
+    !loops.some((other) => other !== loop && other.first >= loop.first && other.last <= loop.last)
+  );
+}
+
+/** The sum of a kernel's loops for one token or row, or null where one is not found. */
+export function perToken(loops: readonly HotLoop[], kernel: string): number | null {
+  const own = loops.filter((loop) => loop.kernel === kernel);
+  if (own.length === 0 || own.some(({ instructions }) => instructions === null)) return null;
+  return own.reduce((sum, { instructions, times }) => sum + instructions! * times, 0);
+}

@@ -1,0 +1,47 @@
+// limits.ts - what a kernel may take, on every target. They are stated by hand: a kernel that needs
+// more has a line and a reason here.
+
+/** The most, or least, of one kernel. */
+export interface KernelLimits {
+  readonly registers: number;
+  /** Of a block, static and dynamic. */
+  readonly sharedBytes: number;
+  readonly stackBytes: number;
+  /** Written and read again; 0 unless a line below tells why. */
+  readonly spillBytes: number;
+  /** The least share of a multiprocessor's warps. */
+  readonly warpShare: number;
+  /** What a launch adds to the kernel's own shared memory, at most. */
+  readonly dynamicSharedBytes: number;
+}
+
+/** Of a kernel without a line of its own; a block of 128 threads then fits 8 times on sm_80 (164
+ * KiB) by shared memory, and its 64 registers leave 32 warps. */
+export const COMMON_LIMITS: KernelLimits = {
+  registers: 64,
+  sharedBytes: 18 * 1024,
+  stackBytes: 0,
+  spillBytes: 0,
+  warpShare: 0.4,
+  dynamicSharedBytes: 0,
+};
+
+const OWN: Readonly<Record<string, Partial<KernelLimits>>> = {
+  // Its parts hold the planes of 2-bit values of head_dim 256 (16 KiB of 24.25), of which a profile
+  // of head_dim 128 needs 512 bytes: the shared memory leaves sm_120 3 blocks.
+  attend_codes: { sharedBytes: 24_832, warpShare: 0.25 },
+  attend_exact: { registers: 72 }, // sm_120: unrolled further than elsewhere
+  // A page of keys or values of head_dim 256 in shared memory; its stages are functions of their
+  // own, whose calls need a stack. Runs once in 64 tokens.
+  encode_half: { sharedBytes: 39_424, stackBytes: 96, warpShare: 0.15 },
+  project_tile: { registers: 72 },
+  rotate_heads: { dynamicSharedBytes: 1024 }, // a float2 for each pair of channels of head_dim 256
+  // The scores of 64 tokens by 8 queries stay in registers. ptxas aims at 7 blocks on sm_90, at 72
+  // registers, and writes 16 bytes and reads 32 for it; a bound of 6 blocks would mend it.
+  scan_pages: { registers: 80, spillBytes: 48, stackBytes: 16, warpShare: 0.35 },
+};
+
+/** Of a kernel by its name, whatever its template's argument. */
+export function limitsOf(kernel: string): KernelLimits {
+  return { ...COMMON_LIMITS, ...OWN[kernel.replace(/<.*/, "")] };
+}
