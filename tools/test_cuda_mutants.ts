@@ -1,0 +1,145 @@
+// test_cuda_mutants.ts - whether the tests of the CUDA kernels notice mistakes: mutants of the PTX
+// that nvcc made are drawn by a seed and built in, and each is run until a test fails. Options:
+// --seed N, --count N (at least so many, over all kernels). Words choose mutants by kernel or
+// module, a number one by its id. Survivors are listed; docs/MUTANTS.md tells why they survive.
+import process from "node:process";
+import type { Mutant } from "../cuda/emulator/mutants.ts";
+import { SpecacheError } from "../engine/errors.ts";
+import { randomOf } from "../engine/sampler.ts";
+import {
+  buildKernels,
+  inParallel,
+  runProgram,
+  type Setting,
+  usualMutants,
+} from "./cuda_programs.ts";
+import { fetchNvcc } from "./toolchain.ts";
+
+/** What became of one mutant. */
+export interface Outcome {
+  readonly mutant: Mutant;
+  readonly killed: boolean;
+  /** Whether a thread came to the instruction. */
+  readonly reached: boolean;
+}
+
+const leastShare = 0.9;
+const setting: Setting = { variant: "plain", schedule: "eager", seed: 1 };
+
+/** The words that choose the tests of a mutant's own kernels. */
+function ownTests({ module }: Mutant): string {
+  return `tests/${module.replace(".ptx", "")}_test`;
+}
+
+/** Milliseconds of each choice of tests without any mutant; `undefined`: all. */
+async function control(program: string, mutants: readonly Mutant[]) {
+  const times = new Map<string | undefined, number>();
+  await inParallel([...new Set(mutants.map(ownTests)), undefined], async (words) => {
+    const args = words === undefined ? [] : [words];
+    const { status, output, milliseconds } = await runProgram(program, args, setting);
+    if (status !== 0) {
+      throw new SpecacheError("device", `Tests of kernels fail without any mutant: ${output}`);
+    }
+    times.set(words, milliseconds);
+  });
+  return times;
+}
+
+/**
+ * Runs mutants, each with the tests of its own file first and, where it survives these and
+ * `everywhere` is asked for, with all.
+ */
+export async function runMutants(
+  program: string,
+  mutants: readonly Mutant[],
+  everywhere: boolean,
+): Promise<Outcome[]> {
+  const times = await control(program, mutants);
+  const outcomes: Outcome[] = [];
+  await inParallel(mutants, async (mutant) => {
+    const choices = everywhere ? [ownTests(mutant), undefined] : [ownTests(mutant)];
+    let killed = false;
+    let reached = false;
+    for (const words of choices) {
+      if (killed) break;
+      const limit = 5 * times.get(words)! + 5000;
+      const args = words === undefined ? [] : [words];
+      const ended = await runProgram(program, args, { ...setting, mutant: mutant.id, limit });
+      killed = ended.status !== 0;
+      reached ||= killed || ended.output.includes("was reached");
+    }
+    outcomes.push({ mutant, killed, reached });
+  });
+  return outcomes.sort((a, b) => a.mutant.id - b.mutant.id);
+}
+
+/** So many of them, drawn by the seed. */
+export function chooseMutants(mutants: readonly Mutant[], count: number, seed: number): Mutant[] {
+  const left = [...mutants];
+  return Array.from(
+    { length: Math.min(count, left.length) },
+    (_, i) => left.splice(Math.floor(randomOf(seed, i) * left.length), 1)[0],
+  );
+}
+
+/** One line a survivor. */
+export function describe({ mutant, reached }: Outcome): string {
+  const { id, kernel, place, operator, before, after } = mutant;
+  const where = `${place.file}:${place.line}`;
+  const what = `${before} -> ${after === "" ? "(nothing)" : after}`;
+  return `survived ${id}: ${kernel}, ${where}: ${operator}: ${what}${
+    reached ? "" : " (no test comes there)"
+  }`;
+}
+
+function printKinds(outcomes: readonly Outcome[]): void {
+  const kinds = Map.groupBy(outcomes, ({ mutant }) => mutant.operator);
+  for (const [operator, all] of [...kinds].sort(([a], [b]) => a < b ? -1 : 1)) {
+    console.log(`${operator}: ${all.filter(({ killed }) => killed).length} of ${all.length}`);
+  }
+}
+
+async function main(args: readonly string[]): Promise<boolean> {
+  const number = (name: string, usual: number) => {
+    const at = args.indexOf(name);
+    return at < 0 ? usual : Number(args[at + 1]);
+  };
+  const options = {
+    seed: number("--seed", usualMutants.seed),
+    count: number("--count", usualMutants.count),
+  };
+  const words = args.filter((word, i) => !word.startsWith("--") && !args[i - 1]?.startsWith("--"));
+  const begun = Date.now();
+  const seconds = () => `${((Date.now() - begun) / 1000).toFixed(1)} s`;
+  const { programs, mutants } = await buildKernels(await fetchNvcc(), ["plain"], options);
+  console.log(`${mutants.length} mutants by seed ${options.seed} built in ${seconds()}`);
+  const chosen = mutants.filter(({ id, kernel, module }) =>
+    words.length === 0 ||
+    words.some((word) =>
+      /^\d+$/.test(word) ? id === Number(word) : `${module} ${kernel}`.includes(word)
+    )
+  );
+  const outcomes = await runMutants(programs[0], chosen, true);
+  for (const outcome of outcomes) if (!outcome.killed) console.log(describe(outcome));
+  printKinds(outcomes);
+  const killed = outcomes.filter((outcome) => outcome.killed).length;
+  const share = killed / outcomes.length;
+  console.log(
+    `${killed} of ${outcomes.length} mutants killed (${
+      (100 * share).toFixed(1)
+    } %) in ${seconds()}`,
+  );
+  const lost = share < leastShare ? outcomes.length - killed : 0;
+  console.log(`${outcomes.length - lost} passed, ${lost} failed`);
+  return lost === 0 && outcomes.length > 0;
+}
+
+if (import.meta.main) {
+  try {
+    process.exitCode = await main(process.argv.slice(2)) ? 0 : 1;
+  } catch (error) {
+    if (!(error instanceof SpecacheError)) throw error;
+    console.error(error.message);
+    process.exitCode = 2;
+  }
+}
