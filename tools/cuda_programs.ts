@@ -14,6 +14,8 @@ export interface Setting {
   readonly seed: number;
   /** Id of the mutant that is put in the place of what is right. */
   readonly mutant?: number;
+  /** Output after which the program is ended: what it would still say is not wanted. */
+  readonly until?: RegExp;
   /** Milliseconds after which the program is ended. */
   readonly limit?: number;
 }
@@ -102,7 +104,10 @@ export function runProgram(
     };
     const timer = setTimeout(() => child.kill("SIGKILL"), setting.limit ?? 2 ** 31 - 1);
     for (const stream of [child.stdout, child.stderr]) {
-      stream.on("data", (data) => parts.push(String(data)));
+      stream.on("data", (data) => {
+        parts.push(String(data));
+        if (setting.until?.test(parts.join(""))) child.kill("SIGKILL");
+      });
     }
     child.on("error", (error) => end(1, String(error)));
     child.on("close", (status) => end(status ?? 1, parts.join("")));

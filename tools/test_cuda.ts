@@ -107,7 +107,7 @@ function problemsOf({ caughtBy, says }: Fault, ended: Ended, variant: Variant): 
 async function runDrawnMutants({ programs, mutants }: Program, counts: Counts) {
   const begun = Date.now();
   const { count, seed, killed: least } = drawnMutants;
-  const outcomes = await runMutants(programs[0], chooseMutants(mutants, count, seed), false);
+  const outcomes = await runMutants(programs[0], chooseMutants(mutants, count, seed), 1);
   const survivors = outcomes.filter(({ killed }) => !killed);
   const killed = outcomes.length - survivors.length;
   const verdict = killed < least ? "FAILED " : "";

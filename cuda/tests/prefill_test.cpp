@@ -39,7 +39,7 @@ TEST("CUDA prefill_attend() gives the reference's outputs, the same bits in one 
                                        largest_value(layer));
         double worst = 0;
         for (size_t i = 0; i < truth.size(); i++) {
-            worst = std::max(worst, std::fabs(double(truth[i]) - double(once[i])));
+            worst = test::larger(worst, std::fabs(double(truth[i]) - double(once[i])));
         }
         CHECK_NEAR(worst, 0.0, off);
         if (layer.pages > 1) CHECK(prefilled(layer, false, queries, 1) == once);
