@@ -1,5 +1,6 @@
 // mutants.ts - draws mistakes for the kernels of a program: the translator writes each beside the
 // right instruction, and EMULATOR_MUTANT chooses one at run time, so that one build serves for all.
+import { createHash } from "node:crypto";
 import { randomOf } from "../../engine/sampler.ts";
 import { mutationsOf } from "./translate/mutations.ts";
 import type { Function } from "./translate/parse.ts";
@@ -47,7 +48,8 @@ interface Site {
 
 /**
  * Draws mutants, the same for the same seed, no two in one instruction. Functions have a share by
- * the square root of their length, so that the long ones do not take nearly all.
+ * the square root of their length, so that the long ones do not take nearly all; what is drawn of
+ * one does not depend on the others but for how much it is.
  */
 export function drawMutants(modules: readonly Ptx[], options: MutantOptions, root: string) {
   const sites: Site[] = modules.flatMap(({ name, text }) =>
@@ -61,11 +63,13 @@ export function drawMutants(modules: readonly Ptx[], options: MutantOptions, roo
     }))
   );
   const whole = sites.reduce((sum, { statements }) => sum + Math.sqrt(statements.length), 0);
-  let drawn = 0;
-  const draw = (below: number) => Math.floor(randomOf(options.seed, drawn++) * below);
   const mutants: Mutant[] = [];
   for (const { module, function: index, made, statements } of sites) {
     const share = Math.ceil(options.count * Math.sqrt(statements.length) / whole);
+    const kernel = plainName(made.name);
+    const seed = seedOf(options.seed, module, kernel);
+    let drawn = 0;
+    const draw = (below: number) => Math.floor(randomOf(seed, drawn++) * below);
     const left = [...statements];
     for (let i = Math.max(share, leastOfKernel); i > 0 && left.length > 0; i--) {
       const [at] = left.splice(draw(left.length), 1);
@@ -73,12 +77,17 @@ export function drawMutants(modules: readonly Ptx[], options: MutantOptions, roo
       const choices = mutationsOf(before);
       const { operator, text: after } = choices[draw(choices.length)];
       mutants.push({
-        ...{ id: mutants.length + 1, module, kernel: plainName(made.name), at: [index, at] },
+        ...{ id: mutants.length + 1, module, kernel, at: [index, at] },
         ...{ operator, before, after, place },
       });
     }
   }
   return mutants;
+}
+
+/** The seed of one function. */
+function seedOf(seed: number, module: string, kernel: string): number {
+  return createHash("sha256").update(`${seed} ${module} ${kernel}`).digest().readUIntBE(0, 6);
 }
 
 /** The last name of a C++ one that was made plain: of _ZN1a3two3EiE it is two. */

@@ -75,3 +75,14 @@ TEST("CUDA attend() gives the reference's outputs of values whose scales are sub
         compare(layer);
     }
 }
+
+TEST("CUDA attend() gives the reference's outputs of logits that differ by hundreds") {
+    for (Rule rule : {Rule::rotated, Rule::paper, Rule::none}) {
+        fixture::Options options;
+        options.rule = rule;
+        options.group = options.inputs = 1;
+        Layer layer(options);
+        fixture::stretch_queries(layer.queries);
+        compare(layer);
+    }
+}

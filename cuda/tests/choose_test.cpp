@@ -47,6 +47,18 @@ TEST("CUDA choose() takes the reference's tokens over odd shapes, but for values
     }
 }
 
+TEST("CUDA choose() takes the reference's tokens of logits that differ by hundreds") {
+    fixture::Options options;
+    Layer truth(options), layer(options);
+    fixture::stretch_queries(truth.queries);
+    layer.queries = truth.queries;
+    truth.scan(reference_kernels);
+    layer.logits = truth.logits;
+    truth.choose(reference_kernels);
+    layer.choose(kernels());
+    compare(layer, truth);
+}
+
 TEST("CUDA choose() on equal scores picks the lower tokens") {
     for (uint32_t k : {1u, 17u, 63u, 64u, 128u}) {
         fixture::Options options;
