@@ -2,7 +2,7 @@
 #include <cmath>
 
 #include "../../native/reference/codes.h"
-#include "../../native/tests/bounds.h"
+#include "layers.h"
 
 using namespace specache;
 using fixture::Layer;
@@ -159,6 +159,25 @@ TEST("CUDA encode() of a page of equal rows is as near to them as the reference"
                                          value_bits);
             options.constant = true;
             Layer layer(options);
+            check_codes(layer);
+        }
+    }
+}
+
+TEST("CUDA encode() turns rows of head_dims with an odd factor as the reference does") {
+    uint32_t made = 0;
+    for (uint32_t dim : {40u, 96u, 192u, 248u}) {
+        Layer layer(options_of(Rule::rotated, dim, Type::bf16, made % 2 + 1, made % 3));
+        check_codes(layer);
+        made++;
+    }
+}
+
+TEST("CUDA encode() of rows whose scales are subnormal decodes to what the reference's do") {
+    for (Rule rule : {Rule::rotated, Rule::paper}) {
+        for (Type type : {Type::f16, Type::f32}) {
+            Layer layer(options_of(rule, 24, type, 2, 2));
+            fixture::shrink_rows(layer);
             check_codes(layer);
         }
     }
