@@ -76,13 +76,34 @@ TEST("CUDA attend() gives the reference's outputs of values whose scales are sub
     }
 }
 
-TEST("CUDA attend() gives the reference's outputs of logits that differ by hundreds") {
-    for (Rule rule : {Rule::rotated, Rule::paper, Rule::none}) {
-        fixture::Options options;
-        options.rule = rule;
-        options.group = options.inputs = 1;
-        Layer layer(options);
-        fixture::stretch_queries(layer.queries);
-        compare(layer);
+TEST("CUDA attend() gives the reference's outputs of logits whose exponentials overflow") {
+    for (float factor : {60.0f, 2000.0f}) {
+        for (Rule rule : {Rule::rotated, Rule::paper, Rule::none}) {
+            fixture::Options options;
+            options.rule = rule;
+            options.group = options.inputs = 1;
+            Layer layer(options);
+            for (float &x : layer.queries) x *= factor;
+            compare(layer);
+        }
     }
+}
+
+TEST("CUDA attend() gives the reference's outputs of groups of every size") {
+    for (uint32_t group = 1; group <= 9; group++) {
+        fixture::Options options;
+        options.head_dim = 24;
+        options.group = group;
+        options.inputs = group % 2 + 1;
+        options.position = 130;
+        compare(options);
+    }
+}
+
+TEST("CUDA attend() gives the reference's outputs over more chunks than a loop has in a round") {
+    fixture::Options options;
+    options.head_dim = 24;
+    options.group = options.inputs = 1;
+    options.position = 5 * 2048 + 200;
+    compare(options);
 }

@@ -43,9 +43,4 @@ inline void shrink_rows(Layer &layer, float factor = 0x1p-9f) {
     layer.encode(reference_kernels);
 }
 
-// Queries so large that the exponential of a logit without the largest one overflows.
-inline void stretch_queries(Near<float> &queries) {
-    for (float &x : queries) x *= 60;
-}
-
 }  // namespace fixture

@@ -62,10 +62,24 @@ TEST("CUDA prefill_attend() gives the reference's outputs of a chunk that spans 
     compare(layer, 76);
 }
 
-TEST("CUDA prefill_attend() gives the reference's outputs of logits that differ by hundreds") {
+TEST("CUDA prefill_attend() gives the reference's outputs of chunks of every size") {
+    for (uint32_t tokens = 1; tokens <= 9; tokens++) {
+        fixture::Options options;
+        options.head_dim = 24;
+        options.position = 70;
+        options.group = options.inputs = 1;
+        options.rule = Rule::none;
+        Layer layer(options);
+        compare(layer, tokens);
+    }
+}
+
+TEST("CUDA prefill_attend() gives the reference's outputs of logits whose exponentials overflow") {
     fixture::Options options;
     options.rule = Rule::none;
     options.position = 200;
-    Layer layer(options);
-    compare(layer, 5, 60);
+    for (float factor : {60.0f, 2000.0f}) {
+        Layer layer(options);
+        compare(layer, 5, factor);
+    }
 }

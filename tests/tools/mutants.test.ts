@@ -8,7 +8,10 @@ import { assert, assertEquals, assertStringIncludes, test } from "../harness.ts"
 const texts = (statement: string) => mutationsOf(statement).map(({ text }) => text);
 
 test("mutationsOf() changes a comparison at its boundary, one of reals in its direction", () => {
-  assertEquals(texts("setp.lt.u32 %p1, %r1, %r2"), ["setp.le.u32 %p1, %r1, %r2"]);
+  assertEquals(texts("setp.lt.u32 %p1, %r1, %r2"), [
+    "setp.le.u32 %p1, %r1, %r2",
+    "setp.ge.u32 %p1, %r1, %r2",
+  ]);
   assertEquals(texts("setp.ne.s64 %p1, %rd1, %rd2"), ["setp.eq.s64 %p1, %rd1, %rd2"]);
   assertEquals(texts("setp.gtu.f32 %p1, %f1, %f2"), ["setp.ltu.f32 %p1, %f1, %f2"]);
 });
@@ -18,6 +21,7 @@ test("mutationsOf() changes operations, constants and summands and keeps the typ
     "@%p2 sub.s32 %r1, %r2, -1",
     "@%p2 add.s32 %r1, %r2, 0",
   ]);
+  assertEquals(texts("add.u64 %rd1, %SP, 0"), ["add.u64 %rd1, %SP, 1"]);
   assertEquals(texts("shl.b64 %rd1, %rd2, %r3"), ["shr.u64 %rd1, %rd2, %r3"]);
   assertEquals(texts("fma.rn.f32 %f1, %f2, 0f40000000, %f3"), [
     "mul.rn.f32 %f1, %f2, 0f40000000",

@@ -29,7 +29,7 @@ const boundary: Readonly<Record<string, string>> = {
   hi: "hs",
   hs: "hi",
 };
-// Of reals: two that are equal are rare, so that < for <= would show nothing.
+// Two reals that are equal are rare, so that <= for < would show nothing.
 const direction: Readonly<Record<string, string>> = {
   eq: "ne",
   ne: "eq",
@@ -37,6 +37,16 @@ const direction: Readonly<Record<string, string>> = {
   le: "ge",
   gt: "lt",
   ge: "le",
+};
+const opposite: Readonly<Record<string, string>> = {
+  lt: "ge",
+  le: "gt",
+  gt: "le",
+  ge: "lt",
+  lo: "hs",
+  ls: "hi",
+  hi: "ls",
+  hs: "lo",
 };
 const swapped: Readonly<Record<string, string>> = {
   add: "sub",
@@ -120,18 +130,18 @@ function comparisons(parts: Parts): Mutation[] {
   if (opcode !== "setp" && opcode !== "set") return [];
   const [test, ...others] = modifiers;
   const unordered = test.endsWith("u");
-  const table = isReal(typeOf(parts)) ? direction : boundary;
-  const other = table[unordered ? test.slice(0, -1) : test];
-  if (other === undefined) return [];
-  return [
-    change("comparison changed", parts, { modifiers: [other + (unordered ? "u" : ""), ...others] }),
-  ];
+  const plain = unordered ? test.slice(0, -1) : test;
+  const tables = isReal(typeOf(parts)) ? [direction] : [boundary, opposite];
+  return tables.flatMap((table) => plain in table ? [table[plain]] : []).map((other) =>
+    change("comparison changed", parts, { modifiers: [other + (unordered ? "u" : ""), ...others] })
+  );
 }
 
 function operations(parts: Parts): Mutation[] {
-  const { opcode, modifiers } = parts;
+  const { opcode, modifiers, operands } = parts;
   const type = typeOf(parts);
   if (opcode in swapped) {
+    if (operands[2] === "0" && /^(add|sub|shl|shr)$/.test(opcode)) return []; // nothing either way
     const opcodes = { opcode: swapped[opcode] };
     // A shift to the right is of a signed or unsigned type, one to the left of bits.
     if (opcode !== "shl" && opcode !== "shr") return [change("operation changed", parts, opcodes)];
