@@ -32,9 +32,16 @@ const settings: readonly Setting[] = [
 ];
 const failedCheck = /^\S+\.(cpp|h):\d+: /m;
 
+// Where a kernel's tests are not in a file of its own name.
+const testsOf: Readonly<Record<string, string>> = {
+  settle: "slots",
+  slots: "slots",
+};
+
 /** The words that choose the tests of a mutant's module: no others call its kernels. */
 function ownTests({ module }: Mutant): string {
-  return `tests/${module.replace(".ptx", "")}_test`;
+  const name = module.replace(".ptx", "");
+  return `tests/${testsOf[name] ?? name}_test`;
 }
 
 /** Milliseconds of each module's tests without any mutant. */
