@@ -76,6 +76,7 @@ struct Run {
     uint32_t places, step = 0, length = 200, inputs = 0, trusted = 0;
     Near<uint8_t> far;
     Near<uint32_t> ids, chosen, counts;
+    Near<uint32_t> positions{inputs_max, 0u}, step_number{1, 0u};  // of the step at work
     Near<float> values;
     Side truth, device;
     const uint8_t unset = 0;  // what a row points to that nobody has resolved
@@ -101,6 +102,8 @@ struct Run {
     }
 
     Resolve arguments(Side &side) {
+        for (uint32_t i = 0; i < inputs_max; i++) positions[i] = length + i;
+        step_number[0] = step;
         return {shape,
                 {side.slot_rows.data(), side.tokens.data(), side.used.data(), side.now.data(),
                  side.next.data()},
@@ -109,8 +112,8 @@ struct Run {
                 side.exact_counts.data(), side.rows.data(), ids.data(), far.data(), stride,
                 far_at(), nullptr, nullptr, side.late.data(), side.copies.data(),
                 side.wanted.data(), side.slot_of.data(), side.wanted_value.data(),
-                side.list.data(), side.counters.data(), inputs, trusted, options.k, length, step,
-                options.late_above, side.candidates.data(), tokens_max};
+                side.list.data(), side.counters.data(), inputs, trusted, options.k,
+                positions.data(), step_number.data(), options.late_above, side.candidates.data(), tokens_max};
     }
 
     float any_value() {

@@ -127,9 +127,10 @@ void plan_sequence(Plan &plan) {
     plan.window = heads * window_rows * plan.row;
     plan.slot_rows = heads * places * plan.row;
     // A copy for each row in flight and their count; counters; per slot its token and last use;
-    // faults; page ids; positions of a step; per slot two states.
+    // faults; page ids; positions of a step and its number; per slot two states.
     plan.tables = heads * plan.arriving * sizeof(Copy) + sizeof(Counters) +
-                  heads * places * (4 + 4) + (2 * config.layers + plan.pages_max + inputs_max) * 4 +
+                  heads * places * (4 + 4) +
+                  (2 * config.layers + plan.pages_max + inputs_max + 1) * 4 +
                   heads * places * 2;
 }
 
