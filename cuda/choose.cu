@@ -5,8 +5,8 @@
 //   merge_weights  the softmax of a query head, from its pieces in their order
 //   find_values    the values, written once, and how many have which upper 10 bits
 //   narrow_cut     the 10 bits of the k-th value, and how many of these have which next 10 (twice)
-//   count_chosen   how many tokens of a piece are above the k-th value, and how many equal it
-//   write_chosen   the chosen, behind those of the pieces before
+//   count_chosen   how many tokens of a warp's run are above the k-th value, and how many equal it
+//   write_chosen   the chosen, behind those of the runs before
 // Grids are for tokens_max; blocks behind the tail have nothing to do.
 #include "../native/numbers.h"
 #include "../native/scratch.h"
@@ -17,35 +17,36 @@ namespace specache::cuda {
 namespace {
 
 constexpr uint32_t items = choose_piece / block_threads;  // tokens of a thread
-constexpr uint32_t warp_rows = choose_near_rows / (block_threads / lanes);
+constexpr uint32_t warp_rows = choose_near_rows / choose_runs;
 constexpr uint32_t digit_bits = 10;
 constexpr uint32_t thread_digits = choose_digits / block_threads;
 // Values are 0 to 1 and a rounding error, so that their bits order as they do and 30 tell all.
 constexpr uint32_t value_bits = 30;
-static_assert(choose_piece == items * block_threads && 1u << digit_bits == choose_digits &&
+static_assert(choose_piece == items * block_threads && choose_runs == block_threads / lanes &&
+              1u << digit_bits == choose_digits &&
               digit_bits * choose_rounds == value_bits);
 
 // What is chosen of an input and KV head, and the tokens of one piece of it that the thread works
 // on: item i is token first + i * lanes, so that warps and lanes are in the order of tokens.
 struct Piece {
-    uint32_t tail, k, first;
+    uint32_t tail, k, first, count;  // items before the tail's end, which no warp's item crosses
     __device__ Piece(const Choose &choose, uint32_t input, uint32_t number)
         : tail(coded_pages(choose.positions[input]) * page_tokens),
           k(tail == 0 ? 0 : min(choose.k, tail - sink_tokens)),
-          first(number * choose_piece + warp_of() * items * lanes + lane_of()) {}
+          first(number * choose_piece + warp_of() * items * lanes + lane_of()),
+          count(first < tail ? (tail - first + lanes - 1) / lanes : 0) {}
     // The same for all threads of a block.
     __device__ bool idle(uint32_t number) const { return k == 0 || number * choose_piece >= tail; }
     __device__ uint32_t token(uint32_t i) const { return first + i * lanes; }
-    __device__ bool holds(uint32_t i) const { return token(i) >= sink_tokens && token(i) < tail; }
+    __device__ bool holds(uint32_t i) const {
+        return i < count && (i > 0 || first >= sink_tokens);
+    }
 };
+static_assert(page_tokens % lanes == 0 && sink_tokens < lanes);
 
-__device__ ChooseWeights weights_of(float largest, float sum) {
-    return {largest, over_block(sum, Sum())};
-}
-
-// Logits of a few near rows of one query head: sinks, then window and inputs.
-__device__ ChooseWeights weigh_near(const Choose &choose, uint32_t vector, uint32_t tail,
-                                    uint32_t number) {
+// Of a few near rows of one query head, sinks, then window and inputs: lane 0 has them.
+__device__ void near_logits(const Choose &choose, uint32_t vector, uint32_t tail, uint32_t number,
+                            float (&logits)[items]) {
     const Shape &shape = choose.shape;
     uint32_t head = vector % shape.query_heads / (shape.query_heads / shape.kv_heads);
     uint32_t count = sink_tokens + choose.positions[vector / shape.query_heads] - tail + 1;
@@ -60,45 +61,26 @@ __device__ ChooseWeights weigh_near(const Choose &choose, uint32_t vector, uint3
         rows[r] = i < sink_tokens ? choose.near.sinks + sink * row_bytes(shape)
                                   : choose.near.window + place * row_bytes(shape);
     }
-    float logits[warp_rows] = {}, largest = -INFINITY, sum = 0;
+    float sums[warp_rows] = {};
 #pragma unroll 1
     for (uint32_t c = lane_of(); c < shape.head_dim; c += lanes) {
         float x = query[c] * shape.scale;
 #pragma unroll
         for (uint32_t r = 0; r < warp_rows; r++) {
-            logits[r] += x * load_number(shape.kv_type, rows[r], c);
+            sums[r] += x * load_number(shape.kv_type, rows[r], c);
         }
     }
 #pragma unroll
     for (uint32_t r = 0; r < warp_rows; r++) {
-        logits[r] = first + r < count ? over_warp(logits[r], Sum()) : -INFINITY;
-        largest = fmaxf(largest, logits[r]);
+        float sum = over_warp(sums[r], Sum());
+        if (lane_of() == 0 && first + r < count) logits[r] = sum;
     }
-    largest = over_block(largest, Largest());
-    if (largest == -INFINITY) return {largest, 0};  // no row here
-#pragma unroll
-    for (uint32_t r = 0; r < warp_rows; r++) sum += __expf(logits[r] - largest);
-    return weights_of(largest, lane_of() == 0 ? sum : 0);
-}
-
-__device__ ChooseWeights weigh_tokens(const Piece &piece, const float *from) {
-    float logits[items], largest = -INFINITY, sum = 0;
-#pragma unroll
-    for (uint32_t i = 0; i < items; i++) {
-        logits[i] = piece.holds(i) ? from[piece.token(i)] : -INFINITY;
-    }
-#pragma unroll
-    for (uint32_t i = 0; i < items; i++) largest = fmaxf(largest, logits[i]);
-    largest = over_block(largest, Largest());
-    if (largest == -INFINITY) return {largest, 0};
-#pragma unroll
-    for (uint32_t i = 0; i < items; i++) sum += __expf(logits[i] - largest);
-    return weights_of(largest, sum);
 }
 
 // A block a part and query head; the parts of near come first. One block of each pair makes ready
 // what the next kernels count in.
-__global__ void __launch_bounds__(block_threads) weigh_pieces(Choose choose, ChooseScratch scratch) {
+__global__ void __launch_bounds__(block_threads)
+    weigh_pieces(Choose choose, ChooseScratch scratch) {
     uint32_t part = blockIdx.x, vector = blockIdx.y;
     uint32_t group = choose.shape.query_heads / choose.shape.kv_heads;
     bool near = part < choose_near_parts;
@@ -114,11 +96,27 @@ __global__ void __launch_bounds__(block_threads) weigh_pieces(Choose choose, Cho
         }
     }
     if (piece.idle(number)) return;
-    ChooseWeights weights =
-        near ? weigh_near(choose, vector, piece.tail, part)
-             : weigh_tokens(piece, choose.logits + uint64_t(vector) * choose.tokens_max);
+    float logits[items], largest = -INFINITY, sum = 0;
+#pragma unroll
+    for (uint32_t i = 0; i < items; i++) logits[i] = -INFINITY;
+    if (near) {
+        near_logits(choose, vector, piece.tail, part, logits);
+    } else {
+        const float *from = choose.logits + uint64_t(vector) * choose.tokens_max;
+#pragma unroll
+        for (uint32_t i = 0; i < items; i++) {
+            if (piece.holds(i)) logits[i] = from[piece.token(i)];
+        }
+    }
+#pragma unroll
+    for (uint32_t i = 0; i < items; i++) largest = fmaxf(largest, logits[i]);
+    largest = over_block(largest, Largest());
+    float base = largest == -INFINITY ? 0 : largest;  // where there is no row
+#pragma unroll
+    for (uint32_t i = 0; i < items; i++) sum += __expf(logits[i] - base);
+    sum = over_block(sum, Sum());
     uint64_t at = uint64_t(vector) * (choose_near_parts + scratch.pieces) + part;
-    if (threadIdx.x == 0) scratch.parts[at] = weights;
+    if (threadIdx.x == 0) scratch.parts[at] = {largest, sum};
 }
 
 // A warp a query head.
@@ -258,7 +256,9 @@ __global__ void __launch_bounds__(block_threads) narrow_cut(Choose choose, Choos
     add_digits(digits, scratch.digits + (uint64_t(pair) * choose_rounds + round) * choose_digits);
 }
 
-__global__ void __launch_bounds__(block_threads) count_chosen(Choose choose, ChooseScratch scratch) {
+// A warp counts for itself: above the k-th value, and in the lower half those that equal it.
+__global__ void __launch_bounds__(block_threads)
+    count_chosen(Choose choose, ChooseScratch scratch) {
     uint32_t pair = blockIdx.y, values[items], above = 0, equal = 0;
     Piece piece(choose, pair / choose.shape.kv_heads, blockIdx.x);
     if (piece.idle(blockIdx.x)) return;
@@ -269,63 +269,39 @@ __global__ void __launch_bounds__(block_threads) count_chosen(Choose choose, Cho
         above += values[i] > cut.bits;
         equal += piece.holds(i) && values[i] == cut.bits;
     }
-    above = over_block(above, Sum());
-    equal = over_block(equal, Sum());
-    uint64_t at = uint64_t(pair) * scratch.pieces + blockIdx.x;
-    if (threadIdx.x == 0) scratch.counts[at] = {above, equal};
+    uint64_t run = (uint64_t(pair) * scratch.pieces + blockIdx.x) * choose_runs + warp_of();
+    uint32_t both = over_warp(above << 16 | equal, Sum());
+    if (lane_of() == 0) scratch.counts[run] = uint64_t(both >> 16) << 32 | both % (1u << 16);
 }
 
-// Of the tokens before a warp's, then before each of its items.
-__device__ ChooseCount count_before(const ChooseScratch &scratch, const ChooseCount &own) {
-    __shared__ ChooseCount warps[block_threads / lanes];
-    ChooseCount before{0, 0};
-    const ChooseCount *pieces = scratch.counts + uint64_t(blockIdx.y) * scratch.pieces;
-#pragma unroll 1
-    for (uint32_t i = threadIdx.x; i < blockIdx.x; i += block_threads) {
-        before.above += pieces[i].above;
-        before.equal += pieces[i].equal;
-    }
-    if (lane_of() == 0) warps[warp_of()] = own;
-    before.above = over_block(before.above, Sum());
-    before.equal = over_block(before.equal, Sum());
-    for (uint32_t warp = 0; warp < warp_of(); warp++) {
-        before.above += warps[warp].above;
-        before.equal += warps[warp].equal;
-    }
-    return before;
-}
-
-__global__ void __launch_bounds__(block_threads) write_chosen(Choose choose, ChooseScratch scratch) {
-    uint32_t pair = blockIdx.y, values[items];
+// A warp of which tokens may be chosen: they go behind those of all runs before its own.
+__global__ void __launch_bounds__(block_threads)
+    write_chosen(Choose choose, ChooseScratch scratch) {
+    uint32_t pair = blockIdx.y, run = blockIdx.x * choose_runs + warp_of(), values[items];
     Piece piece(choose, pair / choose.shape.kv_heads, blockIdx.x);
-    if (piece.idle(blockIdx.x)) return;
-    ChooseCount all = scratch.counts[uint64_t(pair) * scratch.pieces + blockIdx.x];
-    if (all.above + all.equal == 0) return;
+    const uint64_t *counts = scratch.counts + uint64_t(pair) * scratch.pieces * choose_runs;
+    if (piece.idle(blockIdx.x) || counts[run] == 0) return;
     load_values(choose, scratch, piece, values);
     ChooseCut cut = scratch.cuts[pair * choose_rounds + choose_rounds - 1];
-    ChooseCount own{0, 0};
-    uint32_t larger[items], same[items];  // which lanes' tokens are
+    uint64_t both = 0;
+#pragma unroll 1
+    for (uint32_t i = lane_of(); i < run; i += lanes) both += counts[i];
+    both = over_warp(both, Sum());
+    uint32_t above = uint32_t(both >> 32), equal = uint32_t(both), lower = (1u << lane_of()) - 1;
+    uint64_t to = uint64_t(pair) * choose.k_max;
 #pragma unroll
     for (uint32_t i = 0; i < items; i++) {
-        larger[i] = __ballot_sync(whole_warp, values[i] > cut.bits);
-        same[i] = __ballot_sync(whole_warp, piece.holds(i) && values[i] == cut.bits);
-        own.above += __popc(larger[i]);
-        own.equal += __popc(same[i]);
-    }
-    ChooseCount before = count_before(scratch, own);
-    uint32_t lower = (1u << lane_of()) - 1;
-#pragma unroll
-    for (uint32_t i = 0; i < items; i++) {
-        uint32_t above = before.above + __popc(larger[i] & lower);
-        uint32_t equal = before.equal + __popc(same[i] & lower);
-        bool tied = same[i] >> lane_of() & 1;
-        if (larger[i] >> lane_of() & 1 || (tied && equal < cut.left)) {
-            uint64_t at = uint64_t(pair) * choose.k_max + above + min(equal, cut.left);
+        bool larger = values[i] > cut.bits, same = piece.holds(i) && values[i] == cut.bits;
+        uint32_t all_larger = __ballot_sync(whole_warp, larger);
+        uint32_t all_same = __ballot_sync(whole_warp, same);
+        uint32_t ties = equal + __popc(all_same & lower);
+        if (larger || (same && ties < cut.left)) {
+            uint64_t at = to + above + __popc(all_larger & lower) + min(ties, cut.left);
             choose.chosen[at] = piece.token(i);
             choose.values[at] = __uint_as_float(values[i]);
         }
-        before.above += __popc(larger[i]);
-        before.equal += __popc(same[i]);
+        above += __popc(all_larger);
+        equal += __popc(all_same);
     }
 }
 

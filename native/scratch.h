@@ -1,5 +1,6 @@
-// scratch.h - what the attend kernel and a CUDA device's choose kernels need beside their arguments,
-// carved here so that plan() can count it. Smaller scratch of other kernels belongs to their threads and grows once.
+// scratch.h - what the attend kernel, and choose on a CUDA device, need beside their arguments,
+// carved here so that plan() can count it. Smaller scratch of other kernels belongs to their
+// threads and grows once.
 #pragma once
 #include "kernels.h"
 
@@ -55,6 +56,7 @@ inline AttendScratch attend_scratch(const Shape &shape, uint32_t inputs, uint32_
 // ---- choose, device cuda -----------------------------------------------------------------------
 
 constexpr uint32_t choose_piece = 2048;    // tokens of a block; it fixes the order of sums
+constexpr uint32_t choose_runs = 4;        // of a piece: a warp's tokens
 constexpr uint32_t choose_near_rows = 16;  // sinks and rows of the window of a block
 constexpr uint32_t choose_near_parts =
     (sink_tokens + window_rows + choose_near_rows - 1) / choose_near_rows;
@@ -67,9 +69,6 @@ struct ChooseCut {  // the k-th value
     uint32_t bits;  // its upper ones
     uint32_t left;  // how many of the values that have them are chosen
 };
-struct ChooseCount {
-    uint32_t above, equal;  // the k-th value
-};
 
 struct ChooseScratch {
     ChooseWeights *parts;    // [inputs][query_heads][choose_near_parts + pieces]
@@ -77,7 +76,8 @@ struct ChooseScratch {
     uint32_t *values;        // [inputs][kv_heads][tokens_max] bits of them
     uint32_t *digits;        // [inputs][kv_heads][choose_rounds][choose_digits] values that have it
     ChooseCut *cuts;         // [inputs][kv_heads][choose_rounds]
-    ChooseCount *counts;     // [inputs][kv_heads][pieces]
+    uint64_t *counts;        // [inputs][kv_heads][pieces][choose_runs] tokens above the k-th
+                             // value << 32 | equal to it
     uint32_t pieces;
     uint64_t bytes;
 };
@@ -98,7 +98,7 @@ inline ChooseScratch choose_scratch(const Shape &shape, uint32_t inputs, uint32_
     take(scratch.values, pairs * tokens_max);
     take(scratch.digits, pairs * choose_rounds * choose_digits);
     take(scratch.cuts, pairs * choose_rounds);
-    take(scratch.counts, pairs * scratch.pieces);
+    take(scratch.counts, pairs * scratch.pieces * choose_runs);
     scratch.bytes = at;
     return scratch;
 }
