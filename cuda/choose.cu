@@ -37,7 +37,6 @@ struct Piece {
           count(first < tail ? (tail - first + lanes - 1) / lanes : 0) {}
     // The same for all threads of a block.
     __device__ bool idle(uint32_t number) const { return k == 0 || number * choose_piece >= tail; }
-    __device__ uint32_t token(uint32_t i) const { return first + i * lanes; }
     __device__ bool holds(uint32_t i) const {
         return i < count && (i > 0 || first >= sink_tokens);
     }
@@ -102,10 +101,10 @@ __global__ void __launch_bounds__(block_threads)
     if (near) {
         near_logits(choose, vector, piece.tail, part, logits);
     } else {
-        const float *from = choose.logits + uint64_t(vector) * choose.tokens_max;
+        const float *from = choose.logits + uint64_t(vector) * choose.tokens_max + piece.first;
 #pragma unroll
         for (uint32_t i = 0; i < items; i++) {
-            if (piece.holds(i)) logits[i] = from[piece.token(i)];
+            if (piece.holds(i)) logits[i] = from[i * lanes];
         }
     }
 #pragma unroll
@@ -169,22 +168,22 @@ __global__ void __launch_bounds__(block_threads) find_values(Choose choose, Choo
 #pragma unroll 1
     for (uint32_t g = 0; g < group; g++) {
         uint64_t vector = uint64_t(pair) * group + g;
-        const float *logits = choose.logits + vector * choose.tokens_max;
+        const float *logits = choose.logits + vector * choose.tokens_max + piece.first;
         ChooseWeights softmax = scratch.softmax[vector];  // its sum is the inverse of one
 #pragma unroll
         for (uint32_t i = 0; i < items; i++) {
-            float logit = piece.holds(i) ? logits[piece.token(i)] : -INFINITY;
+            float logit = piece.holds(i) ? logits[i * lanes] : -INFINITY;
             float weight = __expf(__fsub_rn(logit, softmax.largest));
             values[i] = __fadd_rn(values[i], __fmul_rn(weight, softmax.sum));
         }
     }
-    uint32_t *to = scratch.values + uint64_t(pair) * choose.tokens_max;
+    uint32_t *to = scratch.values + uint64_t(pair) * choose.tokens_max + piece.first;
 #pragma unroll
     for (uint32_t i = 0; i < items; i++) {
         // A NaN would count as one digit here and be another there.
         uint32_t bits = min(__float_as_uint(values[i]), (1u << value_bits) - 1);
         if (!piece.holds(i)) continue;
-        to[piece.token(i)] = bits;
+        to[i * lanes] = bits;
         atomicAdd(&digits[bits >> (value_bits - digit_bits)], 1u);
     }
     add_digits(digits, scratch.digits + uint64_t(pair) * choose_rounds * choose_digits);
@@ -213,9 +212,9 @@ __device__ ChooseCut find_cut(const ChooseScratch &scratch, const Piece &piece, 
     // Threads go through the digits from the largest one down.
     uint32_t top = choose_digits - 1 - threadIdx.x * thread_digits, counts[thread_digits], all = 0;
     const uint32_t *from =
-        scratch.digits + (uint64_t(blockIdx.y) * choose_rounds + round) * choose_digits;
+        scratch.digits + (uint64_t(blockIdx.y) * choose_rounds + round) * choose_digits + top;
 #pragma unroll
-    for (uint32_t i = 0; i < thread_digits; i++) all += counts[i] = from[top - i];
+    for (uint32_t i = 0; i < thread_digits; i++) all += counts[i] = *(from - i);
     uint32_t above = before_in_block(all);
 #pragma unroll
     for (uint32_t i = 0; i < thread_digits; i++) {
@@ -231,9 +230,10 @@ __device__ ChooseCut find_cut(const ChooseScratch &scratch, const Piece &piece, 
 
 __device__ void load_values(const Choose &choose, const ChooseScratch &scratch, const Piece &piece,
                             uint32_t (&values)[items]) {
-    const uint32_t *from = scratch.values + uint64_t(blockIdx.y) * choose.tokens_max;
+    const uint32_t *from =
+        scratch.values + uint64_t(blockIdx.y) * choose.tokens_max + piece.first;
 #pragma unroll
-    for (uint32_t i = 0; i < items; i++) values[i] = piece.holds(i) ? from[piece.token(i)] : 0;
+    for (uint32_t i = 0; i < items; i++) values[i] = piece.holds(i) ? from[i * lanes] : 0;
 }
 
 __global__ void __launch_bounds__(block_threads) narrow_cut(Choose choose, ChooseScratch scratch,
@@ -297,7 +297,7 @@ __global__ void __launch_bounds__(block_threads)
         uint32_t ties = equal + __popc(all_same & lower);
         if (larger || (same && ties < cut.left)) {
             uint64_t at = to + above + __popc(all_larger & lower) + min(ties, cut.left);
-            choose.chosen[at] = piece.token(i);
+            choose.chosen[at] = piece.first + i * lanes;
             choose.values[at] = __uint_as_float(values[i]);
         }
         above += __popc(all_larger);
