@@ -27,6 +27,11 @@ interface Wanted extends Omit<HotLoop, "instructions"> {
   readonly nth?: number;
 }
 
+/** The kernels of choose.cu that go through all tokens. */
+export const chooseKernels: readonly string[] = [
+  ...["weigh_pieces", "find_values", "narrow_cut", "count_chosen", "write_chosen"],
+];
+
 // Llama-3.1-8B's shape: head_dim 128, 4 query heads a KV head, one input; codes of the default
 // setting with a profile, 32 value planes.
 const wanted: readonly Wanted[] = [
@@ -81,11 +86,6 @@ export function hotLoops(measured: readonly Measured[]): HotLoop[] {
     return [{ ...line, instructions }];
   });
 }
-
-/** The kernels of choose.cu that go through all tokens. */
-export const chooseKernels: readonly string[] = [
-  ...["weigh_pieces", "find_values", "narrow_cut", "count_chosen", "write_chosen"],
-];
 
 // A thread of choose.cu has 16 tokens in code without a loop, so that a warp has 512.
 function choosing(): Wanted[] {
