@@ -175,7 +175,8 @@ export function issueSeconds(question: Question): IssueSeconds {
   const scans = Math.ceil(inputs * group / 8);
   return {
     scan: tail * instructions.scan * scans * heads / all,
-    choose: tail * instructions.choose * inputs * heads / on(pairs * Math.ceil(tail / CHOOSE_PIECE)),
+    choose: tail * instructions.choose * inputs * heads /
+      on(pairs * Math.ceil(tail / CHOOSE_PIECE)),
     attendCodes: tail * instructions.attendCodes * inputs * heads / all,
     attendExact: rows * instructions.attendExact * inputs * heads / on(pairs),
   };

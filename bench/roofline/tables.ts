@@ -70,8 +70,8 @@ function tokenTable(): ModelTable {
       "kernels touch once, also the logits between them and partial sums. *issued*: every load and",
       "store as written; what is above compulsory has to come from L1 or L2: `scan_pages` reads",
       "each byte of keys twice (a token is a nibble), `choose.cu` the logits twice and its values",
-      "four times, `attend_codes` the logits twice, and the values' codes and centre once for each query head and",
-      "input.",
+      "four times, `attend_codes` the logits twice, and the values' codes and centre once for each",
+      "query head and input.",
     ],
     head: [
       "kernel",
