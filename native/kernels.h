@@ -193,6 +193,7 @@ struct Choose {
     float *values;              // [inputs][kv_heads][k_max]
     uint32_t *counts;           // [inputs][kv_heads]: min(k, tail)
     uint32_t inputs, tokens_max, k, k_max;
+    uint8_t *scratch;           // CUDA alone: choose_scratch() of as many inputs or more
 };
 
 // ---- slots (DESIGN section 4) ------------------------------------------------------------------

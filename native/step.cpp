@@ -145,7 +145,8 @@ void attend(Store &store, Sequence &sequence, uint32_t layer, const float *queri
                                         work.logits, inputs, plan.config.tokens_max});
         kernels.choose(device.compute(), {plan.shape, near, queries, positions, work.logits,
                                           work.chosen, work.values, work.counts, inputs,
-                                          plan.config.tokens_max, sequence.options.k, k_max});
+                                          plan.config.tokens_max, sequence.options.k, k_max,
+                                          work.choose});
         kernels.resolve(device.compute(), resolve);
         prefetch_rows(store, sequence, layer, resolve);
         fetch_late(store, sequence, layer, resolve);

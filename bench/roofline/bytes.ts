@@ -48,8 +48,11 @@ export const WINDOW_ROWS = 131; // 128 and three guesses
 const BLOCK_PAGES = 32; // of one chunk of attend.cu (scratch.h)
 const SCAN_QUERIES = 8; // columns of one product of scan.cu
 const LOGIT = 4; // bytes
-// Of choose.cu: largest, sum, four passes to the k-th value, and the one that writes.
-const CHOOSE_PASSES = 7;
+// Of choose.cu: softmax and values; of the values two rounds, a count, and what writes the chosen.
+const LOGIT_PASSES = 2;
+const VALUE_PASSES = 4;
+/** Tokens of a block of choose.cu (scratch.h). */
+export const CHOOSE_PIECE = 2048;
 
 /** Bytes of one page of one KV head, in parts; a mean where heads differ. */
 export interface PageBytes {
@@ -105,9 +108,9 @@ export interface StepBytes {
   readonly compulsory: number;
   /** Every load and store of the kernels, a warp's instruction counted by the bytes it covers. */
   readonly issued: number;
-  /** The logits' share of `issued` that is read: they stay in L2 or are read from memory. */
+  /** The share of logits and values of `issued` that is read: from L2, or else from memory. */
   readonly logitReads: number;
-  /** Logits of one layer: what L2 has to hold for that. */
+  /** Logits and values of one layer: what L2 has to hold for that. */
   readonly layerLogits: number;
 }
 
@@ -126,7 +129,7 @@ export function stepBytes(
   return {
     ...{ least: sum("least"), compulsory: sum("compulsory"), issued: sum("issued") },
     logitReads: sum("logitReads"),
-    layerLogits: view(tokens).pages * PAGE * inputs * group * LOGIT * shape.kvHeads,
+    layerLogits: view(tokens).pages * PAGE * inputs * (group + 1) * LOGIT * shape.kvHeads,
   };
 }
 
@@ -153,7 +156,8 @@ export function stepParts(
   const near = (pages > 0 ? SINKS : 0) + window;
   const chosen = Math.min(codes.k, tail) * inputs;
   const row = rowBytes(shape);
-  const logits = tail * queries * LOGIT;
+  const logits = tail * queries * LOGIT, chances = tail * inputs * LOGIT;
+  const chooseReads = logits * LOGIT_PASSES + chances * VALUE_PASSES;
   const sums = Math.ceil(pages / BLOCK_PAGES) * queries * sumBytes(shape, codes);
   const keyPart = page.keys + page.keyCentre + page.keyScales + page.keyParameters;
   const keys = pages * keyPart, values = pages * (page.all - keyPart);
@@ -165,8 +169,8 @@ export function stepParts(
     },
     {
       // The newest rows' keys again, for each query head.
-      ...{ ...nothing, kernel: "choose_tokens", logitReads: logits * CHOOSE_PASSES },
-      issued: logits * CHOOSE_PASSES + near * queries * row / 2,
+      ...{ ...nothing, kernel: "choose.cu", compulsory: chances, logitReads: chooseReads },
+      issued: chooseReads + chances + near * queries * row / 2,
     },
     {
       ...{ ...nothing, kernel: "attend_codes", least: values, compulsory: values + sums },

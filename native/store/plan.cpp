@@ -211,6 +211,8 @@ Work carve_work(const Plan &plan, uint8_t *base) {
     take(work.attend, attend_scratch(plan.shape, plan.inputs, uint32_t(plan.pages_max),
                                      config.k_max, plan.value_planes, nullptr)
                           .bytes);
+    uint64_t choosing = choose_scratch(plan.shape, plan.inputs, config.tokens_max, nullptr).bytes;
+    take(work.choose, coded && at_once ? choosing : 0);
     uint64_t lent = config.device == 1 ? uint64_t(config.chunk_tokens) * config.head_dim : 0;
     take(work.lent_queries, lent * config.query_heads);
     take(work.lent_keys, lent * heads);

@@ -81,6 +81,7 @@ struct Work {
     float *sums;               // [chunk_tokens][query_heads][head_dim + 2]
     uint8_t *page;             // [layers] layer blocks: a page on its way to far
     uint8_t *attend;           // the attend kernel's
+    uint8_t *choose;           // CUDA alone: the choose kernels'
     // Device cuda: what a host's buffers hold while a call works on them (borrowed.h).
     float *lent_queries, *lent_outputs;  // [chunk_tokens][query_heads][head_dim]
     float *lent_keys, *lent_values;      // [chunk_tokens][kv_heads][head_dim]
