@@ -10,8 +10,9 @@ import { dirname, join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { buildProgram, listFiles, type Variant } from "../cuda/emulator/build.ts";
-import { buildEmulated, nativeObjects } from "../cuda/emulator/library.ts";
+import { buildEmulated, kernelSources, nativeObjects } from "../cuda/emulator/library.ts";
 import { SpecacheError } from "../engine/errors.ts";
+import { benchCases, runBenchCase } from "../cuda/tests/bench.ts";
 import { fetchNvcc } from "../ffi/toolchain.ts";
 
 interface Setting {
@@ -126,6 +127,18 @@ async function runEngine(library: string, words: readonly string[], counts: Coun
   if (status !== 0 || lost !== 0) console.log(output);
 }
 
+async function runBench(program: string, words: readonly string[], counts: Counts) {
+  const cases = benchCases.filter(({ name }) =>
+    words.length === 0 || words.some((word) => name.includes(word))
+  );
+  await inParallel(cases, async (each) => {
+    const problems = await runBenchCase(program, each);
+    counts[problems.length === 0 ? "passed" : "failed"]++;
+    for (const problem of problems) console.log(`FAILED ${each.name}: ${problem}`);
+  });
+  console.log(`bench: ${cases.length} ran`);
+}
+
 async function runFaults(programs: readonly string[], words: readonly string[], counts: Counts) {
   const listed = await runProgram(programs[0], [], faultSettings[0]);
   const faults: Fault[] = listed.output.trim().split("\n").map((line) => {
@@ -181,7 +194,7 @@ export async function testCuda(args: readonly string[]): Promise<boolean> {
       objects,
       defines: ["SPECACHE_CUDA", 'SPECACHE_NEAR="../../cuda/tests/near.h"'],
     });
-  const own = listFiles(join(root, "cuda"), ".cu").filter((path) => !path.includes("emulator"));
+  const own = kernelSources();
   const begun = Date.now();
   const main = join(nativeTests, "main.cpp");
   const emulator = [tests, nativeTests];
@@ -202,6 +215,17 @@ export async function testCuda(args: readonly string[]): Promise<boolean> {
     args.includes("--sanitize") ? wanted : ["plain"],
     await nativeObjects(),
   );
+  const [bench] = await build(
+    "bench",
+    [
+      ...own,
+      ...[".cu", ".cpp"].flatMap((end) => listFiles(join(root, "cuda", "bench"), end)),
+      join(root, "native", "devices.cpp"),
+    ],
+    [join(root, "cuda"), join(root, "native")],
+    ["plain"],
+    await nativeObjects(),
+  );
   const library = await buildEmulated(nvcc);
   console.log(`built in ${((Date.now() - begun) / 1000).toFixed(1)} s`);
   const counts: Counts = { passed: 0, failed: 0 };
@@ -209,6 +233,7 @@ export async function testCuda(args: readonly string[]): Promise<boolean> {
   await Promise.all([
     runRight("kernels", kernels, words, counts),
     runEngine(library, words, counts),
+    runBench(bench, words, counts),
   ]);
   if (wanted.length > 1) await runFaults(faults, words, counts);
   console.log(`${counts.passed} passed, ${counts.failed} failed`);

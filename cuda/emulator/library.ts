@@ -1,5 +1,5 @@
 // library.ts - libspecache whose device cuda is the emulated one, for the engine's tests.
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { build } from "../../ffi/build.ts";
 import { buildFolder, nativeFolder } from "../../ffi/library.ts";
 import { buildProgram, listFiles } from "./build.ts";
@@ -10,6 +10,12 @@ export async function nativeObjects(): Promise<string[]> {
   return objects.filter((path) => !path.includes("top-devices-"));
 }
 
+/** The .cu files of the product. */
+export function kernelSources(): string[] {
+  const cuda = join(nativeFolder(), "..", "cuda");
+  return listFiles(cuda, ".cu").filter((path) => dirname(path) === cuda);
+}
+
 /** Builds it; the path. */
 export async function buildEmulated(nvcc: string): Promise<string> {
   const native = nativeFolder();
@@ -18,7 +24,7 @@ export async function buildEmulated(nvcc: string): Promise<string> {
     nvcc,
     name: "libspecache",
     sources: [
-      ...listFiles(cuda, ".cu").filter((path) => !path.includes("emulator")),
+      ...kernelSources(),
       join(native, "devices.cpp"),
     ],
     include: [cuda, native],
