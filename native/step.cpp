@@ -46,8 +46,8 @@ Resolve slots_at_work(Store &store, Sequence &sequence, uint32_t layer) {
             plan.page_rows, layer * plan.layer_block, work.staging, work.late_copies, work.late,
             copies, sequence.wanted_rows + layer, work.slot_of, work.wanted_value, work.wanted,
             sequence.counters, sequence.inputs, sequence.trusted, plan.config.k_max,
-            sequence.positions, sequence.positions + inputs_max, sequence.options.late_above, work.candidates,
-            plan.config.tokens_max};
+            sequence.positions, sequence.positions + inputs_max,
+            sequence.options.late_above, work.candidates, plan.config.tokens_max};
 }
 
 void prefetch_rows(Store &store, Sequence &sequence, uint32_t layer, const Resolve &resolve) {

@@ -84,11 +84,19 @@ export async function buildKernels(
   return await build(nvcc, "kernels", [...sources, main], product, variants, { mutants, objects });
 }
 
+/** What measures device cuda on a GPU; the path. */
+export async function buildBench(nvcc: string): Promise<string> {
+  const own = [".cu", ".cpp"].flatMap((end) => listFiles(join(root, "cuda", "bench"), end));
+  const more = { objects: await nativeObjects() };
+  const sources = [...librarySources(), ...own];
+  const { programs } = await build(nvcc, "bench", sources, product, ["plain"], more);
+  return programs[0];
+}
+
 /** libspecache whose device cuda is the emulated one; the path. */
 export async function buildLibrary(nvcc: string): Promise<string> {
   const objects = await nativeObjects();
-  // The same mutants as in the kernels' program, so that no kernel is compiled twice.
-  const more = { mutants: usualMutants, objects, shared: true };
+  const more = { objects, shared: true };
   const sources = librarySources();
   const { programs } = await build(nvcc, "libspecache", sources, product, ["plain"], more);
   return programs[0];

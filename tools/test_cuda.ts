@@ -7,9 +7,11 @@
 import { join } from "node:path";
 import process from "node:process";
 import type { Program, Variant } from "../cuda/emulator/build.ts";
+import { benchCases, runBenchCase } from "../cuda/tests/bench.ts";
 import { SpecacheError } from "../engine/errors.ts";
 import { fetchNvcc } from "../ffi/toolchain.ts";
 import {
+  buildBench,
   buildFaults,
   buildKernels,
   buildLibrary,
@@ -90,6 +92,19 @@ async function runEngine(library: string, words: readonly string[], counts: Coun
   if (status !== 0 || lost !== 0) console.log(output);
 }
 
+/** The bench program of device cuda at a tiny size: that it runs, not how fast. */
+async function runBench(program: string, words: readonly string[], counts: Counts) {
+  const cases = benchCases.filter(({ name }) =>
+    words.length === 0 || words.some((word) => name.includes(word))
+  );
+  await inParallel(cases, async (each) => {
+    const problems = await runBenchCase(program, each);
+    counts[problems.length === 0 ? "passed" : "failed"]++;
+    for (const problem of problems) console.log(`FAILED ${each.name}: ${problem}`);
+  });
+  console.log(`bench: ${cases.length} ran`);
+}
+
 async function runFaults(programs: readonly string[], words: readonly string[], counts: Counts) {
   const listed = await runProgram(programs[0], [], faultSettings[0]);
   const faults: Fault[] = listed.output.trim().split("\n").map((line) => {
@@ -147,6 +162,7 @@ export async function testCuda(args: readonly string[]): Promise<boolean> {
   const right = await buildRight(nvcc, wanted);
   const faults = await buildFaults(nvcc, wanted);
   const kernels = await buildKernels(nvcc, args.includes("--sanitize") ? wanted : ["plain"]);
+  const bench = await buildBench(nvcc);
   const library = await buildLibrary(nvcc);
   console.log(`built in ${((Date.now() - begun) / 1000).toFixed(1)} s`);
   const counts: Counts = { passed: 0, failed: 0 };
@@ -154,6 +170,7 @@ export async function testCuda(args: readonly string[]): Promise<boolean> {
   await Promise.all([
     runRight("kernels", kernels.programs, words, counts),
     runEngine(library, words, counts),
+    runBench(bench, words, counts),
   ]);
   if (wanted.length > 1) await runFaults(faults.programs, words, counts);
   if (words.length === 0) await runDrawnMutants(kernels, counts);

@@ -113,7 +113,8 @@ struct Run {
                 far_at(), nullptr, nullptr, side.late.data(), side.copies.data(),
                 side.wanted.data(), side.slot_of.data(), side.wanted_value.data(),
                 side.list.data(), side.counters.data(), inputs, trusted, options.k,
-                positions.data(), step_number.data(), options.late_above, side.candidates.data(), tokens_max};
+                positions.data(), step_number.data(), options.late_above, side.candidates.data(),
+                tokens_max};
     }
 
     float any_value() {

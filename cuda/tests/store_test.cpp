@@ -1,6 +1,7 @@
 // store_test.cpp - whole steps of a store on device cuda through the C ABI: what must not change a
 // bit there, what the CPU gives, and what is refused.
 #include <cmath>
+#include <cstdlib>
 
 #include "../../native/tests/driver.h"
 #include "../../native/tests/test.h"
@@ -176,11 +177,18 @@ TEST("device cuda refuses what it does not offer") {
 }
 
 TEST("memory that the GPU or the system has not is refused with its bytes, and given back") {
+    // More than any GPU has: 16 M tokens of 64 layers of 64 heads are 16 TiB.
     specache_config vram = config_on(1), pinned = config_on(1);
     vram.mode = 0;
-    vram.tokens_max = pinned.tokens_max = 1 << 20;
+    vram.tokens_max = 1 << 24;
+    vram.layers = vram.kv_heads = vram.query_heads = 64;
     check_refused(vram, SPECACHE_MEMORY, "the GPU refused");
-    pinned.tokens_max = 1 << 19;  // 512 MiB of rows, a tenth of it as codes
-    check_refused(pinned, SPECACHE_MEMORY, "refused");
+    // Asked for more pinned memory than it has, a real system may starve before it refuses.
+    if (std::getenv("EMULATOR_MEMORY") != nullptr) {
+        pinned.tokens_max = 1 << 19;  // 512 MiB of rows, a tenth of it as codes
+        check_refused(pinned, SPECACHE_MEMORY, "refused");
+    } else {
+        std::printf("not asked of a real system: pinned memory that it has not\n");
+    }
     CHECK(outputs_of(config_on(1), 0, 8).size() > 0);
 }

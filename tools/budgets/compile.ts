@@ -40,7 +40,7 @@ export interface Compiled {
 /** The .cu files of the product, in order. */
 export function kernelSources(): string[] {
   return listFiles(join(root, "cuda"), ".cu").filter((path) =>
-    !/[/\\](emulator|tests)[/\\]/.test(relative(root, path))
+    !/[/\\](bench|emulator|tests)[/\\]/.test(relative(root, path))
   );
 }
 
@@ -53,7 +53,7 @@ export function kernelTexts(): { sources: ReadonlyMap<string, string>; headers: 
     kernelSources().map((path) => [relative(root, path), readFileSync(path, "utf8")]),
   );
   const headers = [".h", ".cuh"].flatMap((end) => listFiles(join(root, "cuda"), end))
-    .filter((path) => !/[/\\](emulator|tests)[/\\]/.test(relative(root, path)))
+    .filter((path) => !/[/\\](bench|emulator|tests)[/\\]/.test(relative(root, path)))
     .map((path) => readFileSync(path, "utf8"));
   return { sources, headers };
 }
