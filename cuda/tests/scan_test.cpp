@@ -8,7 +8,9 @@ using fixture::Near;
 TEST("CUDA scan() gives the reference's logits over odd shapes, and hides the sinks") {
     Kernels kernels = reference_kernels;
     kernels.scan = cuda::scan;
-    for (const fixture::Options &options : fixture::odd_layers()) {
+    std::vector<fixture::Options> all = fixture::odd_layers(), more = fixture::grouped_layers();
+    all.insert(all.end(), more.begin(), more.end());
+    for (const fixture::Options &options : all) {
         if (options.rule == Rule::none) continue;
         Layer layer(options);
         layer.scan(reference_kernels);
