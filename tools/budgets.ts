@@ -13,7 +13,7 @@ import { hotLoops } from "./budgets/hot.ts";
 import { measure } from "./budgets/measure.ts";
 import { targets } from "./budgets/occupancy.ts";
 import { againstTable, overLimits, type Row, rowOf, Table, tablePage } from "./budgets/table.ts";
-import { fetchNvcc } from "./toolchain.ts";
+import { fetchNvcc } from "../ffi/toolchain.ts";
 
 const root = join(dirname(fileURLToPath(import.meta.url)), "..");
 const tablePath = join(root, "cuda", "budgets.json");
