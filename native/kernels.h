@@ -177,7 +177,7 @@ struct Scan {
     const float *queries;           // [inputs][query_heads][head_dim] after rope
     const uint32_t *positions;      // [inputs]
     float *logits;                  // [inputs][query_heads][tokens_max]; sinks' entries = -infinity
-    uint32_t inputs, tokens_max;
+    uint32_t inputs, tokens_max;    // a multiple of 4: a CUDA device takes 4 logits at a time
 };
 
 // The k tail tokens of largest value for each input and KV head: value = mean over the group's

@@ -142,10 +142,10 @@ void attend(Store &store, Sequence &sequence, uint32_t layer, const float *queri
     } else {
         meet_prefetch(store, sequence, layer);
         kernels.scan(device.compute(), {plan.shape, codes_of, pages, queries, positions,
-                                        work.logits, inputs, plan.config.tokens_max});
+                                        work.logits, inputs, plan.tokens_wide});
         kernels.choose(device.compute(), {plan.shape, near, queries, positions, work.logits,
                                           work.chosen, work.values, work.counts, inputs,
-                                          plan.config.tokens_max, sequence.options.k, k_max,
+                                          plan.tokens_wide, sequence.options.k, k_max,
                                           work.choose});
         kernels.resolve(device.compute(), resolve);
         prefetch_rows(store, sequence, layer, resolve);
@@ -155,7 +155,7 @@ void attend(Store &store, Sequence &sequence, uint32_t layer, const float *queri
                    {plan.shape, codes_of, pages, near, queries, positions, work.logits,
                     plan.ahead_only ? work.exact : work.chosen,
                     plan.ahead_only ? work.exact_counts : work.counts,
-                    work.rows, outputs, inputs, plan.pages_max, plan.config.tokens_max, k_max,
+                    work.rows, outputs, inputs, plan.pages_max, plan.tokens_wide, k_max,
                     plan.value_planes, work.attend});
     device.trace(Trace::attended, layer, sequence.step);
     audit_layer(store, sequence, layer, queries, outputs);

@@ -46,7 +46,7 @@ export const PAGE = 64;
 export const SINKS = 4;
 export const WINDOW_ROWS = 131; // 128 and three guesses
 const BLOCK_PAGES = 32; // of one chunk of attend.cu (scratch.h)
-const SCAN_QUERIES = 8; // columns of one product of scan.cu
+const QUERIES = 8; // columns of one product of scan.cu and attend.cu
 const LOGIT = 4; // bytes
 // Of choose.cu: softmax and values; of the values two rounds, a count, and what writes the chosen.
 const LOGIT_PASSES = 2;
@@ -174,7 +174,8 @@ export function stepParts(
     },
     {
       ...{ ...nothing, kernel: "attend_codes", least: values, compulsory: values + sums },
-      ...{ issued: attendBytes(page, pages) * queries + 2 * logits + sums, logitReads: 2 * logits },
+      logitReads: 2 * logits,
+      issued: attendBytes(page, pages, queries, codes.valuePlanes) + 2 * logits + sums,
     },
     {
       ...{ ...nothing, kernel: "attend_exact", least: (near + chosen) * row },
@@ -184,17 +185,18 @@ export function stepParts(
   ];
 }
 
-// A warp a page and 8 queries. Both halves of the 64 tokens read the same bytes of keys (a token
-// is a nibble), each of a lane's two queries its scales.
+// A warp a page and 8 queries: what it reads, once.
 function scanBytes(page: PageBytes, pages: number, queries: number): number {
-  const once = 2 * page.keys + page.keyCentre + 2 * page.keyScales + page.keyParameters;
-  return pages * once * Math.ceil(queries / SCAN_QUERIES);
+  const once = page.keys + page.keyCentre + page.keyScales + page.keyParameters;
+  return pages * once * Math.ceil(queries / QUERIES);
 }
 
-// A block a chunk and query head: its value codes, centre and scales; the scale is read again by
-// the warps of each 32 tokens.
-function attendBytes(page: PageBytes, pages: number): number {
-  return pages * (page.values + page.valueCentre + page.valueScales + 2 + 2 * 2);
+// A warp a page and 8 queries of its chunk: codes and scales once in a pass over 32 planes, the
+// centre once.
+function attendBytes(page: PageBytes, pages: number, queries: number, planes: number): number {
+  const again = (Math.ceil(planes / 32) - 1) * (page.valueScales + 2);
+  const once = page.values + page.valueCentre + page.valueScales + page.valueParameters;
+  return pages * (once + again) * Math.ceil(queries / QUERIES);
 }
 
 // sum_floats of scratch.h: a head of two vectors, the channels, the planes.

@@ -62,7 +62,7 @@ export const LATE_LATENCY = 2e-6;
 export interface Instructions {
   readonly scan: number; // for up to 8 queries
   readonly choose: number; // for each input
-  readonly attendCodes: number; // for each input
+  readonly attendCodes: number; // for up to 8 queries
   readonly attendExact: number; // a row, for each input and up to 8 query heads
 }
 
@@ -172,12 +172,12 @@ export function issueSeconds(question: Question): IssueSeconds {
   const pairs = inputs * shape.kvHeads;
   const rows = window + Math.min(codes.k, tail);
   const heads = shape.kvHeads * shape.layers;
-  const scans = Math.ceil(inputs * group / 8);
+  const eights = Math.ceil(inputs * group / 8);
   return {
-    scan: tail * instructions.scan * scans * heads / all,
+    scan: tail * instructions.scan * eights * heads / all,
     choose: tail * instructions.choose * inputs * heads /
       on(pairs * Math.ceil(tail / CHOOSE_PIECE)),
-    attendCodes: tail * instructions.attendCodes * inputs * heads / all,
+    attendCodes: tail * instructions.attendCodes * eights * heads / all,
     attendExact: rows * instructions.attendExact * inputs * heads / on(pairs),
   };
 }

@@ -69,8 +69,7 @@ function assumptions(): string[] {
     "  on longer texts and larger models; 15 late rows are what a right guess left",
     "  (docs/DESIGN.md, section 4).",
     "- *as written*: the larger of bytes and instructions; instructions are those of inner loops",
-    "  of the code for sm_90, also on other machines, all waits hidden: a bound from below but for",
-    "  `scan_pages`, whose loop holds the code of 1-bit and of 2-bit keys.",
+    "  of the code for sm_90, also on other machines, all waits hidden: a bound from below.",
     "- *: does not fit in the machine's memory; the time is as if it did.",
   ];
 }

@@ -1,5 +1,7 @@
 // attend_test.cpp - the CUDA device's attention over codes, slots, window and inputs against the
 // reference.
+#include <cstring>
+
 #include "layers.h"
 
 using namespace specache;
@@ -37,6 +39,37 @@ void compare(const fixture::Options &options) {
 
 TEST("CUDA attend() gives the reference's outputs over odd shapes") {
     for (const fixture::Options &options : fixture::odd_layers()) compare(options);
+}
+
+TEST("CUDA attend() gives the reference's outputs for groups of 1 to 8 and 1 to 4 inputs") {
+    for (const fixture::Options &options : fixture::grouped_layers()) compare(options);
+}
+
+TEST("CUDA scan() and attend() give input 0 the same bits with one input and with four") {
+    Kernels kernels = reference_kernels;
+    kernels.scan = cuda::scan;
+    kernels.attend = cuda::attend;
+    for (fixture::Options options : fixture::grouped_layers()) {
+        options.inputs = 4;  // at 190 inputs 2 and 3 see a page that inputs 0 and 1 do not
+        Layer layer(options);
+        Near<float> logits, outputs;
+        for (uint32_t inputs : {4u, 1u}) {
+            layer.options.inputs = inputs;
+            std::fill(layer.logits.begin(), layer.logits.end(), NAN);
+            layer.scan(kernels);
+            uint64_t own = uint64_t(layer.shape.query_heads) * layer.tokens_max;
+            Near<float> of_first(layer.logits.begin(), layer.logits.begin() + own);
+            layer.choose(reference_kernels);
+            layer.attend(kernels);
+            if (inputs == 1) {
+                CHECK(std::memcmp(logits.data(), of_first.data(), own * 4) == 0);
+                uint64_t width = uint64_t(layer.shape.query_heads) * options.head_dim;
+                CHECK(std::memcmp(outputs.data(), layer.outputs.data(), width * 4) == 0);
+            }
+            logits = of_first;
+            outputs = layer.outputs;
+        }
+    }
 }
 
 TEST("CUDA attend() gives the reference's outputs over several chunks, coded and resident") {

@@ -43,4 +43,24 @@ inline void shrink_rows(Layer &layer, float factor = 0x1p-9f) {
     layer.encode(reference_kernels);
 }
 
+// Every group from 1 to 8 and number of inputs, at most 32 queries: both bits of keys, values of 1
+// and 2 bits, by profile and by the paper's rule; head_dim of odd multiples of 8 too.
+inline std::vector<Options> grouped_layers() {
+    std::vector<Options> list;
+    const uint32_t dims[] = {128, 24, 80, 64, 256, 72};
+    for (uint32_t i = 0; i < 16; i++) {
+        Options options;
+        options.head_dim = dims[i % 6];
+        options.group = i % 8 + 1;
+        options.inputs = i < 8 ? i / 2 % 4 + 1 : 4 - i / 2 % 4;
+        options.position = i % 3 == 0 ? 190 : 250;  // 190: the later inputs see a page more
+        options.rule = i % 5 == 4 ? Rule::paper : Rule::rotated;
+        options.key_bits = i / 3 % 2 + 1;
+        options.value_bits = options.rule == Rule::paper ? i % 2 + 1 : i / 2 % 3;
+        options.scale_group = i % 2 == 0 ? 32 : 64;
+        list.push_back(options);
+    }
+    return list;
+}
+
 }  // namespace fixture

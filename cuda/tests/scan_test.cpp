@@ -37,7 +37,9 @@ fixture::Options small(uint32_t dim, uint32_t key_bits, uint32_t position) {
 }  // namespace
 
 TEST("CUDA scan() gives the reference's logits over odd shapes, and hides the sinks") {
-    for (const fixture::Options &options : fixture::odd_layers()) {
+    std::vector<fixture::Options> all = fixture::odd_layers(), more = fixture::grouped_layers();
+    all.insert(all.end(), more.begin(), more.end());
+    for (const fixture::Options &options : all) {
         if (options.rule == Rule::none) continue;
         Layer layer(options);
         compare(layer);

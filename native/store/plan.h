@@ -29,6 +29,7 @@ struct Plan {
     uint32_t pages = 0;        // in the pool
     uint32_t slots = 0, arriving = 0;  // per layer and KV head: visible, in flight
     uint32_t inputs = 0;       // of a step at most
+    uint32_t tokens_wide = 0;  // tokens_max, rounded up so that each row of logits is aligned
     bool in_file = false;
 
     // Near bytes of one sequence, whatever its length.
@@ -59,7 +60,7 @@ Plan make_plan(const specache_config &config, const specache_profile *profile,
 
 // Scratch of a store for steps and appends, carved out of one block of near memory.
 struct Work {
-    float *logits;             // [inputs][query_heads][tokens_max]
+    float *logits;             // [inputs][query_heads][tokens_wide]
     uint32_t *chosen;          // [inputs][kv_heads][k_max] tokens
     float *values;             // [inputs][kv_heads][k_max]
     uint32_t *counts;          // [inputs][kv_heads]

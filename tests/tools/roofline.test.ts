@@ -75,9 +75,9 @@ test("stepBytes() counts a small step as by hand", () => {
   const bytes = stepBytes(shape, settings.default, 256, 1);
   assertEquals(bytes.least, codes + rows);
   assertEquals(bytes.compulsory, codes + rows + logits + values + sums);
-  const scan = 3 * (2 * 2048 + 128 + 2 * 64 + 4) + logits;
+  const scan = 3 * (2048 + 128 + 64 + 4) + logits;
   const choose = 2 * logits + 5 * values + (4 + 64) * 256;
-  const attend = 3 * (256 + 128 + 2 + 4) + 2 * logits + 2 * sums;
+  const attend = 3 * (256 + 128 + 4) + 2 * logits + 2 * sums;
   assertEquals(bytes.issued, scan + choose + attend + rows);
   assertEquals([bytes.logitReads, bytes.layerLogits], [4 * logits + 4 * values, logits + values]);
 });
@@ -126,7 +126,9 @@ test("issueSeconds() divides instructions by the rate at which they start", () =
   assertAlmostEquals(short.choose, 63 * 64 * 256 * 12 / (rate * 16), 1e-9); // of 2 pieces
   const two = issueSeconds({ ...usual, inputs: 2 });
   assertAlmostEquals(two.scan, scan, 1e-12); // 8 queries either way
-  assertAlmostEquals(two.attendCodes, 2 * attendCodes, 1e-12);
+  assertAlmostEquals(two.attendCodes, attendCodes, 1e-12);
+  const three = issueSeconds({ ...usual, inputs: 3 });
+  assertAlmostEquals(three.attendCodes, 2 * attendCodes, 1e-12);
 });
 
 test("a prefetch that is longer than the step shows", () => {

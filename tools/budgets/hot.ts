@@ -1,8 +1,7 @@
 // hot.ts - instructions that a decode step's kernels issue for each token, from their inner loops
 // in the code for sm_90. What is around the loops is not counted, but for kernels that have a
-// number of tokens a thread; nor how often a branch is taken: the loop of scan_pages holds the code
-// of 1-bit and of 2-bit keys. So these are estimates; where a kernel changes and its loop is not
-// found again, the line says so.
+// number of tokens a thread; nor how often a branch in a loop is taken. So these are estimates;
+// where a kernel changes and its loop is not found again, the line says so.
 import type { Measured } from "./measure.ts";
 import type { Loop } from "./sass.ts";
 
@@ -39,24 +38,39 @@ const wanted: readonly Wanted[] = [
     kernel: "scan_pages",
     what: "products of keys and queries",
     times: 4 / 64,
-    why: "32 of 128 channels, 64 tokens, up to 8 queries at a time",
-    pick: ({ products }) => products > 0,
+    why: "32 of 128 channels at 2 bits, 64 tokens, up to 8 queries",
+    pick: ({ products }) => products === 4,
+  },
+  {
+    kernel: "scan_pages",
+    what: "centre of a page",
+    times: 4 / 64,
+    why: "32 of 128 channels, up to 8 queries",
+    pick: ({ products, genericLoads, sharedLoads }) =>
+      products === 0 && genericLoads === 2 && sharedLoads === 2,
   },
   ...choosing(),
   {
     kernel: "attend_codes",
-    what: "signs of values",
-    times: 4,
-    why: "32 planes of a token by a warp, for each of 4 query heads",
-    pick: ({ globalLoads, sharedLoads, genericLoads }) =>
-      globalLoads === 2 && sharedLoads === 1 && genericLoads === 0,
+    what: "largest logit",
+    times: 1 / 64,
+    why: "64 tokens, up to 8 queries",
+    pick: ({ wideLoads, genericLoads }) => wideLoads === 4 && genericLoads === 0,
   },
   {
     kernel: "attend_codes",
-    what: "weights of a page and its centre",
-    times: 4 * 4 / 64,
-    why: "64 tokens, by each of 4 warps, for each of 4 query heads",
-    pick: ({ globalLoads, sharedLoads }) => globalLoads === 3 && sharedLoads === 16,
+    what: "weights, and signs of values",
+    times: 1 / 32,
+    why: "32 tokens, 32 planes, up to 8 queries",
+    pick: ({ wideLoads, genericLoads }) => wideLoads === 2 && genericLoads === 4,
+  },
+  {
+    kernel: "attend_codes",
+    what: "centres of pages",
+    times: 4 / (4 * 64),
+    why: "4 pages, by each of 4 warps, up to 8 queries",
+    pick: ({ globalLoads, genericLoads, sharedLoads }) =>
+      globalLoads === 4 && genericLoads === 4 && sharedLoads === 8,
   },
   {
     kernel: "attend_exact",
