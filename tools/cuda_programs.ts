@@ -1,4 +1,5 @@
-// cuda_programs.ts - the programs of tests for the emulated CUDA device: how they are built and run.
+// cuda_programs.ts - the programs of tests for the emulated CUDA device, how they are built and how
+// they are run.
 import { spawn } from "node:child_process";
 import { availableParallelism } from "node:os";
 import { dirname, join } from "node:path";
@@ -25,6 +26,8 @@ export interface Ended {
   readonly status: number;
   readonly output: string;
   readonly milliseconds: number;
+  /** Whether the limit ended it. */
+  readonly late: boolean;
 }
 
 const root = join(dirname(fileURLToPath(import.meta.url)), "..");
@@ -98,11 +101,15 @@ export function runProgram(
   return new Promise((resolve) => {
     const child = spawn(program, args, { env });
     const parts: string[] = [];
+    let late = false;
     const end = (status: number, output: string) => {
       clearTimeout(timer);
-      resolve({ status, output, milliseconds: Date.now() - begun });
+      resolve({ status, output, late, milliseconds: Date.now() - begun });
     };
-    const timer = setTimeout(() => child.kill("SIGKILL"), setting.limit ?? 2 ** 31 - 1);
+    const timer = setTimeout(() => {
+      late = true;
+      child.kill("SIGKILL");
+    }, setting.limit ?? 2 ** 31 - 1);
     for (const stream of [child.stdout, child.stderr]) {
       stream.on("data", (data) => {
         parts.push(String(data));

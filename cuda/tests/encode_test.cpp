@@ -56,8 +56,8 @@ uint32_t padded_tokens(const Layer &layer, const HeadCode &code, const uint8_t *
     return padded;
 }
 
-// The scales of a page's centres and of its tokens are sums and largest values, which no rounding of
-// one number moves by more than a unit of fp16.
+// The scales of a page's centres and of its tokens are sums and largest values, which no rounding
+// of one number moves by more than a unit of fp16.
 bool same_scales(const HeadCode &code, uint32_t dim, const uint8_t *codes, const uint8_t *truth) {
     CodeLayout layout = code_layout(code, dim);
     for (uint32_t at : {layout.key_parameters, layout.value_parameters}) {
