@@ -73,7 +73,7 @@ export async function runMutants(
       killed = ended.status !== 0;
       late = ended.late;
       reached ||= killed || ended.output.includes("was reached");
-      if (killed) break;
+      if (killed || !reached) break;
     }
     const outcome = { mutant, killed, late, reached };
     outcomes.push(outcome);
