@@ -34,6 +34,8 @@ export interface Ended {
   readonly status: number;
   readonly output: string;
   readonly milliseconds: number;
+  /** Whether the limit ended it. */
+  readonly late: boolean;
 }
 
 /** The project's folder. */
@@ -137,11 +139,15 @@ export function runProgram(
   return new Promise((resolve) => {
     const child = spawn(program, args, { env });
     const parts: string[] = [];
+    let late = false;
     const end = (status: number, output: string) => {
       clearTimeout(timer);
-      resolve({ status, output, milliseconds: Date.now() - begun });
+      resolve({ status, output, late, milliseconds: Date.now() - begun });
     };
-    const timer = setTimeout(() => child.kill("SIGKILL"), setting.limit ?? 2 ** 31 - 1);
+    const timer = setTimeout(() => {
+      late = true;
+      child.kill("SIGKILL");
+    }, setting.limit ?? 2 ** 31 - 1);
     for (const stream of [child.stdout, child.stderr]) {
       stream.on("data", (data) => {
         parts.push(String(data));

@@ -20,6 +20,8 @@ import { fetchNvcc } from "../ffi/toolchain.ts";
 export interface Outcome {
   readonly mutant: Mutant;
   readonly killed: boolean;
+  /** Killed since it took far longer than what is right. */
+  readonly late: boolean;
   /** Whether a thread came to the instruction. */
   readonly reached: boolean;
 }
@@ -68,17 +70,19 @@ export async function runMutants(
   const outcomes: Outcome[] = [];
   await inParallel(mutants, async (mutant) => {
     const words = ownTests(mutant);
-    const limit = 5 * times.get(words)! + 5000;
+    const limit = 3 * times.get(words)! + 5000;
     let killed = false;
+    let late = false;
     let reached = false;
     for (const setting of settings.slice(0, settingCount)) {
       const asked = { ...setting, mutant: mutant.id, limit, until: failedCheck };
-      const { status, output } = await runProgram(program, [words], asked);
-      killed = status !== 0;
-      reached ||= killed || output.includes("was reached");
-      if (killed) break;
+      const ended = await runProgram(program, [words], asked);
+      killed = ended.status !== 0;
+      late = ended.late;
+      reached ||= killed || ended.output.includes("was reached");
+      if (killed || !reached) break;
     }
-    const outcome = { mutant, killed, reached };
+    const outcome = { mutant, killed, late, reached };
     outcomes.push(outcome);
     told(outcome);
   });
@@ -146,6 +150,7 @@ async function main(args: readonly string[]): Promise<boolean> {
   });
   printKinds(outcomes);
   const { reached, killed, share } = rateOf(outcomes);
+  console.log(`${outcomes.filter(({ late }) => late).length} were killed by the time limit`);
   console.log(`${outcomes.length - reached} are in instructions that no test comes to`);
   console.log(
     `${killed} of ${reached} mutants killed (${(100 * share).toFixed(1)} %) in ${seconds()}`,

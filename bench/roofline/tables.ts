@@ -68,9 +68,9 @@ function tokenTable(): ModelTable {
       "Of a step at 131,072 tokens, `default` with a profile, bytes over coded tokens. *least*:",
       "each byte of codes and each exact row once. *compulsory*: each different byte that the",
       "kernels touch once, also the logits between them and partial sums. *issued*: every load and",
-      "store as written; what is above compulsory has to come from L1 or L2: `choose.cu` reads the",
-      "logits twice and its values four times, `attend_codes` the logits twice; codes are read once",
-      "for 8 queries.",
+      "store as written; what is above compulsory has to come from L1 or L2: `choose.cu` reads",
+      "the logits twice and its values four times, `attend_codes` the logits twice; codes are read",
+      "once for 8 queries.",
     ],
     head: [
       "kernel",

@@ -209,3 +209,16 @@ TEST("CUDA encode() of rows whose scales are subnormal decodes to what the refer
         }
     }
 }
+
+TEST("CUDA encode() keeps the sinks, which are far larger, out of the other tokens' scales") {
+    for (uint32_t value_bits : {0u, 2u}) {
+        Layer layer(options_of(Rule::rotated, 64, Type::bf16, 2, value_bits));
+        for (uint32_t at = 0; at < layer.kv_heads * sink_tokens; at++) {
+            uint8_t *row = &layer.rows[uint64_t(layer.row_of(at / 2, at % 2) - layer.rows.data())];
+            for (uint32_t i = 0; i < 128; i++) {
+                store_number(Type::bf16, row, i, 50 * load_number(Type::bf16, row, i));
+            }
+        }
+        check_codes(layer);
+    }
+}
