@@ -143,8 +143,7 @@ __device__ __noinline__ void prefetch(const Head &at, uint32_t wanted) {
 #pragma unroll 1
     for (uint32_t first = 0; placed < count; first += blockDim.x) {
         uint32_t i = first + threadIdx.x;
-        bool open = i < at.places && slots.now[i] != Slot::visible &&
-                    slots.next[i] != Slot::visible;
+        bool open = i < at.places && slots.now[i] != Slot::visible;
         Place place = place_in_block(open);
         uint32_t which = placed + place.before;
         if (open && which < count) {

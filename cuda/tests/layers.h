@@ -49,4 +49,18 @@ inline std::vector<Options> grouped_layers() {
     return list;
 }
 
+// Head_dims with an odd factor, which the rotation takes a matrix for; 248 has the largest.
+constexpr uint32_t odd_dims[] = {24, 40, 96, 160, 192, 240, 248};
+
+// So small rows that codes have scales below 2^-14, where numbers of fp16 have fewer bits.
+inline void shrink_rows(Layer &layer, float factor = 0x1p-9f) {
+    Type type = layer.shape.kv_type;
+    for (Near<uint8_t> *bytes : {&layer.rows, &layer.sinks, &layer.window}) {
+        for (uint64_t i = 0; i < bytes->size() / type_bytes(type); i++) {
+            store_number(type, bytes->data(), i, factor * load_number(type, bytes->data(), i));
+        }
+    }
+    layer.encode(reference_kernels);
+}
+
 }  // namespace fixture

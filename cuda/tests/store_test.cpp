@@ -180,7 +180,7 @@ TEST("memory that the GPU or the system has not is refused with its bytes, and g
     vram.mode = 0;
     vram.tokens_max = pinned.tokens_max = 1 << 20;
     check_refused(vram, SPECACHE_MEMORY, "the GPU refused");
-    pinned.tokens_max = 1 << 17;  // 1 GiB of rows, a tenth of it as codes
+    pinned.tokens_max = 1 << 19;  // 512 MiB of rows, a tenth of it as codes
     check_refused(pinned, SPECACHE_MEMORY, "refused");
     CHECK(outputs_of(config_on(1), 0, 8).size() > 0);
 }

@@ -21,6 +21,7 @@ bool wanted(const test::Case &each, int count, char **arguments) {
 }  // namespace
 
 int main(int count, char **arguments) {
+    std::setvbuf(stdout, nullptr, _IOLBF, 0);  // whoever waits for a failure sees it at once
     int passed = 0, failed = 0;
     for (const test::Case &each : test::cases()) {
         if (!wanted(each, count, arguments)) continue;
