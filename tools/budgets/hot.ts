@@ -1,7 +1,7 @@
 // hot.ts - instructions that a decode step's kernels issue for each token, from their inner loops
 // in the code for sm_90. What is around the loops is not counted, nor how often a branch in a loop
-// is taken. So these are estimates; where a kernel changes and its loop is not found again, the line
-// says so.
+// is taken. So these are estimates; where a kernel changes and its loop is not found again, the
+// line says so.
 import type { Measured } from "./measure.ts";
 import type { Loop } from "./sass.ts";
 
