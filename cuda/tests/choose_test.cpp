@@ -132,6 +132,21 @@ TEST("CUDA choose() takes the reference's tokens of texts that end around a piec
     }
 }
 
+TEST("CUDA choose() takes the reference's tokens of values of all sizes that a float has") {
+    for (uint32_t k : {10u, 1000u, 1900u}) {
+        Layer layer = layer_of(piece + 64, 2, 1, k);
+        std::uniform_real_distribution<float> uniform(0, 85);
+        for (uint32_t at = 0; at < layer.shape.query_heads; at++) {  // alike in all of a group
+            for (uint32_t token = 0; token < layer.tokens_max; token++) {
+                layer.logits[at * layer.tokens_max + token] =
+                    at % 2 == 0 ? uniform(layer.random)
+                                : layer.logits[(at - 1) * layer.tokens_max + token];
+            }
+        }
+        compare(choose_on_device(layer), choose_on_host(layer));
+    }
+}
+
 TEST("CUDA choose() takes no token of an empty tail, none for k 0, and all where k is larger") {
     for (uint32_t k : {0u, 59u, 60u, 61u, 200u}) {
         Layer layer = layer_of(64, 2, 3, k);
