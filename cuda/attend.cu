@@ -1,8 +1,7 @@
 // attend.cu - one softmax over sinks, tail, window and inputs. The context is cut into chunks of
 // block_pages pages, whose partial sums do not depend on how many blocks run at once; the exact
 // rows are the last chunk. A merge turns the sums of value planes into the head's channels.
-#include "../native/codes.h"
-#include "../native/scratch.h"
+#include "coded.cuh"
 #include "exact.cuh"
 #include "kernels.h"
 #include "rotation.cuh"
@@ -11,7 +10,6 @@ namespace specache::cuda {
 namespace {
 
 constexpr uint32_t chunk_tokens = block_pages * page_tokens;
-constexpr uint32_t slices = 4;  // of a chunk's tokens, so that few planes keep a block busy
 constexpr uint32_t planes_most = 4 * head_dim_max;
 
 // The sums of one (chunk, input, query head), in scratch.h's sums: largest logit, sum of weights,
@@ -53,124 +51,188 @@ __global__ void hide_exact(Attend attend) {
     }
 }
 
-struct ChunkWeights {
-    float weights[chunk_tokens];
-    float parts[slices * planes_most];
-};
-
-// Of one query the weighted values of tokens [first, first + 64 pages) by their codes.
+// The queries [first, first + count) of the inputs * group of a KV head, and a chunk of its pages.
 struct CodedChunk {
     const Attend &attend;
     const HeadCode &code;
     CodeLayout layout;
-    uint32_t first_page, pages;
-    ChunkWeights &at;
+    CodedTile &tile;
+    uint32_t head, first, count, first_page, pages;
+    LaneQuery query;
 
+    __device__ uint32_t vector(uint32_t q) const {  // of [inputs][query_heads]
+        uint32_t group = attend.shape.query_heads / attend.shape.kv_heads, at = first + q;
+        return at / group * attend.shape.query_heads + head * group + at % group;
+    }
+    __device__ uint32_t seen(uint32_t q) const {  // pages of the text
+        return coded_pages(attend.positions[vector(q) / attend.shape.query_heads]);
+    }
     __device__ const uint8_t *codes(uint32_t page) const {
         return code.page(attend.pages[first_page + page]);
     }
     __device__ bool paper() const { return code.rule == Rule::paper; }
 
-    // Weights times the scales of their tokens, in place, once the plain ones have been used.
-    __device__ void scale_weights() const {
-        for (uint32_t j = threadIdx.x; j < pages * page_tokens; j += blockDim.x) {
-            const uint8_t *of = codes(j / page_tokens);
-            float scale = load_number(Type::f16, of + layout.value_parameters, 1);
-            if (code.value_bits != 0) {
-                scale *= float(of[layout.value_scales + j % page_tokens]) / 255;
-            }
-            at.weights[j] *= scale;
-        }
-        __syncthreads();
+    __device__ void start_query() {
+        uint32_t q = lane_of() / 4, own = q < count ? seen(q) : 0;
+        query.seen = own > first_page ? min(pages, own - first_page) : 0;
+        query.logits = attend.logits + uint64_t(vector(q < count ? q : 0)) * attend.tokens_max +
+                       first_page * page_tokens + lane_of() % 4 * 4;
+        query.largest = largest_of_chunk(tile, query);
     }
-    __device__ void sum_centres(const Partial &to) const {
-        for (uint32_t i = threadIdx.x; i < attend.shape.head_dim; i += blockDim.x) {
-            float sum = 0;
+    __device__ void put_page_weight(uint32_t page, float sum) const {
+        sum += __shfl_xor_sync(whole_warp, sum, 1);
+        sum += __shfl_xor_sync(whole_warp, sum, 2);
+        if (lane_of() % 4 == 0) tile.page_weights[page][lane_of() / 4] = sum * weight_unit;
+    }
+
+    // The warp's sums of 32 planes from `start` on, and each page's weights.
+    template <bool one_word> __device__ void sum_planes(uint32_t start) const {
+        float sums[2][4] = {};
 #pragma unroll 1
-            for (uint32_t page = 0; page < pages; page++) {
-                float weight = 0;
-                for (uint32_t j = 0; j < page_tokens; j++) {
-                    weight += at.weights[page * page_tokens + j];
+        for (uint32_t page = warp_of(); page < pages; page += coded_warps) {
+            const uint8_t *of = codes(page);
+            float products[2][4] = {}, weight = 0;
+#pragma unroll(one_word ? 2 : 1)
+            for (uint32_t step = 0; step < page_tokens / step_tokens; step++) {
+                uint32_t token = step * step_tokens + lane_of() % 4 * 4;
+                TokenPlanes planes = load_planes<one_word>(of + layout.values, layout.value_stride,
+                                                           token, start / 8);
+                StepWeights weights = step_weights(query, page, step);
+                weight += weights.of[0] + weights.of[1] + (weights.of[2] + weights.of[3]);
+                if (!one_word && code.value_bits != 0) {  // scales of tokens, in 256ths for now
+                    const uint8_t *scales = of + layout.value_scales + token;
+                    for (uint32_t i = 0; i < 4; i++) weights.of[i] *= float(scales[i]) / 256;
                 }
-                const uint8_t *of = codes(page);
-                sum += weight * load_number(Type::f16, of + layout.value_parameters, 0) *
-                       float(int8_t(of[layout.value_centre + i]));
+                add_signs(products, planes, split(weights));
             }
-            to.channel()[i] = sum;
+            put_page_weight(page, weight);
+            float scale = load_number(Type::f16, of + layout.value_parameters, 1);
+            if (!one_word && code.value_bits != 0) scale *= 256.0f / 255;
+#pragma unroll
+            for (uint32_t i = 0; i < 8; i++) sums[i / 4][i % 4] += products[i / 4][i % 4] * scale;
+        }
+#pragma unroll
+        for (uint32_t i = 0; i < 8; i++) {
+            uint32_t plane = i / 2 * 8 + lane_of() / 4, q = lane_of() % 4 * 2 + i % 2;
+            tile.warps[warp_of()][q * coded_planes + plane] = sums[i / 4][i % 4] * weight_unit;
         }
     }
-    // Weighted values of a channel (paper) or signs of a plane (rotated) over a slice of tokens.
-    __device__ float sum_slice(uint32_t item, uint32_t slice) const {
+    // As sum_planes: the lane's channel of 32 by the paper's rule.
+    __device__ void sum_channels(uint32_t start) const {
+        float sums[coded_queries] = {}, *weights = tile.warps[warp_of()];
+        uint32_t channel = start + lane_of(), dim = attend.shape.head_dim;
+        uint32_t groups = (dim + code.group - 1) / code.group;
+#pragma unroll 1
+        for (uint32_t page = warp_of(); page < pages; page += coded_warps) {
+            float sum = 0;
+            for (uint32_t step = 0; step < page_tokens / step_tokens; step++) {
+                StepWeights own = step_weights(query, page, step);
+                uint32_t token = step * step_tokens + lane_of() % 4 * 4;
+                for (uint32_t i = 0; i < 4; i++) {
+                    weights[(token + i) * coded_queries + lane_of() / 4] = own.of[i] * weight_unit;
+                    sum += own.of[i];
+                }
+            }
+            put_page_weight(page, sum);
+            __syncwarp();
+            const uint8_t *of = codes(page);
+#pragma unroll 1
+            for (uint32_t token = 0; channel < dim && token < page_tokens; token++) {
+                const uint8_t *bits = of + layout.values + token * layout.value_stride;
+                const uint8_t *parameters = of + layout.value_parameters +
+                                            (token * groups + channel / code.group) * 4;
+                uint32_t level = bits[channel / 8] >> channel % 8 & 1u, second = dim + channel;
+                if (code.value_bits == 2) level |= (bits[second / 8] >> second % 8 & 1u) << 1;
+                float value = load_number(Type::f16, parameters, 0) +
+                              load_number(Type::f16, parameters, 1) * float(level);
+                for (uint32_t q = 0; q < coded_queries; q++) {
+                    sums[q] += weights[token * coded_queries + q] * value;
+                }
+            }
+            __syncwarp();
+        }
+        for (uint32_t q = 0; q < coded_queries; q++) {
+            weights[q * coded_planes + lane_of()] = sums[q];
+        }
+    }
+    // The warps' sums in the order of the warps: a query a warp, an item a lane.
+    __device__ void put_sums(const Sums &sums, uint32_t start, uint32_t items) const {
+        __syncthreads();
+        uint32_t q = warp_of(), item = start + lane_of();
         float sum = 0;
-        uint32_t dim = attend.shape.head_dim, groups = (dim + code.group - 1) / max(code.group, 1u);
-#pragma unroll 1
-        for (uint32_t j = slice; j < pages * page_tokens; j += slices) {
-            const uint8_t *of = codes(j / page_tokens);
-            uint32_t token = j % page_tokens;
-            const uint8_t *bits = of + layout.values + token * layout.value_stride;
-            if (!paper()) {
-                sum += bits[item / 8] >> item % 8 & 1 ? at.weights[j] : -at.weights[j];
-                continue;
-            }
-            const uint8_t *parameters =
-                of + layout.value_parameters + (token * groups + item / code.group) * 4;
-            uint32_t level = bits[item / 8] >> item % 8 & 1u;
-            uint32_t second = dim + item;
-            if (code.value_bits == 2) level |= (bits[second / 8] >> second % 8 & 1u) << 1;
-            sum += at.weights[j] * (load_number(Type::f16, parameters, 0) +
-                                    load_number(Type::f16, parameters, 1) * float(level));
+        for (uint32_t warp = 0; warp < coded_warps; warp++) {
+            sum += tile.warps[warp][q * coded_planes + lane_of()];
         }
-        return sum;
-    }
-    __device__ void sum_values(const Partial &to) const {
-        uint32_t items = paper() ? attend.shape.head_dim : code.value_planes;
-        float *sums = paper() ? to.channel() : to.plane();
-#pragma unroll 1
-        for (uint32_t i = threadIdx.x; i < items * slices; i += blockDim.x) {
-            at.parts[i] = sum_slice(i % items, i / items);
+        if (q < count && item < items) {
+            Partial to = sums.of(first_page / block_pages, vector(q));
+            (paper() ? to.channel() : to.plane())[item] = sum;
         }
         __syncthreads();
-        for (uint32_t i = threadIdx.x; i < items; i += blockDim.x) {
-            float sum = 0;
-            for (uint32_t slice = 0; slice < slices; slice++) sum += at.parts[slice * items + i];
-            sums[i] = sum;
+    }
+    // Largest logits, sums of weights; then the weights of pages times the scales of their centres.
+    __device__ void put_totals(const Sums &sums) const {
+        uint32_t q = lane_of() / 4;
+        if (warp_of() == 0 && lane_of() % 4 == 0 && q < count) {
+            float total = 0;
+#pragma unroll 1
+            for (uint32_t page = 0; page < pages; page++) total += tile.page_weights[page][q];
+            Partial to = sums.of(first_page / block_pages, vector(q));
+            to.largest() = query.largest;
+            to.total() = total;
+        }
+        __syncthreads();
+        if (paper()) return;
+        for (uint32_t i = threadIdx.x; i < pages * coded_queries; i += blockDim.x) {
+            tile.page_weights[i / coded_queries][i % coded_queries] *=
+                load_number(Type::f16, codes(i / coded_queries) + layout.value_parameters, 0);
+        }
+        __syncthreads();
+    }
+    __device__ void put_centres(const Sums &sums) const {
+#pragma unroll 1
+        for (uint32_t i = threadIdx.x; i < attend.shape.head_dim; i += blockDim.x) {
+            float of_query[coded_queries] = {};
+#pragma unroll 4
+            for (uint32_t page = 0; page < pages; page++) {
+                float centre = float(int8_t(codes(page)[layout.value_centre + i]));
+                for (uint32_t q = 0; q < coded_queries; q++) {
+                    of_query[q] += tile.page_weights[page][q] * centre;
+                }
+            }
+            for (uint32_t q = 0; q < coded_queries; q++) {
+                if (q >= count) break;
+                sums.of(first_page / block_pages, vector(q)).channel()[i] = of_query[q];
+            }
         }
     }
 };
 
-// A block a (chunk, query head, input): largest logit, weights, weighted values.
-__global__ void __launch_bounds__(block_threads) attend_codes(Attend attend, Sums sums) {
-    __shared__ ChunkWeights at;
+// A block 8 queries of a KV head and a chunk: largest logit, weights, weighted values.
+__global__ void __launch_bounds__(coded_threads, 3) attend_codes(Attend attend, Sums sums) {
+    __shared__ CodedTile tile;
     const Shape &shape = attend.shape;
-    uint32_t vector = blockIdx.z * shape.query_heads + blockIdx.y;
-    uint32_t group = shape.query_heads / shape.kv_heads;
-    const HeadCode &code = attend.codes_of[blockIdx.y / group];
-    uint32_t seen = coded_pages(attend.positions[blockIdx.z]), first = blockIdx.x * block_pages;
-    if (code.rule == Rule::none || first >= seen) return;
-    CodedChunk chunk{attend, code, code_layout(code, shape.head_dim), first,
-                     min(block_pages, seen - first), at};
-    Partial to = sums.of(blockIdx.x, vector);
-    const float *logits =
-        attend.logits + uint64_t(vector) * attend.tokens_max + first * page_tokens;
-    float largest = nothing, total = 0;
-    for (uint32_t j = threadIdx.x; j < chunk.pages * page_tokens; j += blockDim.x) {
-        largest = fmaxf(largest, logits[j]);
+    uint32_t queries = attend.inputs * (shape.query_heads / shape.kv_heads);
+    uint32_t first = blockIdx.z * coded_queries, head = blockIdx.y;
+    const HeadCode &code = attend.codes_of[head];
+    if (code.rule == Rule::none) return;
+    CodedChunk chunk{attend, code, code_layout(code, shape.head_dim), tile, head, first,
+                     min(coded_queries, queries - first), blockIdx.x * block_pages, 0, {}};
+    uint32_t seen = 0;
+    for (uint32_t q = 0; q < chunk.count; q++) seen = max(seen, chunk.seen(q));
+    if (chunk.first_page >= seen) return;
+    chunk.pages = min(block_pages, seen - chunk.first_page);
+    chunk.start_query();
+    uint32_t items = chunk.paper() ? shape.head_dim : code.value_planes;
+    bool one_word = code.value_bits == 0 && chunk.layout.value_stride == 4;
+#pragma unroll 1
+    for (uint32_t start = 0; start < items; start += coded_planes) {
+        if (chunk.paper()) chunk.sum_channels(start);
+        else if (one_word) chunk.sum_planes<true>(start);
+        else chunk.sum_planes<false>(start);
+        chunk.put_sums(sums, start, items);
     }
-    largest = over_block(largest, Largest());
-    for (uint32_t j = threadIdx.x; j < chunk.pages * page_tokens; j += blockDim.x) {
-        float weight = logits[j] > nothing ? __expf(logits[j] - largest) : 0;
-        at.weights[j] = weight;
-        total += weight;
-    }
-    total = over_block(total, Sum());
-    if (threadIdx.x == 0) to.largest() = largest, to.total() = total;
-    __syncthreads();
-    if (!chunk.paper()) {
-        chunk.sum_centres(to);
-        __syncthreads();
-        chunk.scale_weights();
-    }
-    chunk.sum_values(to);
+    chunk.put_totals(sums);
+    if (!chunk.paper()) chunk.put_centres(sums);
 }
 
 // The exact rows of one (input, KV head) by number: sinks, window and inputs, chosen ones.
@@ -314,8 +376,9 @@ void attend(Stream &stream, const Attend &attend) {
     if (!resident) {
         hide_exact<<<attend.inputs * shape.kv_heads, block_threads, 0, on>>>(attend);
         launched("attend: hide_exact");
-        dim3 grid(chunks, shape.query_heads, attend.inputs);
-        attend_codes<<<grid, block_threads, 0, on>>>(attend, sums);
+        uint32_t queries = attend.inputs * (shape.query_heads / shape.kv_heads);
+        dim3 grid(chunks, shape.kv_heads, blocks_of(queries, coded_queries));
+        attend_codes<<<grid, coded_threads, 0, on>>>(attend, sums);
         launched("attend: codes");
     }
     uint32_t tiles = blocks_of(shape.query_heads / shape.kv_heads, tile_queries);

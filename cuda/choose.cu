@@ -1,170 +1,328 @@
 // choose.cu - the k tail tokens of largest value for each input and KV head, lower tokens first
-// where values are equal. A block a pair reads the logits once for each pass: the softmax's largest
-// and sum of every query head, four passes of 8 bits that narrow down the k-th value, and one that
-// writes the chosen in their order. A value is computed by the same operations in every pass.
+// where values are equal. The text is cut into pieces of a fixed size, a block each, so that a
+// result follows from the logits alone:
+//   weigh_pieces   largest logit and sum of weights of each piece and query head, rows of near too
+//   merge_weights  the softmax of a query head, from its pieces in their order
+//   find_values    the values, written once, and how many have which upper 10 bits
+//   narrow_cut     the 10 bits of the k-th value, and how many of these have which next 10 (twice)
+//   count_chosen   how many tokens of a warp's run are above the k-th value, and how many equal it
+//   write_chosen   the chosen, behind those of the runs before
+// Grids are for tokens_max; blocks behind the tail have nothing to do.
 #include "../native/numbers.h"
+#include "../native/scratch.h"
 #include "block.cuh"
 #include "kernels.h"
 
 namespace specache::cuda {
 namespace {
 
-constexpr uint32_t group_most = 64;  // query heads of a KV head whose softmax a block can hold
-constexpr uint32_t digits = 256;
+constexpr uint32_t items = choose_piece / block_threads;  // tokens of a thread
+constexpr uint32_t warp_rows = choose_near_rows / choose_runs;
+constexpr uint32_t digit_bits = 10;
+constexpr uint32_t thread_digits = choose_digits / block_threads;
+// Values are 0 to 1 and a rounding error, so that their bits order as they do and 30 tell all.
+constexpr uint32_t value_bits = 30;
+static_assert(choose_piece == items * block_threads && choose_runs == block_threads / lanes &&
+              1u << digit_bits == choose_digits &&
+              digit_bits * choose_rounds == value_bits);
 
-struct Softmax {
-    float largest[group_most], inverse[group_most];  // inverse of the sum, over the group
-};
-
-struct Pair {
-    const Choose &choose;
-    uint32_t input, head;
-    uint32_t group = choose.shape.query_heads / choose.shape.kv_heads;
-    uint32_t position = choose.positions[input];
-    uint32_t tail = coded_pages(position) * page_tokens;
-    uint64_t row = row_bytes(choose.shape);
-
-    __device__ uint64_t vector(uint32_t g) const {
-        return uint64_t(input) * choose.shape.query_heads + head * group + g;
-    }
-    __device__ const float *logits(uint32_t g) const {
-        return choose.logits + vector(g) * choose.tokens_max;
-    }
-    // Sinks, then window and inputs, where there is a tail.
-    __device__ uint32_t near_count() const { return sink_tokens + position - tail + 1; }
-    __device__ const uint8_t *near_row(uint32_t i) const {
-        if (i < sink_tokens) {
-            return choose.near.sinks + (uint64_t(head) * sink_tokens + i) * row;
-        }
-        uint32_t token = tail + i - sink_tokens;
-        return choose.near.window + (uint64_t(head) * window_rows + token % window_rows) * row;
-    }
-    // Mean over the group of the softmax probability.
-    __device__ float value(const Softmax &softmax, uint32_t token) const {
-        float sum = 0;
-        for (uint32_t g = 0; g < group; g++) {
-            float weight = __expf(__fsub_rn(logits(g)[token], softmax.largest[g]));
-            sum = __fadd_rn(sum, __fmul_rn(weight, softmax.inverse[g]));
-        }
-        return sum;
+// What is chosen of an input and KV head, and the tokens of one piece of it that the thread works
+// on: item i is token first + i * lanes, so that warps and lanes are in the order of tokens.
+struct Piece {
+    uint32_t tail, k, first, count;  // items before the tail's end, which no warp's item crosses
+    __device__ Piece(const Choose &choose, uint32_t input, uint32_t number)
+        : tail(coded_pages(choose.positions[input]) * page_tokens),
+          k(tail == 0 ? 0 : min(choose.k, tail - sink_tokens)),
+          first(number * choose_piece + warp_of() * items * lanes + lane_of()),
+          count(first < tail ? (tail - first + lanes - 1) / lanes : 0) {}
+    // The same for all threads of a block.
+    __device__ bool idle(uint32_t number) const { return k == 0 || number * choose_piece >= tail; }
+    __device__ bool holds(uint32_t i) const {
+        return i < count && (i > 0 || first >= sink_tokens);
     }
 };
+static_assert(page_tokens % lanes == 0 && sink_tokens < lanes);
 
-// A warp a row.
-__device__ float near_logit(const Pair &pair, uint32_t g, uint32_t i) {
-    const Shape &shape = pair.choose.shape;
-    const float *query = pair.choose.queries + pair.vector(g) * shape.head_dim;
-    float sum = 0;
+// Of a few near rows of one query head, sinks, then window and inputs: lane 0 has them.
+__device__ void near_logits(const Choose &choose, uint32_t vector, uint32_t tail, uint32_t number,
+                            float (&logits)[items]) {
+    const Shape &shape = choose.shape;
+    uint32_t head = vector % shape.query_heads / (shape.query_heads / shape.kv_heads);
+    uint32_t count = sink_tokens + choose.positions[vector / shape.query_heads] - tail + 1;
+    uint32_t first = number * choose_near_rows + warp_of() * warp_rows;
+    const float *query = choose.queries + uint64_t(vector) * shape.head_dim;
+    const uint8_t *rows[warp_rows];
+#pragma unroll
+    for (uint32_t r = 0; r < warp_rows; r++) {
+        uint32_t i = min(first + r, count - 1), token = tail + i - sink_tokens;
+        uint64_t sink = uint64_t(head) * sink_tokens + i;
+        uint64_t place = uint64_t(head) * window_rows + token % window_rows;
+        rows[r] = i < sink_tokens ? choose.near.sinks + sink * row_bytes(shape)
+                                  : choose.near.window + place * row_bytes(shape);
+    }
+    float sums[warp_rows] = {};
+#pragma unroll 1
     for (uint32_t c = lane_of(); c < shape.head_dim; c += lanes) {
-        sum += query[c] * shape.scale * load_number(shape.kv_type, pair.near_row(i), c);
+        float x = query[c] * shape.scale;
+#pragma unroll
+        for (uint32_t r = 0; r < warp_rows; r++) {
+            sums[r] += x * load_number(shape.kv_type, rows[r], c);
+        }
     }
-    return over_warp(sum, Sum());
+#pragma unroll
+    for (uint32_t r = 0; r < warp_rows; r++) {
+        float sum = over_warp(sums[r], Sum());
+        if (lane_of() == 0 && first + r < count) logits[r] = sum;
+    }
 }
 
-__device__ void find_softmax(const Pair &pair, float (&near)[sink_tokens + window_rows],
-                             Softmax &softmax) {
+// A block a part and query head; the parts of near come first. One block of each pair makes ready
+// what the next kernels count in.
+__global__ void __launch_bounds__(block_threads)
+    weigh_pieces(Choose choose, ChooseScratch scratch) {
+    uint32_t part = blockIdx.x, vector = blockIdx.y;
+    uint32_t group = choose.shape.query_heads / choose.shape.kv_heads;
+    bool near = part < choose_near_parts;
+    uint32_t number = near ? 0 : part - choose_near_parts;
+    Piece piece(choose, vector / choose.shape.query_heads, number);
+    if (part == 0 && vector % group == 0) {
+        uint32_t pair = vector / group;
+        if (threadIdx.x == 0) choose.counts[pair] = piece.k;
+        uint32_t *digits = scratch.digits + uint64_t(pair) * choose_rounds * choose_digits;
 #pragma unroll 1
-    for (uint32_t g = 0; g < pair.group; g++) {
-        float largest = -INFINITY, total = 0;
-        for (uint32_t i = warp_of(); i < pair.near_count(); i += warps_of_block()) {
-            float logit = near_logit(pair, g, i);
-            if (lane_of() == 0) near[i] = logit;
-            largest = fmaxf(largest, logit);
-        }
-        const float *logits = pair.logits(g);
-        for (uint32_t token = sink_tokens + threadIdx.x; token < pair.tail; token += blockDim.x) {
-            largest = fmaxf(largest, logits[token]);
-        }
-        largest = over_block(largest, Largest());  // its barriers show near to all
-        for (uint32_t i = threadIdx.x; i < pair.near_count(); i += blockDim.x) {
-            total += __expf(near[i] - largest);
-        }
-        for (uint32_t token = sink_tokens + threadIdx.x; token < pair.tail; token += blockDim.x) {
-            total += __expf(logits[token] - largest);
-        }
-        total = over_block(total, Sum());
-        if (threadIdx.x == 0) {
-            softmax.largest[g] = largest;
-            softmax.inverse[g] = 1 / (total * float(pair.group));
+        for (uint32_t i = threadIdx.x; i < choose_rounds * choose_digits; i += blockDim.x) {
+            digits[i] = 0;
         }
     }
+    if (piece.idle(number)) return;
+    float logits[items], largest = -INFINITY, sum = 0;
+#pragma unroll
+    for (uint32_t i = 0; i < items; i++) logits[i] = -INFINITY;
+    if (near) {
+        near_logits(choose, vector, piece.tail, part, logits);
+    } else {
+        const float *from = choose.logits + uint64_t(vector) * choose.tokens_max + piece.first;
+#pragma unroll
+        for (uint32_t i = 0; i < items; i++) {
+            if (piece.holds(i)) logits[i] = from[i * lanes];
+        }
+    }
+#pragma unroll
+    for (uint32_t i = 0; i < items; i++) largest = fmaxf(largest, logits[i]);
+    largest = over_block(largest, Largest());
+    float base = largest == -INFINITY ? 0 : largest;  // where there is no row
+#pragma unroll
+    for (uint32_t i = 0; i < items; i++) sum += __expf(logits[i] - base);
+    sum = over_block(sum, Sum());
+    uint64_t at = uint64_t(vector) * (choose_near_parts + scratch.pieces) + part;
+    if (threadIdx.x == 0) scratch.parts[at] = {largest, sum};
+}
+
+// A warp a query head.
+__global__ void __launch_bounds__(block_threads) merge_weights(Choose choose,
+                                                               ChooseScratch scratch) {
+    uint32_t vector = blockIdx.x * warps_of_block() + warp_of();
+    if (vector >= choose.inputs * choose.shape.query_heads) return;
+    Piece piece(choose, vector / choose.shape.query_heads, 0);
+    if (piece.k == 0) return;
+    uint32_t parts = choose_near_parts + (piece.tail + choose_piece - 1) / choose_piece;
+    const ChooseWeights *from =
+        scratch.parts + uint64_t(vector) * (choose_near_parts + scratch.pieces);
+    float largest = -INFINITY, sum = 0;
+#pragma unroll 1
+    for (uint32_t i = lane_of(); i < parts; i += lanes) largest = fmaxf(largest, from[i].largest);
+    largest = over_warp(largest, Largest());
+#pragma unroll 1
+    for (uint32_t i = lane_of(); i < parts; i += lanes) {
+        sum += from[i].sum * __expf(from[i].largest - largest);
+    }
+    sum = over_warp(sum, Sum());
+    float group = float(choose.shape.query_heads / choose.shape.kv_heads);
+    if (lane_of() == 0) scratch.softmax[vector] = {largest, 1 / (sum * group)};
+}
+
+// Adds the digits that are counted in a block's memory to those of its pair.
+__device__ void add_digits(const uint32_t (&own)[choose_digits], uint32_t *all) {
+    __syncthreads();
+#pragma unroll
+    for (uint32_t i = 0; i < thread_digits; i++) {
+        uint32_t digit = threadIdx.x + i * block_threads;
+        if (own[digit] != 0) atomicAdd(&all[digit], own[digit]);
+    }
+}
+__device__ void clear_digits(uint32_t (&own)[choose_digits]) {
+#pragma unroll
+    for (uint32_t i = 0; i < thread_digits; i++) own[threadIdx.x + i * block_threads] = 0;
     __syncthreads();
 }
 
-// The bits of the k-th value, and how many of exactly that value are chosen.
-struct Cut {
-    uint32_t bits, equal;
-};
-
-// Values are not negative, so their bits order as they do.
-__device__ Cut find_cut(const Pair &pair, const Softmax &softmax, uint32_t (&counts)[digits],
-                        uint32_t k) {
-    __shared__ Cut cut;
-    uint32_t bits = 0, left = k;
+// A block a piece and pair. The value: mean over the group of the softmax probability.
+__global__ void __launch_bounds__(block_threads) find_values(Choose choose, ChooseScratch scratch) {
+    __shared__ uint32_t digits[choose_digits];
+    uint32_t pair = blockIdx.y, input = pair / choose.shape.kv_heads;
+    uint32_t group = choose.shape.query_heads / choose.shape.kv_heads;
+    Piece piece(choose, input, blockIdx.x);
+    if (piece.idle(blockIdx.x)) return;
+    clear_digits(digits);
+    float values[items] = {};
 #pragma unroll 1
-    for (int shift = 24; shift >= 0; shift -= 8) {
-        __syncthreads();
-        for (uint32_t i = threadIdx.x; i < digits; i += blockDim.x) counts[i] = 0;
-        __syncthreads();
-        for (uint32_t token = sink_tokens + threadIdx.x; token < pair.tail; token += blockDim.x) {
-            uint32_t of = __float_as_uint(pair.value(softmax, token));
-            bool same = shift == 24 || of >> (shift + 8) == bits >> (shift + 8);
-            if (same) atomicAdd(&counts[of >> shift & 255u], 1u);
+    for (uint32_t g = 0; g < group; g++) {
+        uint64_t vector = uint64_t(pair) * group + g;
+        const float *logits = choose.logits + vector * choose.tokens_max + piece.first;
+        ChooseWeights softmax = scratch.softmax[vector];  // its sum is the inverse of one
+#pragma unroll
+        for (uint32_t i = 0; i < items; i++) {
+            float logit = piece.holds(i) ? logits[i * lanes] : -INFINITY;
+            float weight = __expf(__fsub_rn(logit, softmax.largest));
+            values[i] = __fadd_rn(values[i], __fmul_rn(weight, softmax.sum));
         }
-        __syncthreads();
-        if (threadIdx.x == 0) {
-            uint32_t digit = digits - 1, above = 0;
-            while (above + counts[digit] < left) above += counts[digit--];
-            cut = {bits | digit << shift, left - above};
-        }
-        __syncthreads();
-        bits = cut.bits;
-        left = cut.equal;
     }
-    return {bits, left};
+    uint32_t *to = scratch.values + uint64_t(pair) * choose.tokens_max + piece.first;
+#pragma unroll
+    for (uint32_t i = 0; i < items; i++) {
+        // A NaN would count as one digit here and be another there.
+        uint32_t bits = min(__float_as_uint(values[i]), (1u << value_bits) - 1);
+        if (!piece.holds(i)) continue;
+        to[i * lanes] = bits;
+        atomicAdd(&digits[bits >> (value_bits - digit_bits)], 1u);
+    }
+    add_digits(digits, scratch.digits + uint64_t(pair) * choose_rounds * choose_digits);
 }
 
-__global__ void __launch_bounds__(block_threads) choose_tokens(Choose choose) {
-    __shared__ Softmax softmax;
-    __shared__ float near[sink_tokens + window_rows];
-    __shared__ uint32_t counts[digits];
-    Pair pair{choose, blockIdx.x / choose.shape.kv_heads, blockIdx.x % choose.shape.kv_heads};
-    uint32_t tokens = pair.tail > sink_tokens ? pair.tail - sink_tokens : 0;
-    uint32_t k = min(choose.k, tokens);
-    if (threadIdx.x == 0) choose.counts[blockIdx.x] = k;
-    if (k == 0) return;
-    find_softmax(pair, near, softmax);
-    Cut cut = find_cut(pair, softmax, counts, k);
-    uint32_t written = 0, equal = 0;
-#pragma unroll 1
-    for (uint32_t first = sink_tokens; first < pair.tail; first += blockDim.x) {
-        uint32_t token = first + threadIdx.x;
-        float value = token < pair.tail ? pair.value(softmax, token) : 0;
-        uint32_t bits = __float_as_uint(value);
-        Place same = place_in_block(token < pair.tail && bits == cut.bits);
-        bool chosen = token < pair.tail &&
-                      (bits > cut.bits || (bits == cut.bits && equal + same.before < cut.equal));
-        Place place = place_in_block(chosen);
-        if (chosen) {
-            uint64_t at = uint64_t(blockIdx.x) * choose.k_max + written + place.before;
-            choose.chosen[at] = token;
-            choose.values[at] = value;
+// The sum of what the threads before this one have.
+__device__ uint32_t before_in_block(uint32_t x) {
+    __shared__ uint32_t sums[block_threads / lanes];
+    uint32_t sum = x;
+    for (uint32_t apart = 1; apart < lanes; apart *= 2) {
+        uint32_t other = __shfl_up_sync(whole_warp, sum, apart);
+        if (lane_of() >= apart) sum += other;
+    }
+    if (lane_of() == lanes - 1) sums[warp_of()] = sum;
+    __syncthreads();
+    for (uint32_t warp = 0; warp < warp_of(); warp++) sum += sums[warp];
+    return sum - x;
+}
+
+// Of how many bits the k-th value is known after `round`. Every block of a pair finds the same; the
+// first keeps it for the kernels behind.
+__device__ ChooseCut find_cut(const ChooseScratch &scratch, const Piece &piece, uint32_t round) {
+    __shared__ ChooseCut shared;
+    ChooseCut *cuts = scratch.cuts + blockIdx.y * choose_rounds;
+    ChooseCut cut = round == 0 ? ChooseCut{0, piece.k} : cuts[round - 1];
+    // Threads go through the digits from the largest one down.
+    uint32_t top = choose_digits - 1 - threadIdx.x * thread_digits, counts[thread_digits], all = 0;
+    const uint32_t *from =
+        scratch.digits + (uint64_t(blockIdx.y) * choose_rounds + round) * choose_digits + top;
+#pragma unroll
+    for (uint32_t i = 0; i < thread_digits; i++) all += counts[i] = *(from - i);
+    uint32_t above = before_in_block(all);
+#pragma unroll
+    for (uint32_t i = 0; i < thread_digits; i++) {
+        if (above < cut.left && cut.left <= above + counts[i]) {
+            shared = {cut.bits << digit_bits | (top - i), cut.left - above};
         }
-        written += place.all;
-        equal += same.all;
+        above += counts[i];
+    }
+    __syncthreads();
+    if (blockIdx.x == 0 && threadIdx.x == 0) cuts[round] = shared;
+    return shared;
+}
+
+__device__ void load_values(const Choose &choose, const ChooseScratch &scratch, const Piece &piece,
+                            uint32_t (&values)[items]) {
+    const uint32_t *from =
+        scratch.values + uint64_t(blockIdx.y) * choose.tokens_max + piece.first;
+#pragma unroll
+    for (uint32_t i = 0; i < items; i++) values[i] = piece.holds(i) ? from[i * lanes] : 0;
+}
+
+__global__ void __launch_bounds__(block_threads) narrow_cut(Choose choose, ChooseScratch scratch,
+                                                            uint32_t round) {
+    __shared__ uint32_t digits[choose_digits];
+    uint32_t pair = blockIdx.y, values[items];
+    Piece piece(choose, pair / choose.shape.kv_heads, blockIdx.x);
+    if (piece.idle(blockIdx.x)) return;
+    load_values(choose, scratch, piece, values);
+    clear_digits(digits);
+    ChooseCut cut = find_cut(scratch, piece, round - 1);
+    uint32_t shift = value_bits - digit_bits * (round + 1);
+#pragma unroll
+    for (uint32_t i = 0; i < items; i++) {
+        uint32_t upper = values[i] >> shift;
+        if (piece.holds(i) && upper >> digit_bits == cut.bits) {
+            atomicAdd(&digits[upper % choose_digits], 1u);
+        }
+    }
+    add_digits(digits, scratch.digits + (uint64_t(pair) * choose_rounds + round) * choose_digits);
+}
+
+// A warp counts for itself: above the k-th value, and in the lower half those that equal it.
+__global__ void __launch_bounds__(block_threads)
+    count_chosen(Choose choose, ChooseScratch scratch) {
+    uint32_t pair = blockIdx.y, values[items], above = 0, equal = 0;
+    Piece piece(choose, pair / choose.shape.kv_heads, blockIdx.x);
+    if (piece.idle(blockIdx.x)) return;
+    load_values(choose, scratch, piece, values);
+    ChooseCut cut = find_cut(scratch, piece, choose_rounds - 1);
+#pragma unroll
+    for (uint32_t i = 0; i < items; i++) {
+        above += values[i] > cut.bits;
+        equal += piece.holds(i) && values[i] == cut.bits;
+    }
+    uint64_t run = (uint64_t(pair) * scratch.pieces + blockIdx.x) * choose_runs + warp_of();
+    uint32_t both = over_warp(above << 16 | equal, Sum());
+    if (lane_of() == 0) scratch.counts[run] = uint64_t(both >> 16) << 32 | both % (1u << 16);
+}
+
+// A warp of which tokens may be chosen: they go behind those of all runs before its own.
+__global__ void __launch_bounds__(block_threads)
+    write_chosen(Choose choose, ChooseScratch scratch) {
+    uint32_t pair = blockIdx.y, run = blockIdx.x * choose_runs + warp_of(), values[items];
+    Piece piece(choose, pair / choose.shape.kv_heads, blockIdx.x);
+    const uint64_t *counts = scratch.counts + uint64_t(pair) * scratch.pieces * choose_runs;
+    if (piece.idle(blockIdx.x) || counts[run] == 0) return;
+    load_values(choose, scratch, piece, values);
+    ChooseCut cut = scratch.cuts[pair * choose_rounds + choose_rounds - 1];
+    uint64_t both = 0;
+#pragma unroll 1
+    for (uint32_t i = lane_of(); i < run; i += lanes) both += counts[i];
+    both = over_warp(both, Sum());
+    uint32_t above = uint32_t(both >> 32), equal = uint32_t(both), lower = (1u << lane_of()) - 1;
+    uint64_t to = uint64_t(pair) * choose.k_max;
+#pragma unroll
+    for (uint32_t i = 0; i < items; i++) {
+        bool larger = values[i] > cut.bits, same = piece.holds(i) && values[i] == cut.bits;
+        uint32_t all_larger = __ballot_sync(whole_warp, larger);
+        uint32_t all_same = __ballot_sync(whole_warp, same);
+        uint32_t ties = equal + __popc(all_same & lower);
+        if (larger || (same && ties < cut.left)) {
+            uint64_t at = to + above + __popc(all_larger & lower) + min(ties, cut.left);
+            choose.chosen[at] = piece.first + i * lanes;
+            choose.values[at] = __uint_as_float(values[i]);
+        }
+        above += __popc(all_larger);
+        equal += __popc(all_same);
     }
 }
 
 }  // namespace
 
 void choose(Stream &stream, const Choose &choose) {
-    uint32_t group = choose.shape.query_heads / choose.shape.kv_heads;
-    if (group > group_most) {
-        fail(SPECACHE_UNSUPPORTED, "%u query heads of a KV head are above the CUDA device's %u",
-             group, group_most);
+    ChooseScratch scratch =
+        choose_scratch(choose.shape, choose.inputs, choose.tokens_max, choose.scratch);
+    uint32_t vectors = choose.inputs * choose.shape.query_heads;
+    dim3 pieces(scratch.pieces, choose.inputs * choose.shape.kv_heads);
+    dim3 parts(choose_near_parts + scratch.pieces, vectors);
+    cudaStream_t on = queue(stream);
+    weigh_pieces<<<parts, block_threads, 0, on>>>(choose, scratch);
+    merge_weights<<<blocks_of(vectors, block_threads / lanes), block_threads, 0, on>>>(choose,
+                                                                                      scratch);
+    find_values<<<pieces, block_threads, 0, on>>>(choose, scratch);
+    for (uint32_t round = 1; round < choose_rounds; round++) {
+        narrow_cut<<<pieces, block_threads, 0, on>>>(choose, scratch, round);
     }
-    choose_tokens<<<choose.inputs * choose.shape.kv_heads, block_threads, 0, queue(stream)>>>(
-        choose);
+    count_chosen<<<pieces, block_threads, 0, on>>>(choose, scratch);
+    write_chosen<<<pieces, block_threads, 0, on>>>(choose, scratch);
     launched("choose");
 }
 

@@ -94,6 +94,8 @@ public:
                               cudaMemcpyDefault, copy_.stream),
               "a page on its way to far memory");
     }
+    std::unique_ptr<Recording> record(const std::function<void()> &work) override;
+    void launch(Recording &recording) override;
     void drain() override {
         compute_.finish();
         copy_.finish();
@@ -127,10 +129,54 @@ private:
     const cudaDeviceProp gpu_;
     Threads threads_;
     CpuStream host_;
-    CudaStream compute_, copy_, late_;
-    CudaEvent made_;
+    RecordingNumber recordings_ = 0, recording_ = 0;  // so far, and the one at work
+    CudaStream compute_{&recording_}, copy_{&recording_}, late_{&recording_};
+    CudaEvent made_, joined_;
     Fetcher fetcher_;
 };
+
+struct Graph final : Recording {
+    ~Graph() override {
+        if (executable != nullptr) cudaGraphExecDestroy(executable);
+        if (graph != nullptr) cudaGraphDestroy(graph);
+    }
+    cudaGraph_t graph = nullptr;
+    cudaGraphExec_t executable = nullptr;
+};
+
+std::unique_ptr<Recording> CudaDevice::record(const std::function<void()> &work) {
+    auto made = std::make_unique<Graph>();
+    check(cudaStreamBeginCapture(compute_.stream, cudaStreamCaptureModeThreadLocal), "a graph");
+    recording_ = ++recordings_;
+    try {
+        work();
+        cudaStreamCaptureStatus copies = cudaStreamCaptureStatusNone;
+        check(cudaStreamIsCapturing(copy_.stream, &copies), "a graph");
+        if (copies == cudaStreamCaptureStatusActive) {  // all ends where it began
+            copy_.signal(joined_);
+            compute_.wait(joined_);
+        }
+    } catch (...) {
+        recording_ = 0;
+        cudaStreamEndCapture(compute_.stream, &made->graph);
+        cudaGetLastError();
+        throw;
+    }
+    recording_ = 0;
+    check(cudaStreamEndCapture(compute_.stream, &made->graph), "a graph");
+    check(cudaGraphInstantiate(&made->executable, made->graph, 0), "a graph");
+    return made;
+}
+
+void CudaDevice::launch(Recording &recording) {
+    copy_.signal(joined_);
+    compute_.wait(joined_);
+    check(cudaGraphLaunch(static_cast<Graph &>(recording).executable, compute_.stream),
+          "cudaGraphLaunch");
+    // The next fetch comes after those of the recording.
+    compute_.signal(joined_);
+    copy_.wait(joined_);
+}
 
 }  // namespace
 }  // namespace specache::cuda

@@ -10,8 +10,7 @@ namespace {
 __global__ void make_row(MakeRows make) {
     const Shape &shape = make.shape;
     uint32_t at = blockIdx.x, dim = shape.head_dim;
-    uint8_t *row = make.rows + at / shape.kv_heads * make.token_stride +
-                   at % shape.kv_heads * make.head_stride;
+    uint8_t *row = make.row(at / shape.kv_heads, at % shape.kv_heads);
     bool finite = true;
     for (uint32_t i = threadIdx.x; i < 2 * dim; i += blockDim.x) {
         const float *from = i < dim ? make.keys : make.values;

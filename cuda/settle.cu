@@ -43,7 +43,7 @@ __device__ __noinline__ uint32_t find_candidates(const Head &at) {
                         row_of(at, input, token) == nullptr;  // else listed for an input before
             Place place = place_in_block(late);
             if (late) {
-                uint64_t worth = worth_of(at, token, at.of.step);
+                uint64_t worth = worth_of(at, token, *at.of.step);
                 list[count + place.before] = {worth, row, token, 0};
             }
             count += place.all;
@@ -87,7 +87,7 @@ __device__ __noinline__ void place_late(const Head &at, uint32_t count) {
         if (open && which < count) {
             list[which].place = i;
             at.slots.tokens[i] = list[which].token;
-            at.slots.used[i] = at.of.step;
+            at.slots.used[i] = *at.of.step;
             at.slots.next[i] = Slot::visible;
         }
         placed += place.all;

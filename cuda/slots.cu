@@ -19,7 +19,7 @@ __device__ __noinline__ void resolve_true(const Head &at, uint32_t input) {
         uint32_t token = at.of.chosen[list + i], place = at.place_of(token);
         const uint8_t *row = nullptr;
         if (place != 0) {
-            at.slots.used[place - 1] = at.of.step;
+            at.slots.used[place - 1] = *at.of.step;
             row = at.slot_row(place - 1);
             reused++;
         } else if (at.of.values[list + i] > at.of.late_above) {
@@ -94,7 +94,7 @@ __device__ __noinline__ uint32_t find_missing(const Head &at, uint32_t wanted) {
         uint32_t i = first + threadIdx.x, token = i < wanted ? at.of.list[i] : 0;
         uint32_t slot = i < wanted ? at.place_of(token) : 0;
         if (slot != 0) {
-            at.slots.used[slot - 1] = at.of.step;
+            at.slots.used[slot - 1] = *at.of.step;
             if (ahead_only) at.slots.next[slot - 1] = Slot::visible;
         }
         bool missing = i < wanted && slot == 0 &&
@@ -143,15 +143,14 @@ __device__ __noinline__ void prefetch(const Head &at, uint32_t wanted) {
 #pragma unroll 1
     for (uint32_t first = 0; placed < count; first += blockDim.x) {
         uint32_t i = first + threadIdx.x;
-        bool open = i < at.places && slots.now[i] != Slot::visible &&
-                    slots.next[i] != Slot::visible;
+        bool open = i < at.places && slots.now[i] != Slot::visible;
         Place place = place_in_block(open);
         uint32_t which = placed + place.before;
         if (open && which < count) {
             uint32_t token = at.of.list[which];
             copies[which] = {at.far_row(token), at.slot_row(i)};
             slots.tokens[i] = token;
-            slots.used[i] = at.of.step;
+            slots.used[i] = *at.of.step;
             slots.next[i] = Slot::visible;
         }
         placed += place.all;
@@ -175,7 +174,7 @@ __device__ __noinline__ void resolve_paper(const Head &at) {
 #pragma unroll 1
     for (uint32_t input = 0; input < at.of.inputs; input++) {
         // A step that was not kept may have fetched what this one sees in its window.
-        uint32_t tail = coded_pages(at.of.length + input) * page_tokens;
+        uint32_t tail = coded_pages(at.of.positions[input]) * page_tokens;
         uint32_t seen = lower_bound(at.of.list, count, tail);
         for (uint32_t i = threadIdx.x; i < seen; i += blockDim.x) {
             uint32_t token = at.of.list[i];

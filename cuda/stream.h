@@ -19,32 +19,55 @@ inline void check(cudaError_t error, const char *what) {
 // After a launch: a configuration that the device refuses is told at once.
 inline void launched(const char *kernel) { check(cudaGetLastError(), kernel); }
 
+// Which recording a device is at: 0 none, else its number.
+using RecordingNumber = uint64_t;
+
+// An event outside of recordings is another than within: the runtime lets neither side wait for
+// the other's.
 class CudaEvent final : public Event {
 public:
-    CudaEvent() { check(cudaEventCreateWithFlags(&event, cudaEventDisableTiming), "an event"); }
-    ~CudaEvent() override { cudaEventDestroy(event); }
+    CudaEvent() {
+        check(cudaEventCreateWithFlags(&event, cudaEventDisableTiming), "an event");
+        check(cudaEventCreateWithFlags(&recorded, cudaEventDisableTiming), "an event");
+    }
+    ~CudaEvent() override {
+        cudaEventDestroy(event);
+        cudaEventDestroy(recorded);
+    }
     CudaEvent(const CudaEvent &) = delete;
-    cudaEvent_t event;
+    cudaEvent_t event = nullptr, recorded = nullptr;
+    RecordingNumber recorded_in = 0;  // the last one that signalled it
 };
 
 // Nothing here waits on the host: a wait is the device's.
 class CudaStream final : public Stream {
 public:
-    explicit CudaStream(int priority = 0) {
-        check(cudaStreamCreateWithPriority(&stream, cudaStreamNonBlocking, priority), "a stream");
+    // now: of the device's recording at work; null: it makes none.
+    explicit CudaStream(const RecordingNumber *now = nullptr) : now_(now) {
+        check(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "a stream");
     }
     ~CudaStream() override { cudaStreamDestroy(stream); }
     CudaStream(const CudaStream &) = delete;
     void signal(Event &event) override {
-        check(cudaEventRecord(static_cast<CudaEvent &>(event).event, stream), "cudaEventRecord");
+        CudaEvent &of = static_cast<CudaEvent &>(event);
+        if (recording() != 0) of.recorded_in = recording();
+        check(cudaEventRecord(recording() != 0 ? of.recorded : of.event, stream),
+              "cudaEventRecord");
     }
+    // In a recording an event of before is over: all at work is waited for at its launch.
     uint64_t wait(Event &event) override {
-        check(cudaStreamWaitEvent(stream, static_cast<CudaEvent &>(event).event, 0),
+        CudaEvent &of = static_cast<CudaEvent &>(event);
+        if (recording() != 0 && of.recorded_in != recording()) return 0;
+        check(cudaStreamWaitEvent(stream, recording() != 0 ? of.recorded : of.event, 0),
               "cudaStreamWaitEvent");
         return 0;
     }
     void finish() { check(cudaStreamSynchronize(stream), "cudaStreamSynchronize"); }
     cudaStream_t stream;
+
+private:
+    RecordingNumber recording() const { return now_ == nullptr ? 0 : *now_; }
+    const RecordingNumber *now_;
 };
 
 inline cudaStream_t queue(Stream &stream) { return static_cast<CudaStream &>(stream).stream; }

@@ -41,8 +41,6 @@ export interface CudaOptions {
 /** What was built. */
 export interface Built {
   readonly library: string;
-  /** What it was linked from. */
-  readonly objects: readonly string[];
   /** The test program, where it was asked for. */
   readonly tests: string | null;
 }
@@ -84,27 +82,40 @@ interface Unit {
  * @throws {SpecacheError} unsupported: not Linux x86-64, or no compiler; device: the build failed
  */
 export async function build(options: BuildOptions): Promise<Built> {
+  const { compiler, folder, sanitize, units } = await compileAll(options);
+  const objects = units.filter((unit) => !inTests(options, unit)).map(({ object }) => object);
+  const link = (target: string, files: readonly string[], more: readonly string[]) =>
+    linkOnce(compiler, target, files, [...sanitize, ...more, ...cudaRuntime(options), "-pthread"]);
+  const library = await link(join(folder, "libspecache.so"), objects, ["-shared"]);
+  if (!options.tests) return { library, tests: null };
+  const all = units.map(({ object }) => object);
+  return { library, tests: await link(join(folder, "native-tests"), all, []) };
+}
+
+/** Compiles what build() links; the objects, each with its source below `native`. */
+export async function compileObjects(options: BuildOptions): Promise<Map<string, string>> {
+  const { units } = await compileAll(options);
+  return new Map(units.map(({ source, object }) => [object, relative(options.native, source)]));
+}
+
+const inTests = ({ native }: BuildOptions, { source }: Unit) =>
+  relative(native, source).startsWith("tests/");
+
+async function compileAll(options: BuildOptions) {
   checkPlatform();
   const compiler = await findCompiler();
   const sanitize = options.sanitize === undefined ? [] : [`-fsanitize=${options.sanitize}`, "-g"];
-  const flags = [...standard, ...sanitize];
   const folder = join(options.output, options.sanitize?.replaceAll(",", "-") ?? "release");
   mkdirSync(folder, { recursive: true });
-  const units = [...unitsOf(options, folder, compiler, flags), ...cudaUnits(options, folder)];
+  const plain = unitsOf(options, folder, compiler, [...standard, ...sanitize]);
+  const units = [...plain, ...cudaUnits(options, folder)];
   const missing = units.filter(({ object }) => !existsSync(object));
   let done = 0;
   await inParallel(missing, async (unit) => {
     await compile(unit);
     options.progress?.(`${++done}/${missing.length} ${relative(options.native, unit.source)}`);
   });
-  const inTests = (unit: Unit) => relative(options.native, unit.source).startsWith("tests/");
-  const objects = units.filter((unit) => !inTests(unit)).map(({ object }) => object);
-  const link = (target: string, files: readonly string[], more: readonly string[]) =>
-    linkOnce(compiler, target, files, [...sanitize, ...more, ...cudaRuntime(options), "-pthread"]);
-  const library = await link(join(folder, "libspecache.so"), objects, ["-shared"]);
-  if (!options.tests) return { library, objects, tests: null };
-  const all = units.map(({ object }) => object);
-  return { library, objects, tests: await link(join(folder, "native-tests"), all, []) };
+  return { compiler, folder, sanitize, units };
 }
 
 function checkPlatform(): void {

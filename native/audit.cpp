@@ -79,7 +79,7 @@ void audit_layer(Store &store, Sequence &sequence, uint32_t layer, const float *
             {plan.shape, head,
              {store.sink_rows(sequence, layer), store.window_rows_of(sequence, layer), {}},
              rows, queries, position, work.logits, exact + uint64_t(head) * k_max, counts + head,
-             work.rows + uint64_t(head) * k_max, outputs, plan.config.tokens_max,
+             work.rows + uint64_t(head) * k_max, outputs, plan.tokens_wide,
              sequence.options.k, work.audit, work.audited});
         store.device->download(&result, work.audited, sizeof result);
         AuditSums &sums = sequence.auditing[layer * heads + head];

@@ -3,6 +3,7 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -54,6 +55,12 @@ enum class Trace : uint32_t {
     waited = 6
 };
 
+// Work of a device's streams that was queued once and can be queued again as one piece.
+class Recording {
+public:
+    virtual ~Recording() = default;
+};
+
 class Device {
 public:
     virtual ~Device() = default;
@@ -80,6 +87,11 @@ public:
     virtual void clear(void *near, uint64_t bytes) = 0;
     virtual void fetch(Stream &stream, const Fetch &fetch) = 0;
     virtual void write(const Write &write) = 0;
+    // What `work` queues, not yet begun. In `work` no call may wait, download, upload from memory
+    // that is not pinned, or write to far. Null: the device records nothing, and nothing was done.
+    virtual std::unique_ptr<Recording> record(const std::function<void()> &work) = 0;
+    // After all that any stream has at work; what is queued on compute() later comes after it.
+    virtual void launch(Recording &recording) = 0;
     virtual void drain() = 0;  // waits until both queues are empty
     virtual void check() = 0;  // throws the first failure of a copy, now and ever after
 

@@ -126,6 +126,12 @@ struct MakeRows {
     uint64_t token_stride, head_stride;  // bytes
     uint32_t tokens, first;  // how many, and how many came before that *fault counts too
     uint32_t *fault;         // [1]; no_fault: none so far
+    const uint32_t *positions = nullptr;  // [tokens]: rows are a window, `token` above stands for
+                                          // positions[token] % window_rows; null: for itself
+    SPECACHE_BOTH uint8_t *row(uint32_t token, uint32_t head) const {
+        uint32_t place = positions != nullptr ? positions[token] % window_rows : token;
+        return rows + place * token_stride + head * head_stride;
+    }
 };
 constexpr uint32_t no_fault = UINT32_MAX;
 
@@ -171,7 +177,7 @@ struct Scan {
     const float *queries;           // [inputs][query_heads][head_dim] after rope
     const uint32_t *positions;      // [inputs]
     float *logits;                  // [inputs][query_heads][tokens_max]; sinks' entries = -infinity
-    uint32_t inputs, tokens_max;
+    uint32_t inputs, tokens_max;    // a multiple of 4: a CUDA device takes 4 logits at a time
 };
 
 // The k tail tokens of largest value for each input and KV head: value = mean over the group's
@@ -187,6 +193,7 @@ struct Choose {
     float *values;              // [inputs][kv_heads][k_max]
     uint32_t *counts;           // [inputs][kv_heads]: min(k, tail)
     uint32_t inputs, tokens_max, k, k_max;
+    uint8_t *scratch;           // CUDA alone: choose_scratch() of as many inputs or more
 };
 
 // ---- slots (DESIGN section 4) ------------------------------------------------------------------
@@ -247,7 +254,8 @@ struct Resolve {
     uint32_t *list;              // [inputs * k_max] tokens
     Counters *counters;          // [1]
     uint32_t inputs, trusted, k_max;
-    uint32_t length, step;       // tokens before input 0; number of the step
+    const uint32_t *positions;   // [inputs]; positions[0] tokens came before
+    const uint32_t *step;        // [1] number of the step
     float late_above;            // late rows whose value is above this are read
     Candidate *candidates;       // scratch, CUDA alone: [visible + arriving + inputs * k_max]
     uint32_t tokens_max;         // of a head's slot_of and wanted_value

@@ -1,5 +1,6 @@
-// scratch.h - what the CPU's attend kernel needs beside its arguments, carved here so that plan()
-// can count it. Smaller scratch of other kernels belongs to their threads and grows once.
+// scratch.h - what the attend kernel, and choose on a CUDA device, need beside their arguments,
+// carved here so that plan() can count it. Smaller scratch of other kernels belongs to their
+// threads and grows once.
 #pragma once
 #include "kernels.h"
 
@@ -48,6 +49,56 @@ inline AttendScratch attend_scratch(const Shape &shape, uint32_t inputs, uint32_
     take(scratch.logits, heads * scratch.exact_max);
     take(scratch.largest, heads);
     take(scratch.sums, blocks * heads * scratch.sum_floats);
+    scratch.bytes = at;
+    return scratch;
+}
+
+// ---- choose, device cuda -----------------------------------------------------------------------
+
+constexpr uint32_t choose_piece = 2048;    // tokens of a block; it fixes the order of sums
+constexpr uint32_t choose_runs = 4;        // of a piece: a warp's tokens
+constexpr uint32_t choose_near_rows = 16;  // sinks and rows of the window of a block
+constexpr uint32_t choose_near_parts =
+    (sink_tokens + window_rows + choose_near_rows - 1) / choose_near_rows;
+constexpr uint32_t choose_digits = 1024, choose_rounds = 3;  // of the bits of a value
+
+struct ChooseWeights {
+    float largest, sum;  // logit; weights below it
+};
+struct ChooseCut {  // the k-th value
+    uint32_t bits;  // its upper ones
+    uint32_t left;  // how many of the values that have them are chosen
+};
+
+struct ChooseScratch {
+    ChooseWeights *parts;    // [inputs][query_heads][choose_near_parts + pieces]
+    ChooseWeights *softmax;  // [inputs][query_heads]; 1 / (sum * group) for the sum
+    uint32_t *values;        // [inputs][kv_heads][tokens_max] bits of them
+    uint32_t *digits;        // [inputs][kv_heads][choose_rounds][choose_digits] values that have it
+    ChooseCut *cuts;         // [inputs][kv_heads][choose_rounds]
+    uint64_t *counts;        // [inputs][kv_heads][pieces][choose_runs] tokens above the k-th
+                             // value << 32 | equal to it
+    uint32_t pieces;
+    uint64_t bytes;
+};
+
+// base null: sizes only.
+inline ChooseScratch choose_scratch(const Shape &shape, uint32_t inputs, uint32_t tokens_max,
+                                    uint8_t *base) {
+    ChooseScratch scratch{};
+    scratch.pieces = (tokens_max + choose_piece - 1) / choose_piece;
+    uint64_t pairs = uint64_t(inputs) * shape.kv_heads;
+    uint64_t heads = uint64_t(inputs) * shape.query_heads, at = 0;
+    auto take = [&]<class T>(T *&pointer, uint64_t count) {
+        pointer = reinterpret_cast<T *>(reinterpret_cast<uintptr_t>(base) + at);
+        at += (count * sizeof(T) + 63) / 64 * 64;
+    };
+    take(scratch.parts, heads * (choose_near_parts + scratch.pieces));
+    take(scratch.softmax, heads);
+    take(scratch.values, pairs * tokens_max);
+    take(scratch.digits, pairs * choose_rounds * choose_digits);
+    take(scratch.cuts, pairs * choose_rounds);
+    take(scratch.counts, pairs * scratch.pieces * choose_runs);
     scratch.bytes = at;
     return scratch;
 }

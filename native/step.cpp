@@ -29,16 +29,11 @@ void meet_prefetch(Store &store, Sequence &sequence, uint32_t layer) {
 void keep_rows(Store &store, Sequence &sequence, uint32_t layer, const float *keys,
                const float *values) {
     const Plan &plan = store.plan;
-    uint32_t width = plan.config.kv_heads * plan.config.head_dim;
-    uint8_t *window = store.window_rows_of(sequence, layer);
-    for (uint32_t i = 0; i < sequence.inputs; i++) {
-        uint32_t token = sequence.length + i;
-        store.device->kernels().make_rows(
-            store.device->compute(),
-            {plan.shape, keys + i * width, values + i * width,
-             window + token % window_rows * plan.row, 0, window_rows * plan.row, 1, i,
-             sequence.faults + layer});
-    }
+    store.device->kernels().make_rows(
+        store.device->compute(),
+        {plan.shape, keys, values, store.window_rows_of(sequence, layer), plan.row,
+         window_rows * plan.row, sequence.inputs, 0, sequence.faults + layer,
+         sequence.positions});
 }
 
 Resolve slots_at_work(Store &store, Sequence &sequence, uint32_t layer) {
@@ -51,8 +46,8 @@ Resolve slots_at_work(Store &store, Sequence &sequence, uint32_t layer) {
             plan.page_rows, layer * plan.layer_block, work.staging, work.late_copies, work.late,
             copies, sequence.wanted_rows + layer, work.slot_of, work.wanted_value, work.wanted,
             sequence.counters, sequence.inputs, sequence.trusted, plan.config.k_max,
-            sequence.length, sequence.step, sequence.options.late_above, work.candidates,
-            plan.config.tokens_max};
+            sequence.positions, sequence.positions + inputs_max,
+            sequence.options.late_above, work.candidates, plan.config.tokens_max};
 }
 
 void prefetch_rows(Store &store, Sequence &sequence, uint32_t layer, const Resolve &resolve) {
@@ -117,9 +112,10 @@ void begin(Store &store, Sequence &sequence, uint32_t inputs, uint32_t trusted, 
     sequence.layer = 0;
     sequence.options = options;
     sequence.step++;
-    uint32_t positions[inputs_max];
-    for (uint32_t i = 0; i < inputs; i++) positions[i] = sequence.length + i;
-    store.device->upload(sequence.positions, positions, inputs * 4);
+    uint32_t positions[inputs_max + 1];
+    for (uint32_t i = 0; i < inputs_max; i++) positions[i] = sequence.length + i;
+    positions[inputs_max] = sequence.step;
+    store.device->upload(sequence.positions, positions, sizeof positions);
     end_audit(sequence, false);  // of a step that was given up
 }
 
@@ -146,10 +142,11 @@ void attend(Store &store, Sequence &sequence, uint32_t layer, const float *queri
     } else {
         meet_prefetch(store, sequence, layer);
         kernels.scan(device.compute(), {plan.shape, codes_of, pages, queries, positions,
-                                        work.logits, inputs, plan.config.tokens_max});
+                                        work.logits, inputs, plan.tokens_wide});
         kernels.choose(device.compute(), {plan.shape, near, queries, positions, work.logits,
                                           work.chosen, work.values, work.counts, inputs,
-                                          plan.config.tokens_max, sequence.options.k, k_max});
+                                          plan.tokens_wide, sequence.options.k, k_max,
+                                          work.choose});
         kernels.resolve(device.compute(), resolve);
         prefetch_rows(store, sequence, layer, resolve);
         fetch_late(store, sequence, layer, resolve);
@@ -158,7 +155,7 @@ void attend(Store &store, Sequence &sequence, uint32_t layer, const float *queri
                    {plan.shape, codes_of, pages, near, queries, positions, work.logits,
                     plan.ahead_only ? work.exact : work.chosen,
                     plan.ahead_only ? work.exact_counts : work.counts,
-                    work.rows, outputs, inputs, plan.pages_max, plan.config.tokens_max, k_max,
+                    work.rows, outputs, inputs, plan.pages_max, plan.tokens_wide, k_max,
                     plan.value_planes, work.attend});
     device.trace(Trace::attended, layer, sequence.step);
     audit_layer(store, sequence, layer, queries, outputs);

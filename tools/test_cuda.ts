@@ -1,29 +1,29 @@
 // test_cuda.ts - builds CUDA code for the emulated device and runs its tests: right-working ones
-// under every variant and schedule, and seeded faults, each of which has to be caught by the
+// under every variant and schedule, seeded faults, each of which has to be caught by the
 // variants that it names, while the same code without the mistake stays silent. Words choose tests
 // by name or file. nvcc is fetched where there is none; a GPU is not needed. --plain: without the
 // sanitizers and faults, which is quicker to build. --sanitize: the product's kernels under
 // the sanitizers too, not the emulator's tests alone.
-import { spawn } from "node:child_process";
-import { availableParallelism } from "node:os";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import process from "node:process";
-import { fileURLToPath } from "node:url";
-import { buildProgram, listFiles, type Variant } from "../cuda/emulator/build.ts";
-import { buildEmulated, kernelSources, nativeObjects } from "../cuda/emulator/library.ts";
-import { SpecacheError } from "../engine/errors.ts";
+import type { Program, Variant } from "../cuda/emulator/build.ts";
 import { benchCases, runBenchCase } from "../cuda/tests/bench.ts";
+import { SpecacheError } from "../engine/errors.ts";
 import { fetchNvcc } from "../ffi/toolchain.ts";
+import {
+  buildBench,
+  buildFaults,
+  buildKernels,
+  buildLibrary,
+  buildRight,
+  type Ended,
+  inParallel,
+  root,
+  runProgram,
+  type Setting,
+} from "./cuda_programs.ts";
+import { chooseMutants, describe, rateOf, runMutants } from "./test_cuda_mutants.ts";
 
-interface Setting {
-  readonly variant: Variant;
-  readonly schedule: "eager" | "lazy" | "random";
-  readonly seed: number;
-}
-interface Ended {
-  readonly status: number;
-  readonly output: string;
-}
 interface Counts {
   passed: number;
   failed: number;
@@ -47,48 +47,12 @@ const faultSettings: readonly Setting[] = [
   { variant: "address", schedule: "lazy", seed: 2 },
   { variant: "thread", schedule: "random", seed: 3 },
 ];
-const root = join(dirname(fileURLToPath(import.meta.url)), "..");
-const tests = join(root, "cuda", "emulator", "tests");
-const nativeTests = join(root, "native", "tests");
 const engineTests = join(root, "cuda", "tests", "engine");
+// Of the mutants in the kernels' program; not so many that the gate becomes slow.
+const drawnMutants = { count: 12, seed: 1, survivorsMost: 2 };
 
 function settingName({ variant, schedule, seed }: Setting): string {
   return `${variant}, ${schedule}, seed ${seed}`;
-}
-
-/** Runs a program; a sanitizer's first report ends it with a status above 0. */
-function runProgram(
-  program: string,
-  args: readonly string[],
-  setting: Setting,
-  more: Readonly<Record<string, string>> = {},
-): Promise<Ended> {
-  const env = {
-    ...process.env,
-    EMULATOR_SCHEDULE: setting.schedule,
-    EMULATOR_SEED: String(setting.seed),
-    EMULATOR_MEMORY: "64", // MiB: so little that it has to be given out again
-    ...more,
-    ASAN_OPTIONS: "detect_leaks=0:color=never",
-    TSAN_OPTIONS: "halt_on_error=1:atexit_sleep_ms=0:color=never",
-  };
-  return new Promise((resolve) => {
-    const child = spawn(program, args, { env });
-    const parts: string[] = [];
-    for (const stream of [child.stdout, child.stderr]) {
-      stream.on("data", (data) => parts.push(String(data)));
-    }
-    child.on("error", (error) => resolve({ status: 1, output: String(error) }));
-    child.on("close", (status) => resolve({ status: status ?? 1, output: parts.join("") }));
-  });
-}
-
-async function inParallel<T>(items: readonly T[], work: (item: T) => Promise<void>) {
-  let next = 0;
-  const worker = async () => {
-    while (next < items.length) await work(items[next++]);
-  };
-  await Promise.all(Array.from({ length: availableParallelism() }, worker));
 }
 
 async function runRight(
@@ -116,10 +80,11 @@ async function runRight(
 async function runEngine(library: string, words: readonly string[], counts: Counts) {
   const filter = words.length === 0 ? [] : [`--filter=/${words.join("|")}/`];
   const args = ["test", "-A", "--no-check", ...filter, engineTests];
-  const env = { SPECACHE_LIBRARY: library, NO_COLOR: "1" };
-  const { status, output } = await runProgram(process.execPath, args, settings[2], env);
-  const [passed, failed] = output.match(/(\d+) passed \| (\d+) failed/)?.slice(1) ?? [0, 1];
+  const environment = { SPECACHE_LIBRARY: library, NO_COLOR: "1" };
+  const ended = await runProgram(process.execPath, args, { ...settings[2], environment });
+  const { status, output } = ended;
   if (/\b0 passed \| 0 failed/.test(output)) return; // no test has these words
+  const [passed, failed] = output.match(/(\d+) passed \| (\d+) failed/)?.slice(1) ?? [0, 1];
   const lost = status !== 0 && Number(failed) === 0 || /[1-9]\d* ignored/.test(output) ? 1 : 0;
   counts.passed += Number(passed);
   counts.failed += Number(failed) + lost;
@@ -127,6 +92,7 @@ async function runEngine(library: string, words: readonly string[], counts: Coun
   if (status !== 0 || lost !== 0) console.log(output);
 }
 
+/** The bench program of device cuda at a tiny size: that it runs, not how fast. */
 async function runBench(program: string, words: readonly string[], counts: Counts) {
   const cases = benchCases.filter(({ name }) =>
     words.length === 0 || words.some((word) => name.includes(word))
@@ -172,70 +138,42 @@ function problemsOf({ caughtBy, says }: Fault, ended: Ended, variant: Variant): 
   return right ? [] : [`${variant} says nothing of ${says}: ${told}`];
 }
 
+/** Some mutants of the kernels, which together are one test: hardly any may pass unnoticed. */
+async function runDrawnMutants({ programs, mutants }: Program, counts: Counts) {
+  const begun = Date.now();
+  const { count, seed, survivorsMost } = drawnMutants;
+  const outcomes = await runMutants(programs[0], chooseMutants(mutants, count, seed), 1);
+  const { reached, killed } = rateOf(outcomes);
+  const failed = reached - killed > survivorsMost;
+  counts[failed ? "failed" : "passed"]++;
+  console.log(
+    `${failed ? "FAILED " : ""}mutants: ${killed} of ${outcomes.length} killed, ` +
+      `${outcomes.length - reached} not reached (${((Date.now() - begun) / 1000).toFixed(1)} s)`,
+  );
+  for (const outcome of outcomes) if (!outcome.killed) console.log(describe(outcome));
+}
+
 /** Builds, runs what holds one of the words, prints the counts; whether all that ran passed. */
 export async function testCuda(args: readonly string[]): Promise<boolean> {
   const words = args.filter((word) => !word.startsWith("--"));
   const wanted: readonly Variant[] = args.includes("--plain") ? ["plain"] : variants;
   const nvcc = await fetchNvcc();
-  const build = (
-    name: string,
-    sources: readonly string[],
-    include: readonly string[],
-    variants: readonly Variant[] = wanted,
-    objects: readonly string[] = [],
-  ) =>
-    buildProgram({
-      nvcc,
-      name,
-      sources,
-      include,
-      output: join(root, "build", "cuda"),
-      variants,
-      objects,
-      defines: ["SPECACHE_CUDA", 'SPECACHE_NEAR="../../cuda/tests/near.h"'],
-    });
-  const own = kernelSources();
   const begun = Date.now();
-  const main = join(nativeTests, "main.cpp");
-  const emulator = [tests, nativeTests];
-  const right = await build("right", [...listFiles(tests, "_test.cu"), main], emulator);
-  const faults = await build("faults", [
-    ...listFiles(tests, "_fault.cu"),
-    ...listFiles(tests, "faults.cpp"),
-  ], emulator);
-  const kernels = await build(
-    "kernels",
-    [
-      ...own,
-      ...listFiles(join(root, "cuda", "tests"), "_test.cpp"),
-      join(root, "native", "devices.cpp"),
-      main,
-    ],
-    [join(root, "cuda"), join(root, "native")],
-    args.includes("--sanitize") ? wanted : ["plain"],
-    await nativeObjects(),
-  );
-  const [bench] = await build(
-    "bench",
-    [
-      ...own,
-      ...[".cu", ".cpp"].flatMap((end) => listFiles(join(root, "cuda", "bench"), end)),
-      join(root, "native", "devices.cpp"),
-    ],
-    [join(root, "cuda"), join(root, "native")],
-    ["plain"],
-    await nativeObjects(),
-  );
-  const library = await buildEmulated(nvcc);
+  const right = await buildRight(nvcc, wanted);
+  const faults = await buildFaults(nvcc, wanted);
+  const kernels = await buildKernels(nvcc, args.includes("--sanitize") ? wanted : ["plain"]);
+  const bench = await buildBench(nvcc);
+  const library = await buildLibrary(nvcc);
   console.log(`built in ${((Date.now() - begun) / 1000).toFixed(1)} s`);
   const counts: Counts = { passed: 0, failed: 0 };
-  await runRight("emulator", right, words, counts);
+  await runRight("emulator", right.programs, words, counts);
   await Promise.all([
-    runRight("kernels", kernels, words, counts),
+    runRight("kernels", kernels.programs, words, counts),
     runEngine(library, words, counts),
     runBench(bench, words, counts),
   ]);
-  if (wanted.length > 1) await runFaults(faults, words, counts);
+  if (wanted.length > 1) await runFaults(faults.programs, words, counts);
+  if (words.length === 0) await runDrawnMutants(kernels, counts);
   console.log(`${counts.passed} passed, ${counts.failed} failed`);
   return counts.failed === 0 && counts.passed > 0;
 }

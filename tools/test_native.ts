@@ -5,6 +5,7 @@ import process from "node:process";
 import { parseArgs } from "node:util";
 import { build } from "../ffi/build.ts";
 import { buildFolder, nativeFolder } from "../ffi/library.ts";
+import { findCuda } from "../ffi/toolchain.ts";
 
 // Without these undefined behaviour is told but forgiven: the tests would end in success.
 const strict = {
@@ -17,8 +18,11 @@ export async function testNative(
   sanitize: string | undefined,
   words: readonly string[],
 ): Promise<number> {
+  const native = nativeFolder();
   const { tests } = await build({
-    native: nativeFolder(),
+    native,
+    // The library beside the tests is the one that `deno task build` makes.
+    cuda: sanitize === undefined ? await findCuda(native) : undefined,
     output: buildFolder(),
     tests: true,
     sanitize,

@@ -46,10 +46,13 @@ export const PAGE = 64;
 export const SINKS = 4;
 export const WINDOW_ROWS = 131; // 128 and three guesses
 const BLOCK_PAGES = 32; // of one chunk of attend.cu (scratch.h)
-const SCAN_QUERIES = 8; // columns of one product of scan.cu
+const QUERIES = 8; // columns of one product of scan.cu and attend.cu
 const LOGIT = 4; // bytes
-// Of choose.cu: largest, sum, four passes to the k-th value, and the one that writes.
-const CHOOSE_PASSES = 7;
+// Of choose.cu: softmax and values; of the values two rounds, a count, and what writes the chosen.
+const LOGIT_PASSES = 2;
+const VALUE_PASSES = 4;
+/** Tokens of a block of choose.cu (scratch.h). */
+export const CHOOSE_PIECE = 2048;
 
 /** Bytes of one page of one KV head, in parts; a mean where heads differ. */
 export interface PageBytes {
@@ -105,9 +108,9 @@ export interface StepBytes {
   readonly compulsory: number;
   /** Every load and store of the kernels, a warp's instruction counted by the bytes it covers. */
   readonly issued: number;
-  /** The logits' share of `issued` that is read: they stay in L2 or are read from memory. */
+  /** The share of logits and values of `issued` that is read: from L2, or else from memory. */
   readonly logitReads: number;
-  /** Logits of one layer: what L2 has to hold for that. */
+  /** Logits and values of one layer: what L2 has to hold for that. */
   readonly layerLogits: number;
 }
 
@@ -126,7 +129,7 @@ export function stepBytes(
   return {
     ...{ least: sum("least"), compulsory: sum("compulsory"), issued: sum("issued") },
     logitReads: sum("logitReads"),
-    layerLogits: view(tokens).pages * PAGE * inputs * group * LOGIT * shape.kvHeads,
+    layerLogits: view(tokens).pages * PAGE * inputs * (group + 1) * LOGIT * shape.kvHeads,
   };
 }
 
@@ -153,7 +156,8 @@ export function stepParts(
   const near = (pages > 0 ? SINKS : 0) + window;
   const chosen = Math.min(codes.k, tail) * inputs;
   const row = rowBytes(shape);
-  const logits = tail * queries * LOGIT;
+  const logits = tail * queries * LOGIT, chances = tail * inputs * LOGIT;
+  const chooseReads = logits * LOGIT_PASSES + chances * VALUE_PASSES;
   const sums = Math.ceil(pages / BLOCK_PAGES) * queries * sumBytes(shape, codes);
   const keyPart = page.keys + page.keyCentre + page.keyScales + page.keyParameters;
   const keys = pages * keyPart, values = pages * (page.all - keyPart);
@@ -165,12 +169,13 @@ export function stepParts(
     },
     {
       // The newest rows' keys again, for each query head.
-      ...{ ...nothing, kernel: "choose_tokens", logitReads: logits * CHOOSE_PASSES },
-      issued: logits * CHOOSE_PASSES + near * queries * row / 2,
+      ...{ ...nothing, kernel: "choose.cu", compulsory: chances, logitReads: chooseReads },
+      issued: chooseReads + chances + near * queries * row / 2,
     },
     {
       ...{ ...nothing, kernel: "attend_codes", least: values, compulsory: values + sums },
-      ...{ issued: attendBytes(page, pages) * queries + 2 * logits + sums, logitReads: 2 * logits },
+      logitReads: 2 * logits,
+      issued: attendBytes(page, pages, queries, codes.valuePlanes) + 2 * logits + sums,
     },
     {
       ...{ ...nothing, kernel: "attend_exact", least: (near + chosen) * row },
@@ -180,17 +185,18 @@ export function stepParts(
   ];
 }
 
-// A warp a page and 8 queries. Both halves of the 64 tokens read the same bytes of keys (a token
-// is a nibble), each of a lane's two queries its scales.
+// A warp a page and 8 queries: what it reads, once.
 function scanBytes(page: PageBytes, pages: number, queries: number): number {
-  const once = 2 * page.keys + page.keyCentre + 2 * page.keyScales + page.keyParameters;
-  return pages * once * Math.ceil(queries / SCAN_QUERIES);
+  const once = page.keys + page.keyCentre + page.keyScales + page.keyParameters;
+  return pages * once * Math.ceil(queries / QUERIES);
 }
 
-// A block a chunk and query head: its value codes, centre and scales; the scale is read again by
-// the warps of each 32 tokens.
-function attendBytes(page: PageBytes, pages: number): number {
-  return pages * (page.values + page.valueCentre + page.valueScales + 2 + 2 * 2);
+// A warp a page and 8 queries of its chunk: codes and scales once in a pass over 32 planes, the
+// centre once.
+function attendBytes(page: PageBytes, pages: number, queries: number, planes: number): number {
+  const again = (Math.ceil(planes / 32) - 1) * (page.valueScales + 2);
+  const once = page.values + page.valueCentre + page.valueScales + page.valueParameters;
+  return pages * (once + again) * Math.ceil(queries / QUERIES);
 }
 
 // sum_floats of scratch.h: a head of two vectors, the channels, the planes.

@@ -2,6 +2,7 @@
 // which they start. Nothing here is measured on a GPU. A step's parts take turns but for the
 // prefetch, which runs beside all of them.
 import {
+  CHOOSE_PIECE,
   type Codes,
   denseBytes,
   llama8b,
@@ -61,7 +62,7 @@ export const LATE_LATENCY = 2e-6;
 export interface Instructions {
   readonly scan: number; // for up to 8 queries
   readonly choose: number; // for each input
-  readonly attendCodes: number; // for each input
+  readonly attendCodes: number; // for up to 8 queries
   readonly attendExact: number; // a row, for each input and up to 8 query heads
 }
 
@@ -157,8 +158,8 @@ function fetchSeconds(question: Question, shape: ModelShape): { late: number; pr
 export type IssueSeconds = Readonly<Record<keyof Instructions, number>>;
 
 /**
- * Each kernel's instructions at the highest rate at which they can start. choose_tokens has a block
- * for each input and KV head, on as many multiprocessors.
+ * Each kernel's instructions at the highest rate at which they can start. attend_exact has a block
+ * for each input and KV head, on as many multiprocessors, choose.cu's kernels one for each piece.
  */
 export function issueSeconds(question: Question): IssueSeconds {
   const shape = question.shape ?? llama8b;
@@ -167,15 +168,17 @@ export function issueSeconds(question: Question): IssueSeconds {
   const tail = pages * 64, group = shape.queryHeads / shape.kvHeads;
   const each = ISSUE_WIDTH * machine.hertz;
   const all = each * machine.multiprocessors;
-  const some = each * Math.min(machine.multiprocessors, inputs * shape.kvHeads);
+  const on = (blocks: number) => each * Math.min(machine.multiprocessors, blocks);
+  const pairs = inputs * shape.kvHeads;
   const rows = window + Math.min(codes.k, tail);
   const heads = shape.kvHeads * shape.layers;
-  const scans = Math.ceil(inputs * group / 8);
+  const eights = Math.ceil(inputs * group / 8);
   return {
-    scan: tail * instructions.scan * scans * heads / all,
-    choose: tail * instructions.choose * inputs * heads / some,
-    attendCodes: tail * instructions.attendCodes * inputs * heads / all,
-    attendExact: rows * instructions.attendExact * inputs * heads / some,
+    scan: tail * instructions.scan * eights * heads / all,
+    choose: tail * instructions.choose * inputs * heads /
+      on(pairs * Math.ceil(tail / CHOOSE_PIECE)),
+    attendCodes: tail * instructions.attendCodes * eights * heads / all,
+    attendExact: rows * instructions.attendExact * inputs * heads / on(pairs),
   };
 }
 

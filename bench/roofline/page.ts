@@ -1,6 +1,6 @@
 // page.ts - docs/ROOFLINE.md: what is assumed, the machines with their sources, the tables.
 import { SpecacheError } from "../../engine/errors.ts";
-import { type HotLoop, perToken } from "../../tools/budgets/hot.ts";
+import { chooseKernels, type HotLoop, perToken } from "../../tools/budgets/hot.ts";
 import { markdown } from "../../tools/markdown.ts";
 import { hostRates, ISSUE_WIDTH, machines, MEMORY_SHARE, RATE_SHARE } from "./machines.ts";
 import { type Instructions, LATE_LATENCY, measuredFetch } from "./model.ts";
@@ -22,7 +22,8 @@ export function instructionsOf(hot: readonly HotLoop[]): Instructions {
     );
   };
   return {
-    ...{ scan: of("scan_pages"), choose: of("choose_tokens") },
+    scan: of("scan_pages"),
+    choose: chooseKernels.reduce((sum, kernel) => sum + of(kernel), 0),
     ...{ attendCodes: of("attend_codes"), attendExact: of("attend_exact") },
   };
 }
@@ -56,7 +57,7 @@ function assumptions(): string[] {
     "  work (norms, logits of the vocabulary, launches) is in neither.",
     `- Memory gives ${RATE_SHARE} of its peak rate, ${MEMORY_SHARE} of it is usable; a`,
     `  multiprocessor starts ${ISSUE_WIDTH} instructions a clock at its highest clock.`,
-    "- Logits of a layer are read again from memory where they are larger than half of L2 (the",
+    "- Logits and values of a layer are read from memory where they are above half of L2 (the",
     "  step in the plot's dark line); codes and rows never are.",
     `- Rows come from the host by kernels' reads: ${four} GB/s on PCIe 4 (measured:`,
     `  github.com/ZaidQureshi/bam issue 54), ${five} GB/s on PCIe 5 (an H100's`,
@@ -68,8 +69,7 @@ function assumptions(): string[] {
     "  on longer texts and larger models; 15 late rows are what a right guess left",
     "  (docs/DESIGN.md, section 4).",
     "- *as written*: the larger of bytes and instructions; instructions are those of inner loops",
-    "  of the code for sm_90, also on other machines, all waits hidden: a bound from below but for",
-    "  `scan_pages`, whose loop holds the code of 1-bit and of 2-bit keys.",
+    "  of the code for sm_90, also on other machines, all waits hidden: a bound from below.",
     "- *: does not fit in the machine's memory; the time is as if it did.",
   ];
 }

@@ -68,10 +68,9 @@ function tokenTable(): ModelTable {
       "Of a step at 131,072 tokens, `default` with a profile, bytes over coded tokens. *least*:",
       "each byte of codes and each exact row once. *compulsory*: each different byte that the",
       "kernels touch once, also the logits between them and partial sums. *issued*: every load and",
-      "store as written; what is above compulsory has to come from L1 or L2: `scan_pages` reads",
-      "each byte of keys twice (a token is a nibble), `choose_tokens` the logits seven times,",
-      "`attend_codes` them twice, and the values' codes and centre once for each query head and",
-      "input.",
+      "store as written; what is above compulsory has to come from L1 or L2: `choose.cu` reads",
+      "the logits twice and its values four times, `attend_codes` the logits twice; codes are read",
+      "once for 8 queries.",
     ],
     head: [
       "kernel",
@@ -93,8 +92,8 @@ function leastTable(): ModelTable {
     title: "Bytes of a step over the least possible, modelled",
     notes: [
       "The goal is 1.1 at most. It is missed: the logits between the kernels are 4 bytes a token,",
-      "query head and input, beside 41 bytes of codes a token and KV head. *logits of a layer*:",
-      "what L2 has to hold, so that they are not read from memory again and again.",
+      "query head and input, beside 41 bytes of codes a token and KV head. *logits and values*:",
+      "of a layer, what L2 has to hold, so that they are not read from memory again and again.",
     ],
     head: [
       "tokens",
@@ -102,7 +101,7 @@ function leastTable(): ModelTable {
       "least, MB",
       "compulsory / least",
       "issued / least",
-      "logits of a layer",
+      "logits and values of a layer",
     ],
     rows: [4, 32, 128, 1024].flatMap((thousands) =>
       [1, INPUTS].map((inputs) => {
@@ -128,8 +127,8 @@ function issueTable(instructions: Instructions): ModelTable {
     notes: [
       "The least time in ms in which a machine can start the instructions of each kernel's inner",
       "loops ([BUDGETS.md](BUDGETS.md)), the code of sm_90, all waits hidden; beside it the time",
-      "of the step's bytes. `choose_tokens` and `attend_exact` have a block for each input and KV",
-      "head, so they use 16 multiprocessors of all (8 with one input).",
+      "of the step's bytes. `attend_exact` has a block for each input and KV head, so it uses 16",
+      "multiprocessors of all (8 with one input).",
     ],
     head: ["machine", "inputs", "scan", "choose", "attend codes", "attend exact", "all", "bytes"],
     rows: machines.flatMap((machine) =>

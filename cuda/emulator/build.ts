@@ -23,6 +23,7 @@ import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { SpecacheError } from "../../engine/errors.ts";
+import { drawMutants, type Mutant, type MutantOptions } from "./mutants.ts";
 import { translate } from "./translate.ts";
 
 const run = promisify(execFile);
@@ -50,6 +51,8 @@ export interface ProgramOptions {
   readonly shared?: boolean;
   /** Of every source, as "NAME=VALUE". */
   readonly defines?: readonly string[];
+  /** Mistakes to build in; without EMULATOR_MUTANT the program does without them. */
+  readonly mutants?: MutantOptions;
   /** Told of each file that is made. */
   readonly progress?: (text: string) => void;
 }
@@ -64,6 +67,13 @@ const sanitizers: Readonly<Record<Variant, readonly string[]>> = {
 // As nvcc calls the compiler for the host code that it wrote.
 const hostFlags = [`-D__CUDA_ARCH_LIST__=${target}0`, "-DCUDA_DOUBLE_MATH_FUNCTIONS", "-Wno-psabi"];
 
+/** What was built. */
+export interface Program {
+  /** Paths, in the order of the variants. */
+  readonly programs: readonly string[];
+  readonly mutants: readonly Mutant[];
+}
+
 interface Front {
   readonly object: string;
   readonly host: string;
@@ -71,11 +81,11 @@ interface Front {
 }
 
 /**
- * Builds the program in each variant and gives the paths, in the order of `variants`.
+ * Builds the program in each variant.
  *
  * @throws {SpecacheError} device: a compiler failed; unsupported: PTX that is not known
  */
-export async function buildProgram(options: ProgramOptions): Promise<string[]> {
+export async function buildProgram(options: ProgramOptions): Promise<Program> {
   mkdirSync(options.output, { recursive: true });
   const builder = new Builder(options);
   const [cuda, cpp] = [".cu", ".cpp"].map((end) =>
@@ -83,18 +93,21 @@ export async function buildProgram(options: ProgramOptions): Promise<string[]> {
   );
   const fronts = await inParallel(cuda, (source) => builder.front(source));
   const emulator = listFiles(here, ".cpp").filter((path) => !path.includes("/tests/"));
+  const ptx = fronts.map(({ ptx }) => ({ name: basename(ptx), text: readFileSync(ptx, "utf8") }));
+  const mutants = options.mutants === undefined ? [] : drawMutants(ptx, options.mutants, root);
   const works = options.variants.flatMap((variant) => [
-    ...fronts.map((front) => () => builder.translated(front, variant)),
+    ...fronts.map((front) => () => builder.translated(front, variant, mutants)),
     ...fronts.map((front) => () => builder.host(front, variant)),
     ...emulator.map((source) => () => builder.emulator(source, variant)),
     ...cpp.map((source) => () => builder.source(source, variant)),
   ]);
   const objects = await inParallel(works, (work) => work());
   const count = objects.length / options.variants.length;
-  return await inParallel(
+  const programs = await inParallel(
     options.variants.map((variant, i) => ({ variant, i })),
     ({ variant, i }) => builder.link(objects.slice(i * count, (i + 1) * count), variant),
   );
+  return { programs, mutants };
 }
 
 class Builder {
@@ -150,8 +163,8 @@ class Builder {
     ]);
   }
 
-  translated({ ptx }: Front, variant: Variant): Promise<string> {
-    const code = translate(readFileSync(ptx, "utf8"), basename(ptx), root);
+  translated({ ptx }: Front, variant: Variant, mutants: readonly Mutant[]): Promise<string> {
+    const code = translate(readFileSync(ptx, "utf8"), basename(ptx), root, mutants);
     // What a register is for is not known there: many values are never used. Lines alone for the
     // debugger: following thousands of variables takes g++ minutes and gigabytes, and so does
     // optimising what AddressSanitizer adds.

@@ -3,6 +3,7 @@
 // What it does not know ends the build.
 import { arithmetic } from "./translate/arithmetic.ts";
 import { control } from "./translate/control.ts";
+import type { Mutant } from "./mutants.ts";
 import { memory } from "./translate/memory.ts";
 import { type Function, type Module, parse, parseDeclaration } from "./translate/parse.ts";
 import { type Instruction, Scope, type Writer } from "./translate/scope.ts";
@@ -25,11 +26,18 @@ const instructions = new Map<string, Known>(
 
 /**
  * C++ for a PTX text; `name` stands in errors about what comes from no .cu line,
- * other paths are told from the folder `root`.
+ * other paths are told from the folder `root`. Mutants of this module are written beside the right
+ * instructions.
  *
  * @throws {SpecacheError} unsupported: something is not known; the message names file and line
  */
-export function translate(ptx: string, name: string, root: string): string {
+export function translate(
+  ptx: string,
+  name: string,
+  root: string,
+  mutants: readonly Mutant[] = [],
+): string {
+  const own = mutants.filter(({ module }) => module === name);
   const module = parse(ptx, name, root);
   const lines = [
     `// Made by translate.ts from ${name}.`,
@@ -43,7 +51,13 @@ export function translate(ptx: string, name: string, root: string): string {
     ),
     ...module.shared.map(({ name, bytes }) => `SharedVariable ${cppName(name)}{${bytes}};`),
     ...module.functions.filter(({ entry }) => !entry).map((made) => `${headOf(made)};`),
-    ...module.functions.flatMap((made) => writeFunction(module, made)),
+    ...module.functions.flatMap((made, i) =>
+      writeFunction(
+        module,
+        made,
+        new Map(own.filter(({ at }) => at[0] === i).map((each) => [each.at[1], each])),
+      )
+    ),
     "}  // namespace",
     "}  // namespace emulator::ptx",
   ];
@@ -55,13 +69,17 @@ function headOf({ name, results, parameters }: Function): string {
   return `void ${cppName(name)}(${list.join(", ")})`;
 }
 
-function writeFunction(module: Module, made: Function): string[] {
+function writeFunction(
+  module: Module,
+  made: Function,
+  mutants: ReadonlyMap<number, Mutant>,
+): string[] {
   const scope = new Scope(module, made);
   const shared: string[] = [];
   let sharedBytes = 0;
   const body: string[] = [];
   let depth = 1;
-  for (const { kind, text, place } of made.statements) {
+  for (const [i, { kind, text, place }] of made.statements.entries()) {
     if (kind === "open" || kind === "close") {
       depth += kind === "open" ? 1 : -1;
       body.push(kind === "open" ? "{" : "}");
@@ -80,7 +98,7 @@ function writeFunction(module: Module, made: Function): string[] {
       (depth === 1 ? scope.head : body).push(line);
     } else {body.push(
         `#line ${place.line} ${JSON.stringify(place.file)}`,
-        write(text, place, scope),
+        withMutant(write(text, place, scope), mutants.get(i), scope),
       );}
   }
   const { entry, name, parameters } = made;
@@ -123,6 +141,14 @@ function declaration(text: string, scope: Scope, place: Place): string {
   if (space === undefined || declared === undefined) throw unknown(text, place);
   scope.declare(space, declared);
   return `alignas(16) unsigned char ${cppName(declared.name)}[${declared.bytes}];`;
+}
+
+/** The mistake that EMULATOR_MUTANT may ask for, else what is right. */
+function withMutant(right: string, mutant: Mutant | undefined, scope: Scope): string {
+  if (mutant === undefined) return right;
+  const { id, after, place } = mutant;
+  const wrong = after === "" ? "" : write(after, place, scope);
+  return `if (mutant == ${id} && mutant_reached()) { ${wrong} } else { ${right} }`;
 }
 
 function write(text: string, place: Place, scope: Scope): string {

@@ -63,6 +63,30 @@ TEST("CUDA embed() widens every f16 and bf16 number as the reference does") {
     }
 }
 
+TEST("CUDA embed() widens the scales of blocks at the edges of f16 as the reference does") {
+    std::mt19937 random(9);
+    const uint16_t edges[] = {0, 1, 0x3FF, 0x400, 0x401, 0x7BFF, 0x8000, 0x83FF, 0x8400, 0xFBFF};
+    constexpr uint32_t columns = 32 * std::size(edges) * std::size(edges);
+    Near<uint32_t> token{0};
+    for (Type type : {Type::q8_0, Type::q4_0, Type::q4_1}) {
+        fixture::Weights table(type, 1, columns, random);
+        uint8_t *block = &table.bytes[1];  // see Weights
+        for (uint16_t first : edges) {
+            for (uint16_t second : edges) {
+                std::memcpy(block, &first, 2);
+                if (type == Type::q4_1) std::memcpy(block + 2, &second, 2);
+                block += block_bytes(type);
+            }
+        }
+        auto by = [&](auto kernel) {
+            return put_out(Near<float>(columns), [&](float *out) {
+                kernel(fixture::near_stream(), Embed{table.tensor, token.data(), out, 1});
+            });
+        };
+        CHECK(by(cuda::embed) == by(reference_embed));
+    }
+}
+
 TEST("CUDA normalize() gives the reference's norms, in place too, of tiny, large and zero rows") {
     std::mt19937 random(6);
     constexpr uint32_t count = 5;

@@ -2,7 +2,7 @@
 #include <cmath>
 
 #include "../../native/reference/codes.h"
-#include "../../native/tests/bounds.h"
+#include "layers.h"
 
 using namespace specache;
 using fixture::Layer;
@@ -45,6 +45,31 @@ uint32_t differing_tokens(const Layer &layer, const HeadCode &code, const uint8_
     return differ;
 }
 
+// Of a page in one head: tokens with a bit behind the last plane, where codes have zeros.
+uint32_t padded_tokens(const Layer &layer, const HeadCode &code, const uint8_t *codes) {
+    CodeLayout layout = code_layout(code, layer.shape.head_dim);
+    uint32_t padded = 0;
+    for (uint32_t j = 0; code.value_planes % 8 != 0 && j < page_tokens; j++) {
+        const uint8_t *token = codes + layout.values + j * layout.value_stride;
+        padded += token[code.value_planes / 8] >> code.value_planes % 8 != 0;
+    }
+    return padded;
+}
+
+// Scales of a page's centres and of its tokens are sums and largest values, which no rounding of
+// one number moves by more than a unit of fp16.
+bool same_scales(const HeadCode &code, uint32_t dim, const uint8_t *codes, const uint8_t *truth) {
+    CodeLayout layout = code_layout(code, dim);
+    for (uint32_t at : {layout.key_parameters, layout.value_parameters}) {
+        for (uint32_t i = 0; code.rule == Rule::rotated && i < 2; i++) {
+            double wanted = double(load_number(Type::f16, truth + at, i));
+            double got = double(load_number(Type::f16, codes + at, i));
+            if (!(std::fabs(got - wanted) <= std::fabs(wanted) / 512 + 0x1p-23)) return false;
+        }
+    }
+    return true;
+}
+
 // The mean squared error of what a page's codes decode to.
 double error_of(const Layer &layer, uint32_t page, uint32_t head, const uint8_t *codes) {
     uint32_t dim = layer.shape.head_dim;
@@ -72,7 +97,9 @@ void check_codes(Layer &layer) {
             uint64_t at = uint64_t(codes - layer.codes.data());
             uint32_t bytes = code_layout(code, dim).bytes;
             std::fill_n(inside.begin() + std::ptrdiff_t(at), bytes, true);
+            CHECK(padded_tokens(layer, code, codes) == 0);
             if (!layer.options.constant) {
+                CHECK(same_scales(code, dim, codes, &truth[at]));
                 differ += differing_tokens(layer, code, codes, &truth[at]);
                 continue;
             }
@@ -161,5 +188,37 @@ TEST("CUDA encode() of a page of equal rows is as near to them as the reference"
             Layer layer(options);
             check_codes(layer);
         }
+    }
+}
+
+TEST("CUDA encode() turns rows of head_dims with an odd factor as the reference does") {
+    uint32_t made = 0;
+    for (uint32_t dim : {40u, 96u, 192u, 248u}) {
+        Layer layer(options_of(Rule::rotated, dim, Type::bf16, made % 2 + 1, made % 3));
+        check_codes(layer);
+        made++;
+    }
+}
+
+TEST("CUDA encode() of rows whose scales are subnormal decodes to what the reference's do") {
+    for (Rule rule : {Rule::rotated, Rule::paper}) {
+        for (Type type : {Type::f16, Type::f32}) {
+            Layer layer(options_of(rule, 24, type, 2, 2));
+            fixture::shrink_rows(layer, type == Type::f16 ? 0x1p-14f : 0x1p-9f);
+            check_codes(layer);
+        }
+    }
+}
+
+TEST("CUDA encode() keeps the sinks, which are far larger, out of the other tokens' scales") {
+    for (uint32_t value_bits : {0u, 2u}) {
+        Layer layer(options_of(Rule::rotated, 64, Type::bf16, 2, value_bits));
+        for (uint32_t at = 0; at < layer.kv_heads * sink_tokens; at++) {
+            uint8_t *row = &layer.rows[uint64_t(layer.row_of(at / 2, at % 2) - layer.rows.data())];
+            for (uint32_t i = 0; i < 128; i++) {
+                store_number(Type::bf16, row, i, 50 * load_number(Type::bf16, row, i));
+            }
+        }
+        check_codes(layer);
     }
 }

@@ -1,4 +1,5 @@
 // rows_test.cpp - rows made and copied by the CUDA device against the reference.
+#include <iterator>
 #include <limits>
 #include <random>
 
@@ -10,6 +11,14 @@
 using namespace specache;
 using fixture::Near;
 
+namespace {
+
+// Ties of fp16 and bf16 to both sides, the least normal and subnormal numbers, the largest ones.
+const float edges[] = {0, -0.0f, 1 + 0x1p-11f, 1 + 0x3p-11f, 1 + 0x1p-8f, 1 + 0x3p-8f, 0x1p-14f,
+                       0x1.ffcp-15f, 0x1.ffep-15f, -0x1p-24f, 0x1p-25f, 0x1.8p-24f, 65504, -65519};
+
+}  // namespace
+
 TEST("CUDA make_rows() gives the reference's bytes and the first row that is not finite") {
     for (Type type : {Type::f32, Type::f16, Type::bf16}) {
         for (uint32_t dim : {24u, 64u, 80u, 128u, 256u}) {
@@ -18,7 +27,8 @@ TEST("CUDA make_rows() gives the reference's bytes and the first row that is not
             std::normal_distribution<float> normal(0, 100);
             Near<float> keys(5 * 3 * dim), values(keys.size());
             for (float &x : keys) x = normal(random);
-            for (float &x : values) x = normal(random);
+            for (float &x : values) x = normal(random) * 0x1p-23f;  // fp16 has few bits for them
+            for (uint32_t i = 0; i < dim; i++) values[i] = edges[i % std::size(edges)];
             uint64_t row = row_bytes(shape);
             Near<uint8_t> rows(15 * row), truth(15 * row);
             Near<uint32_t> fault(1);

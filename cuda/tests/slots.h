@@ -29,6 +29,7 @@ struct Options {
     float late_above = -1;
     Values values = Values::any;
     uint32_t steps = 40, seed = 1;
+    uint32_t jumps = 12;  // a step in so many is not where the one before was
 };
 
 constexpr uint32_t pages = 8, tokens_max = pages * page_tokens;
@@ -75,6 +76,7 @@ struct Run {
     uint32_t places, step = 0, length = 200, inputs = 0, trusted = 0;
     Near<uint8_t> far;
     Near<uint32_t> ids, chosen, counts;
+    Near<uint32_t> positions{inputs_max, 0u}, step_number{1, 0u};  // of the step at work
     Near<float> values;
     Side truth, device;
     const uint8_t unset = 0;  // what a row points to that nobody has resolved
@@ -100,6 +102,8 @@ struct Run {
     }
 
     Resolve arguments(Side &side) {
+        for (uint32_t i = 0; i < inputs_max; i++) positions[i] = length + i;
+        step_number[0] = step;
         return {shape,
                 {side.slot_rows.data(), side.tokens.data(), side.used.data(), side.now.data(),
                  side.next.data()},
@@ -108,8 +112,9 @@ struct Run {
                 side.exact_counts.data(), side.rows.data(), ids.data(), far.data(), stride,
                 far_at(), nullptr, nullptr, side.late.data(), side.copies.data(),
                 side.wanted.data(), side.slot_of.data(), side.wanted_value.data(),
-                side.list.data(), side.counters.data(), inputs, trusted, options.k, length, step,
-                options.late_above, side.candidates.data(), tokens_max};
+                side.list.data(), side.counters.data(), inputs, trusted, options.k,
+                positions.data(), step_number.data(), options.late_above, side.candidates.data(),
+                tokens_max};
     }
 
     float any_value() {
@@ -126,7 +131,10 @@ struct Run {
     void choose() {
         step++;
         uint32_t most = tokens_max - options.inputs;
-        length = below(12) == 0 ? 64 + below(most - 64) : std::min(length + below(3), most);
+        length = std::min(length + below(3), most);
+        if (below(options.jumps) == 0) {  // to an end of a page half of the time
+            length = below(2) == 0 ? 64 + below(most - 64) : page_tokens * (2 + below(5)) - 1;
+        }
         inputs = 1 + below(options.inputs);
         trusted = below(std::min(options.trusted, inputs) + 1);
         if (options.paper) inputs = std::min(inputs, trusted + 1);  // its slots are one guess's
@@ -199,14 +207,18 @@ struct Run {
         CHECK(device.late[0] == 0);
         for (uint32_t slot : device.slot_of) CHECK(slot == 0);
         for (float value : device.wanted_value) CHECK(value == 0);
-        CHECK(fetched(truth) == fetched(device));
+        for (uint32_t head = 0; head < options.kv_heads; head++) {
+            CHECK(fetched(truth, head) == fetched(device, head));
+        }
     }
 
-    // From where, in an order that does not depend on which head was done first.
-    std::vector<uint64_t> fetched(const Side &side) const {
+    // From where, in this order; heads may come in any order.
+    std::vector<uint64_t> fetched(const Side &side, uint32_t head) const {
         std::vector<uint64_t> list;
-        for (uint32_t i = 0; i < side.wanted[0]; i++) list.push_back(side.copies[i].from);
-        std::sort(list.begin(), list.end());
+        for (uint32_t i = 0; i < side.wanted[0]; i++) {
+            uint64_t place = uint64_t(side.copies[i].to - side.slot_rows.data()) / row;
+            if (place / places == head) list.push_back(side.copies[i].from);
+        }
         return list;
     }
     void fetch(Side &side) const {

@@ -99,7 +99,7 @@ TEST("CUDA resolve() in mode paper makes exact what the step before fetched, cut
             options.inputs = 2;
             options.trusted = 1;
             options.values = values;
-            options.steps = 25;
+            options.jumps = 3;
             Counters counters = compare(options);
             CHECK(counters.late_rows == 0 && (k == 0 || counters.prefetched_rows > 0));
         }

@@ -187,7 +187,7 @@ TEST("memory that the GPU or the system has not is refused with its bytes, and g
     check_refused(vram, SPECACHE_MEMORY, "the GPU refused");
     // Asked for more pinned memory than it has, a real system may starve before it refuses.
     if (std::getenv("EMULATOR_MEMORY") != nullptr) {
-        pinned.tokens_max = 1 << 17;  // 256 MiB of rows, a tenth of it as codes
+        pinned.tokens_max = 1 << 19;  // 512 MiB of rows, a tenth of it as codes
         check_refused(pinned, SPECACHE_MEMORY, "refused");
     } else {
         std::printf("not asked of a real system: pinned memory that it has not\n");

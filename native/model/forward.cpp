@@ -39,6 +39,8 @@ struct Pass {
     void begin(const uint32_t *positions, const uint32_t *tokens) {
         device.upload(a.positions, positions, rows * 4);
         device.upload(a.tokens, tokens, rows * 4);
+    }
+    void embed() {
         kernels.embed(device.compute(), {model.embedding.tensor, a.tokens, a.hidden, rows});
     }
     void before_attention(const Layer &layer) {
@@ -94,6 +96,7 @@ void prefill_chunk(Model &model, Sequence &sequence, const uint32_t *tokens, uin
     std::vector<uint32_t> positions(count);
     for (uint32_t i = 0; i < count; i++) positions[i] = sequence.length + i;
     pass.begin(positions.data(), tokens);
+    pass.embed();
     for (uint32_t l = 0; l < model.layers.size(); l++) {
         check_cancelled(model.store, sequence);
         pass.before_attention(model.layers[l]);
@@ -131,10 +134,54 @@ void prefill(Model &model, Sequence &sequence, const uint32_t *tokens, uint32_t 
     }
 }
 
+namespace {
+
+// The layers of a step, once all its sequences have begun and positions and tokens are near.
+void run_layers(Model &model, const StepInputs *list, uint32_t count, uint32_t rows,
+                bool recording = false) {
+    Store &store = model.store;
+    Pass pass{model, rows, false};
+    const Activations &a = model.activations;
+    uint64_t dim = store.plan.config.head_dim, query = store.plan.config.query_heads * dim,
+             kv = store.plan.config.kv_heads * dim;
+    pass.embed();
+    for (uint32_t l = 0; l < model.layers.size(); l++) {
+        if (!recording) check_cancelled(store, *list[0].sequence);
+        pass.before_attention(model.layers[l]);
+        for (uint32_t i = 0, row = 0; i < count; row += list[i].inputs, i++) {
+            attend(store, *list[i].sequence, l, a.queries + row * query,
+                   a.keys + row * kv, a.values + row * kv,
+                   a.attended + row * query);
+        }
+        pass.after_attention(model.layers[l]);
+    }
+}
+
+constexpr size_t recordings_max = 64;  // shapes of steps: few in practice, a caller could ask more
+
+// One sequence's step as one piece of work, where the device records; else as it comes.
+void run_recorded(Model &model, const StepInputs &one, uint32_t rows) {
+    Store &store = model.store;
+    if (!store.recorded.empty()) return run_layers(model, &one, 1, rows);  // downloads queries
+    Model::StepShape shape{one.sequence, one.inputs, one.trusted, one.options.k,
+                           std::bit_cast<uint32_t>(one.options.late_above)};
+    auto found = model.recordings.find(shape);
+    if (found == model.recordings.end()) {
+        auto made = store.device->record([&] { run_layers(model, &one, 1, rows, true); });
+        if (made == nullptr) return run_layers(model, &one, 1, rows);
+        if (model.recordings.size() >= recordings_max) model.recordings.clear();
+        found = model.recordings.emplace(shape, std::move(made)).first;
+    }
+    check_cancelled(store, *one.sequence);
+    store.device->launch(*found->second);
+    one.sequence->layer = store.plan.config.layers;
+}
+
+}  // namespace
+
 void step(Model &model, const StepInputs *list, uint32_t count) {
     Store &store = model.store;
     uint32_t rows = 0;
-    const Activations &a = model.activations;
     uint32_t tokens[1024 * inputs_max], positions[1024 * inputs_max];  // at most 1,024 sequences
     for (uint32_t i = 0; i < count; i++) check_tokens(model, list[i].tokens, list[i].inputs);
     for (uint32_t i = 0; i < count; i++) {
@@ -146,19 +193,9 @@ void step(Model &model, const StepInputs *list, uint32_t count) {
         }
     }
     Pass pass{model, rows, false};
-    uint64_t dim = store.plan.config.head_dim, query = store.plan.config.query_heads * dim,
-             kv = store.plan.config.kv_heads * dim;
     pass.begin(positions, tokens);
-    for (uint32_t l = 0; l < model.layers.size(); l++) {
-        check_cancelled(store, *list[0].sequence);
-        pass.before_attention(model.layers[l]);
-        for (uint32_t i = 0, row = 0; i < count; row += list[i].inputs, i++) {
-            attend(store, *list[i].sequence, l, a.queries + row * query,
-                   a.keys + row * kv, a.values + row * kv,
-                   a.attended + row * query);
-        }
-        pass.after_attention(model.layers[l]);
-    }
+    if (count == 1) run_recorded(model, list[0], rows);
+    else run_layers(model, list, count, rows);
     store.device->check();
     for (uint32_t i = 0, row = 0; i < count; row += list[i].inputs, i++) {
         Sequence &sequence = *list[i].sequence;

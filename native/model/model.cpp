@@ -175,6 +175,7 @@ void Model::set(const specache_tensor &tensor, const std::string &path, const st
              U64(offset));
     }
     ready = false;  // until all are checked again
+    recordings.clear();
     Tensor mapped{file.bytes + offset, type, tensor.rows, tensor.columns};
     weight = {mapped, mapped, name, nullptr};
 }

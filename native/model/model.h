@@ -1,6 +1,8 @@
 // model.h - a decoder's weights, memory-mapped and used in their own format, and its scratch.
 #pragma once
+#include <map>
 #include <memory>
+#include <tuple>
 #include <string>
 #include <vector>
 
@@ -58,6 +60,9 @@ struct Model {
     std::vector<Layer> layers;
     Activations activations{};
     bool ready = false;
+    // Whole steps of one sequence: its memory, inputs, trusted, k, bits of late_above.
+    using StepShape = std::tuple<const Sequence *, uint32_t, uint32_t, uint32_t, uint32_t>;
+    std::map<StepShape, std::unique_ptr<Recording>> recordings;
 
 private:
     Weight &place(uint32_t role, uint32_t layer);

@@ -83,8 +83,7 @@ float rotated_logit(const Shape &shape, const HeadCode &code, const uint8_t *cod
 void reference_make_rows(Stream &, const MakeRows &make) {
     const Shape &shape = make.shape;
     for (uint64_t at = 0; at < uint64_t(make.tokens) * shape.kv_heads; at++) {
-        uint8_t *row = make.rows + at / shape.kv_heads * make.token_stride +
-                       at % shape.kv_heads * make.head_stride;
+        uint8_t *row = make.row(uint32_t(at / shape.kv_heads), uint32_t(at % shape.kv_heads));
         bool finite = true;
         for (uint32_t i = 0; i < 2 * shape.head_dim; i++) {
             const float *from = i < shape.head_dim ? make.keys : make.values;

@@ -70,7 +70,7 @@ void resolve_true(const Head &at, uint32_t input) {
         const uint8_t *&row = at.of.rows[list + i];
         row = nullptr;
         if (place != 0) {
-            at.slots.used[place - 1] = at.of.step;
+            at.slots.used[place - 1] = *at.of.step;
             counters.reused_rows++;
             row = at.slot_row(place - 1);
             continue;
@@ -126,7 +126,7 @@ uint32_t prefetch(const Head &at, uint32_t wanted, Copy *copies) {
     for (uint32_t i = 0; i < wanted; i++) {
         uint32_t token = tokens[i], place = at.place_of(token);
         if (place != 0) {
-            at.slots.used[place - 1] = at.of.step;
+            at.slots.used[place - 1] = *at.of.step;
             if (ahead_only) at.slots.next[place - 1] = Slot::visible;
         } else if (ahead_only || !is_late(at, token)) {
             tokens[count++] = token;
@@ -147,7 +147,7 @@ uint32_t prefetch(const Head &at, uint32_t wanted, Copy *copies) {
             place++;
         copies[i] = {at.far_row(tokens[i]), at.slot_row(place)};
         at.slots.tokens[place] = tokens[i];
-        at.slots.used[place] = at.of.step;
+        at.slots.used[place] = *at.of.step;
         at.slots.next[place] = Slot::visible;
     }
     return count;
@@ -163,7 +163,7 @@ void resolve_paper(const Head &at) {
     std::sort(tokens, tokens + count);
     for (uint32_t input = at.of.inputs; input-- > 0;) {  // input 0's list is copied from
         // A step that was not kept may have fetched what this one sees in its window.
-        uint32_t tail = coded_pages(at.of.length + input) * page_tokens;
+        uint32_t tail = coded_pages(at.of.positions[input]) * page_tokens;
         count = uint32_t(std::lower_bound(tokens, tokens + count, tail) - tokens);
         std::copy(tokens, tokens + count, at.of.exact + at.list(input));
         at.of.exact_counts[at.pair(input)] = count;
@@ -213,7 +213,7 @@ std::vector<Candidate> &candidates_of(const Head &at, uint32_t &arriving) {
             const uint8_t *row = at.of.rows[at.list(input) + i];
             if (row == nullptr || at.place_of(token) != 0) continue;
             if (row_of(at, input, token) != nullptr) continue;  // listed for an input before
-            uint64_t worth = worth_of(wanted[token], value_of(at, token), at.of.step);
+            uint64_t worth = worth_of(wanted[token], value_of(at, token), *at.of.step);
             list.push_back({worth, row, token, 0});
         }
     }
@@ -238,7 +238,7 @@ void settle_head(const Head &at) {
         while (at.slots.next[place] == Slot::visible) place++;
         std::copy(list[i].row, list[i].row + at.row, at.slot_row(place));
         at.slots.tokens[place] = list[i].token;
-        at.slots.used[place] = at.of.step;
+        at.slots.used[place] = *at.of.step;
         at.slots.next[place] = Slot::visible;
     }
     std::copy(at.slots.next, at.slots.next + at.places, at.slots.now);

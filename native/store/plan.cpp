@@ -115,6 +115,7 @@ void plan_sequence(Plan &plan) {
     const specache_config &config = plan.config;
     uint64_t heads = plan.heads();
     plan.pages_max = (config.tokens_max + page_tokens - 1) / page_tokens;
+    plan.tokens_wide = (config.tokens_max + 3) / 4 * 4;
     plan.pages = plan.pages_max * config.sequences_max;
     if (plan.ahead_only) {  // one set of slots, S = k, and the next set in flight
         plan.slots = plan.arriving = config.k_max;
@@ -127,9 +128,10 @@ void plan_sequence(Plan &plan) {
     plan.window = heads * window_rows * plan.row;
     plan.slot_rows = heads * places * plan.row;
     // A copy for each row in flight and their count; counters; per slot its token and last use;
-    // faults; page ids; positions of a step; per slot two states.
+    // faults; page ids; positions of a step and its number; per slot two states.
     plan.tables = heads * plan.arriving * sizeof(Copy) + sizeof(Counters) +
-                  heads * places * (4 + 4) + (2 * config.layers + plan.pages_max + inputs_max) * 4 +
+                  heads * places * (4 + 4) +
+                  (2 * config.layers + plan.pages_max + inputs_max + 1) * 4 +
                   heads * places * 2;
 }
 
@@ -184,7 +186,7 @@ Work carve_work(const Plan &plan, uint8_t *base) {
     uint64_t heads = config.kv_heads, k = config.k_max, chosen = plan.inputs * heads * k;
     uint64_t chunk_pages = config.chunk_tokens / page_tokens + 1;
     bool coded = plan.rule != Rule::none;
-    take(work.logits, coded ? uint64_t(plan.inputs) * config.query_heads * config.tokens_max : 0);
+    take(work.logits, coded ? uint64_t(plan.inputs) * config.query_heads * plan.tokens_wide : 0);
     take(work.chosen, chosen);
     take(work.values, chosen);
     take(work.counts, plan.inputs * heads);
@@ -210,13 +212,15 @@ Work carve_work(const Plan &plan, uint8_t *base) {
     take(work.attend, attend_scratch(plan.shape, plan.inputs, uint32_t(plan.pages_max),
                                      config.k_max, plan.value_planes, nullptr)
                           .bytes);
+    uint64_t choosing = choose_scratch(plan.shape, plan.inputs, plan.tokens_wide, nullptr).bytes;
+    take(work.choose, coded && at_once ? choosing : 0);
     uint64_t lent = config.device == 1 ? uint64_t(config.chunk_tokens) * config.head_dim : 0;
     take(work.lent_queries, lent * config.query_heads);
     take(work.lent_keys, lent * heads);
     take(work.lent_values, lent * heads);
     take(work.lent_outputs, lent * config.query_heads);
     bool audit = coded && config.audit != 0;
-    take(work.audit, audit ? audit_floats(plan.shape, config.tokens_max) : 0);
+    take(work.audit, audit ? audit_floats(plan.shape, plan.tokens_wide) : 0);
     take(work.audited, audit ? 1 : 0);
     take(work.audit_copies, audit && plan.in_file ? plan.pages_max : 0);
     take(work.audit_rows,

@@ -29,6 +29,7 @@ struct Plan {
     uint32_t pages = 0;        // in the pool
     uint32_t slots = 0, arriving = 0;  // per layer and KV head: visible, in flight
     uint32_t inputs = 0;       // of a step at most
+    uint32_t tokens_wide = 0;  // tokens_max, rounded up so that each row of logits is aligned
     bool in_file = false;
 
     // Near bytes of one sequence, whatever its length.
@@ -59,7 +60,7 @@ Plan make_plan(const specache_config &config, const specache_profile *profile,
 
 // Scratch of a store for steps and appends, carved out of one block of near memory.
 struct Work {
-    float *logits;             // [inputs][query_heads][tokens_max]
+    float *logits;             // [inputs][query_heads][tokens_wide]
     uint32_t *chosen;          // [inputs][kv_heads][k_max] tokens
     float *values;             // [inputs][kv_heads][k_max]
     uint32_t *counts;          // [inputs][kv_heads]
@@ -81,6 +82,7 @@ struct Work {
     float *sums;               // [chunk_tokens][query_heads][head_dim + 2]
     uint8_t *page;             // [layers] layer blocks: a page on its way to far
     uint8_t *attend;           // the attend kernel's
+    uint8_t *choose;           // CUDA alone: the choose kernels'
     // Device cuda: what a host's buffers hold while a call works on them (borrowed.h).
     float *lent_queries, *lent_outputs;  // [chunk_tokens][query_heads][head_dim]
     float *lent_keys, *lent_values;      // [chunk_tokens][kv_heads][head_dim]

@@ -52,7 +52,7 @@ struct Sequence {
     Copy *copies = nullptr;         // [layers][kv_heads * arriving] what the prefetch copies
     uint32_t *wanted_rows = nullptr;  // [layers] of them
     uint32_t *page_ids = nullptr;   // [pages_max] as `pages`
-    uint32_t *positions = nullptr;  // [inputs_max] of the step at work
+    uint32_t *positions = nullptr;  // [inputs_max + 1] of the step at work, and its number
     Counters *counters = nullptr;   // [1]
     uint32_t *faults = nullptr;     // [layers] least token and head whose row was not finite
 

@@ -131,7 +131,7 @@ void Store::lay_out(Sequence &sequence) {
     take(sequence.wanted_rows, plan.config.layers * 4);
     take(sequence.faults, plan.config.layers * 4);
     take(sequence.page_ids, plan.pages_max * 4);
-    take(sequence.positions, inputs_max * 4);
+    take(sequence.positions, (inputs_max + 1) * 4);
     take(sequence.slots.now, places);
     take(sequence.slots.next, places);
     sequence.pages.reserve(plan.pages_max + 1);

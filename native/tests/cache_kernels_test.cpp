@@ -159,7 +159,7 @@ TEST("scan() gives the reference's logits, and hides the sinks") {
                 bool hidden = std::isinf(known->logits[i]);
                 if (hidden) CHECK(std::isinf(layer.logits[i]) && layer.logits[i] < 0);
                 else
-                    worst = std::max(worst,
+                    worst = test::larger(worst,
                                      std::fabs(double(known->logits[i]) - double(layer.logits[i])));
             }
             CHECK_NEAR(worst, 0.0, off);
@@ -184,7 +184,7 @@ TEST("the integer scores of equal queries are equal: keys with a zero centre giv
             double worst = 0;
             for (size_t i = 0; i < first.size(); i++) {
                 if (std::isinf(first[i])) continue;
-                worst = std::max(worst, std::fabs(double(first[i] - layer.logits[i])) /
+                worst = test::larger(worst, std::fabs(double(first[i] - layer.logits[i])) /
                                             std::max(1e-3, std::fabs(double(first[i]))));
             }
             // One integer more or less would be a share of 1 / (64 * 123) at least.
@@ -264,7 +264,7 @@ TEST("attend() gives the reference's outputs") {
             layer.attend(*kernels);
             double worst = 0;
             for (size_t i = 0; i < layer.outputs.size(); i++) {
-                worst = std::max(worst,
+                worst = test::larger(worst,
                                  std::fabs(double(known->outputs[i]) - double(layer.outputs[i])));
             }
             CHECK_NEAR(worst, 0.0, off);
@@ -309,7 +309,7 @@ TEST("prefill_attend() gives the reference's outputs, in one call or in several"
             std::vector<float> once = prefilled(layer, *kernels, queries, 100);
             double worst = 0;
             for (size_t i = 0; i < truth.size(); i++) {
-                worst = std::max(worst, std::fabs(double(truth[i]) - double(once[i])));
+                worst = test::larger(worst, std::fabs(double(truth[i]) - double(once[i])));
             }
             CHECK_NEAR(worst, 0.0, off);
             // The order of the sums is fixed, so cut calls give the same bits, not near ones.

@@ -141,10 +141,14 @@ struct Layer {
     }
     void choose(const Kernels &kernels) {
         if (options.rule == Rule::none) return;
+        // As attend()'s below.
+        uint64_t bytes = choose_scratch(shape, options.inputs, tokens_max, nullptr).bytes;
+        Near<uint8_t> scratch(bytes + 64, 0xFF);
         kernels.choose(stream, {shape, near(), queries.data(), positions.data(), logits.data(),
                                 chosen.data(), values.data(), counts.data(), options.inputs,
-                                tokens_max, options.k, k_max});
+                                tokens_max, options.k, k_max, scratch.data()});
         finish_near();
+        for (uint32_t i = 0; i < 64; i++) CHECK(scratch[bytes + i] == 0xFF);
     }
     // Every chosen token but each fifth by its row.
     void attend(const Kernels &kernels) {

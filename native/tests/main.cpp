@@ -32,6 +32,7 @@ void run(const test::Case &each) {
 }  // namespace
 
 int main(int count, char **arguments) {
+    std::setvbuf(stdout, nullptr, _IOLBF, 0);  // whoever waits for a failure sees it at once
     int passed = 0, failed = 0;
     for (const test::Case &each : test::cases()) {
         if (!wanted(each, count, arguments)) continue;
@@ -41,7 +42,6 @@ int main(int count, char **arguments) {
         std::chrono::duration<double> took = std::chrono::steady_clock::now() - begun;
         if (took.count() > long_seconds) std::printf("%.1f s %s\n", took.count(), each.fact);
         if (test::failures() != 0) std::printf("FAILED %s\n", each.fact);
-        std::fflush(stdout);  // a test that ends the program hides none before it
         (test::failures() == 0 ? passed : failed)++;
     }
     if (passed + failed == 0) std::printf("no test has these words\n");

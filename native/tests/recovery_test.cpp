@@ -40,7 +40,9 @@ void empty_far_file(const std::string &path) {
 
 TEST("a far row that cannot be read is told in that step and in all later calls") {
     std::string path = far_path();
-    Run run(in_file(), path.c_str());
+    specache_config config = in_file();
+    config.slots = 0;  // all rows are late, which the step waits for
+    Run run(config, path.c_str());
     run.prefill(0, 500);
     run.decode(500, 2, 1, 32);
     empty_far_file(path);

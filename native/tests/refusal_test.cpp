@@ -40,7 +40,8 @@ TEST("a store refuses each field outside its range") {
     CHECK(refuses(with(&C::chunk_tokens, 100), SPECACHE_ARGUMENT, "not a multiple of 64"));
     CHECK(refuses(with(&C::guesses_max, 4), SPECACHE_ARGUMENT, "guesses_max 4 is above 3"));
     CHECK(refuses(with(&C::tokens_max, 0), SPECACHE_ARGUMENT, "tokens_max 0 is below 1"));
-    CHECK(refuses(with(&C::device, 7), SPECACHE_DEVICE, "device 7"));
+    CHECK(refuses(with(&C::device, 2), SPECACHE_ARGUMENT, "device 2 is above 1"));
+    CHECK(refuses(with(&C::prefetch, 2), SPECACHE_ARGUMENT, "prefetch 2 is above 1"));
     CHECK(refuses(with(&C::near_bytes_low, 1000), SPECACHE_CAPACITY, "near_bytes is 1000"));
     CHECK(refuses(with(&C::far_bytes_low, 1000), SPECACHE_CAPACITY, "far_bytes is 1000"));
 }

@@ -31,6 +31,11 @@ inline void fail(const char *file, int line, const char *what, double got, doubl
     failures()++;
 }
 
+// The larger of two; above all is what is not a number, which std::max would drop.
+inline double larger(double worst, double x) {
+    return std::isnan(x) ? INFINITY : x > worst ? x : worst;
+}
+
 }  // namespace test
 
 #define TEST_JOIN_TWO(a, b) a##b

@@ -1,5 +1,5 @@
-// Device cuda of the library that the gate builds, on a machine without a GPU: it loads, and answers
-// with the runtime's own code and name.
+// Device cuda of the library that the gate builds, on a machine without a GPU: it loads, and
+// answers with the runtime's own code and name.
 
 import { findNvcc } from "../../ffi/toolchain.ts";
 import { goldenModel } from "../parity/golden.ts";
@@ -7,7 +7,7 @@ import { openFull, openModel } from "../parity/run.ts";
 import { errorOf } from "../engine/support.ts";
 import { assertEquals, assertMatch, test } from "../harness.ts";
 
-test("without a GPU device cuda answers with the runtime's code and name, and the CPU works", async () => {
+test("without a GPU device cuda answers with the runtime's code and name", async () => {
   const { path } = goldenModel("llama-plain");
   const error = await errorOf(() => openModel(path, 64, { device: "cuda" }).close());
   assertEquals(error.code, "device");
@@ -16,7 +16,7 @@ test("without a GPU device cuda answers with the runtime's code and name, and th
     error.message,
     built
       ? /^Cannot open a golden model: device cuda: CUDA error (35|100), cudaError[A-Z]\w+: \w/
-      : /^Cannot open a golden model: device cuda is not in this library: it was built without nvcc/,
+      : /: device cuda is not in this library: it was built without nvcc$/,
   );
   openFull(path, 64).close();
 });

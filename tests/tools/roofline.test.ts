@@ -70,16 +70,16 @@ test("view() codes a page when 64 tokens are behind it", () => {
 test("stepBytes() counts a small step as by hand", () => {
   const shape = { layers: 1, kvHeads: 1, queryHeads: 1, headDim: 128 };
   // 256 tokens: 3 pages, a window of 64; all 192 tokens of the tail are chosen.
-  const rows = (4 + 64 + 192) * 512, codes = 3 * 2632, logits = 192 * 4;
+  const rows = (4 + 64 + 192) * 512, codes = 3 * 2632, logits = 192 * 4, values = 192 * 4;
   const sums = 4 * (32 + 128 + 32); // of one chunk
   const bytes = stepBytes(shape, settings.default, 256, 1);
   assertEquals(bytes.least, codes + rows);
-  assertEquals(bytes.compulsory, codes + rows + logits + sums);
-  const scan = 3 * (2 * 2048 + 128 + 2 * 64 + 4) + logits;
-  const choose = 7 * logits + (4 + 64) * 256;
-  const attend = 3 * (256 + 128 + 2 + 4) + 2 * logits + 2 * sums;
+  assertEquals(bytes.compulsory, codes + rows + logits + values + sums);
+  const scan = 3 * (2048 + 128 + 64 + 4) + logits;
+  const choose = 2 * logits + 5 * values + (4 + 64) * 256;
+  const attend = 3 * (256 + 128 + 4) + 2 * logits + 2 * sums;
   assertEquals(bytes.issued, scan + choose + attend + rows);
-  assertEquals([bytes.logitReads, bytes.layerLogits], [9 * logits, logits]);
+  assertEquals([bytes.logitReads, bytes.layerLogits], [4 * logits + 4 * values, logits + values]);
 });
 
 test("stepBytes() of a short text is rows alone", () => {
@@ -121,10 +121,14 @@ test("issueSeconds() divides instructions by the rate at which they start", () =
   const { scan, choose, attendCodes } = issueSeconds(usual);
   const tokens = 2047 * 64 * 256, rate = 4 * 1.98e9;
   assertAlmostEquals(scan, tokens * 33 / (rate * 132), 1e-9);
-  assertAlmostEquals(choose, tokens * 12 / (rate * 8), 1e-9); // 8 blocks
+  assertAlmostEquals(choose, tokens * 12 / (rate * 132), 1e-9); // 512 blocks
+  const short = issueSeconds({ ...usual, tokens: 4096 });
+  assertAlmostEquals(short.choose, 63 * 64 * 256 * 12 / (rate * 16), 1e-9); // of 2 pieces
   const two = issueSeconds({ ...usual, inputs: 2 });
   assertAlmostEquals(two.scan, scan, 1e-12); // 8 queries either way
-  assertAlmostEquals(two.attendCodes, 2 * attendCodes, 1e-12);
+  assertAlmostEquals(two.attendCodes, attendCodes, 1e-12);
+  const three = issueSeconds({ ...usual, inputs: 3 });
+  assertAlmostEquals(three.attendCodes, 2 * attendCodes, 1e-12);
 });
 
 test("a prefetch that is longer than the step shows", () => {

@@ -1,7 +1,7 @@
 // hot.ts - instructions that a decode step's kernels issue for each token, from their inner loops
-// in the code for sm_90. What is around the loops is not counted, nor how often a branch in a loop
-// is taken: the loop of scan_pages holds the code of 1-bit and of 2-bit keys. So these are
-// estimates; where a kernel changes and its loop is not found again, the line says so.
+// in the code for sm_90. What is around the loops is not counted, but for kernels that have a
+// number of tokens a thread; nor how often a branch in a loop is taken. So these are estimates;
+// where a kernel changes and its loop is not found again, the line says so.
 import type { Measured } from "./measure.ts";
 import type { Loop } from "./sass.ts";
 
@@ -12,7 +12,7 @@ export const HOT_TARGET = 90;
 export interface HotLoop {
   readonly kernel: string;
   readonly what: string;
-  /** Of the loop's body once; null where no such loop is. */
+  /** Of the loop's body once, or of all code outside of loops; null where no such loop is. */
   readonly instructions: number | null;
   /** How often it runs for each token or row, and why. */
   readonly times: number;
@@ -20,10 +20,16 @@ export interface HotLoop {
 }
 
 interface Wanted extends Omit<HotLoop, "instructions"> {
-  readonly pick: (loop: Loop) => boolean;
+  /** Absent: the code outside of all loops. */
+  readonly pick?: (loop: Loop) => boolean;
   /** Which of the loops that are alike, from 0. */
   readonly nth?: number;
 }
+
+/** The kernels of choose.cu that go through all tokens. */
+export const chooseKernels: readonly string[] = [
+  ...["weigh_pieces", "find_values", "narrow_cut", "count_chosen", "write_chosen"],
+];
 
 // Llama-3.1-8B's shape: head_dim 128, 4 query heads a KV head, one input; codes of the default
 // setting with a profile, 32 value planes.
@@ -32,24 +38,39 @@ const wanted: readonly Wanted[] = [
     kernel: "scan_pages",
     what: "products of keys and queries",
     times: 4 / 64,
-    why: "32 of 128 channels, 64 tokens, up to 8 queries at a time",
-    pick: ({ products }) => products > 0,
+    why: "32 of 128 channels at 2 bits, 64 tokens, up to 8 queries",
+    pick: ({ products }) => products === 4,
+  },
+  {
+    kernel: "scan_pages",
+    what: "centre of a page",
+    times: 4 / 64,
+    why: "32 of 128 channels, up to 8 queries",
+    pick: ({ products, genericLoads, sharedLoads }) =>
+      products === 0 && genericLoads === 2 && sharedLoads === 2,
   },
   ...choosing(),
   {
     kernel: "attend_codes",
-    what: "signs of values",
-    times: 4,
-    why: "32 planes of a token by a warp, for each of 4 query heads",
-    pick: ({ globalLoads, sharedLoads, genericLoads }) =>
-      globalLoads === 2 && sharedLoads === 1 && genericLoads === 0,
+    what: "largest logit",
+    times: 1 / 64,
+    why: "64 tokens, up to 8 queries",
+    pick: ({ wideLoads, genericLoads }) => wideLoads === 4 && genericLoads === 0,
   },
   {
     kernel: "attend_codes",
-    what: "weights of a page and its centre",
-    times: 4 * 4 / 64,
-    why: "64 tokens, by each of 4 warps, for each of 4 query heads",
-    pick: ({ globalLoads, sharedLoads }) => globalLoads === 3 && sharedLoads === 16,
+    what: "weights, and signs of values",
+    times: 1 / 32,
+    why: "32 tokens, 32 planes, up to 8 queries",
+    pick: ({ wideLoads, genericLoads }) => wideLoads === 2 && genericLoads === 4,
+  },
+  {
+    kernel: "attend_codes",
+    what: "centres of pages",
+    times: 4 / (4 * 64),
+    why: "4 pages, by each of 4 warps, up to 8 queries",
+    pick: ({ globalLoads, genericLoads, sharedLoads }) =>
+      globalLoads === 4 && genericLoads === 4 && sharedLoads === 8,
   },
   {
     kernel: "attend_exact",
@@ -74,27 +95,32 @@ export function hotLoops(measured: readonly Measured[]): HotLoop[] {
   return wanted.flatMap(({ pick, nth, ...line }) => {
     const of = measured.find((each) => each.kernel === line.kernel && each.target === HOT_TARGET);
     if (of === undefined) return [];
-    const loop = innermost(of.loops).filter(pick)[nth ?? 0];
-    return [{ ...line, instructions: loop?.instructions ?? null }];
+    const loop = pick && innermost(of.loops).filter(pick)[nth ?? 0];
+    const instructions = pick ? loop?.instructions ?? null : outside(of);
+    return [{ ...line, instructions }];
   });
 }
 
-// The passes of choose.cu over the logits: two for each query head, then five over the values.
+// A thread of choose.cu has 16 tokens in code without a loop, so that a warp has 512.
 function choosing(): Wanted[] {
-  const kernel = "choose_tokens";
-  const logits = ({ globalLoads, sharedLoads }: Loop) => globalLoads === 1 && sharedLoads === 0;
-  const values = ({ globalLoads, sharedLoads }: Loop) => globalLoads === 4 && sharedLoads === 2;
-  const heads = "32 tokens, for each of 4 query heads";
+  const [weigh, find, narrow, count, write] = chooseKernels;
+  const each = 1 / 512;
   return [
-    { kernel, what: "largest logit", times: 4 / 32, why: heads, pick: logits },
-    { kernel, what: "sum of weights", times: 4 / 32, why: heads, pick: logits, nth: 1 },
     {
-      ...{ kernel, what: "values, to find the k-th", times: 4 / 32, pick: values },
-      why: "32 tokens and 4 query heads, in 4 passes",
+      ...{ kernel: weigh, what: "largest logit, sum of weights", times: 4 * each },
+      why: "512 tokens, for each of 4 query heads; also the way of near rows, which few take",
     },
     {
-      ...{ kernel, what: "values, to write the chosen", times: 1 / 32, pick: values, nth: 1 },
-      why: "32 tokens and 4 query heads",
+      ...{ kernel: find, what: "values of a query head", times: 4 * each },
+      why: "512 tokens, for each of 4 query heads",
+      pick: ({ globalLoads }) => globalLoads >= 16,
+    },
+    { kernel: find, what: "values and their digits", times: each, why: "512 tokens" },
+    { kernel: narrow, what: "digits of values", times: 2 * each, why: "512 tokens, in 2 rounds" },
+    { kernel: count, what: "values above the k-th", times: each, why: "512 tokens" },
+    {
+      ...{ kernel: write, what: "chosen tokens", times: each },
+      why: "512 tokens, as if every warp had a chosen one",
     },
   ];
 }
@@ -103,6 +129,12 @@ function innermost(loops: readonly Loop[]): Loop[] {
   return loops.filter((loop) =>
     !loops.some((other) => other !== loop && other.first >= loop.first && other.last <= loop.last)
   );
+}
+
+// Loops may lie in each other.
+function outside({ code, loops }: Measured): number {
+  const outermost = loops.filter(({ depth }) => depth === 0);
+  return outermost.reduce((rest, { instructions }) => rest - instructions, code.instructions);
 }
 
 /** The sum of a kernel's loops for one token or row, or null where one is not found. */

@@ -27,18 +27,15 @@ export const COMMON_LIMITS: KernelLimits = {
 };
 
 const OWN: Readonly<Record<string, Partial<KernelLimits>>> = {
-  // Its parts hold the planes of 2-bit values of head_dim 256 (16 KiB of 24.25), of which a profile
-  // of head_dim 128 needs 512 bytes: the shared memory leaves sm_120 3 blocks.
-  attend_codes: { sharedBytes: 24_832, warpShare: 0.25 },
+  // Products of 32 planes by 8 queries, of a page and of all, beside the weights they are made of:
+  // 80 registers leave 3 blocks of 256 threads.
+  attend_codes: { registers: 80, warpShare: 0.35 },
   attend_exact: { registers: 72 }, // sm_120: unrolled further than elsewhere
   // A page of keys or values of head_dim 256 in shared memory; its stages are functions of their
   // own, whose calls need a stack. Runs once in 64 tokens.
   encode_half: { sharedBytes: 39_424, stackBytes: 96, warpShare: 0.15 },
   project_tile: { registers: 72 },
   rotate_heads: { dynamicSharedBytes: 1024 }, // a float2 for each pair of channels of head_dim 256
-  // The scores of 64 tokens by 8 queries stay in registers. ptxas aims at 7 blocks on sm_90, at 72
-  // registers, and writes 16 bytes and reads 32 for it; a bound of 6 blocks would mend it.
-  scan_pages: { registers: 80, spillBytes: 48, stackBytes: 16, warpShare: 0.35 },
 };
 
 /** Of a kernel by its name, whatever its template's argument. */

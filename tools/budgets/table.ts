@@ -159,7 +159,7 @@ function hotSection(hot: readonly HotLoop[]): string[] {
     "Of a warp, on sm_90, for one token of a KV head (`attend_exact`: one exact row) at head_dim",
     "128, 4 query heads a KV head, one input and 32 value planes: the inner loops' instructions",
     "times how often they run. What is around the loops is not counted, and all branches within",
-    "them are (`scan_pages`: 1-bit and 2-bit keys). Bytes per token: [ROOFLINE.md](ROOFLINE.md).",
+    "them are. Bytes per token: [ROOFLINE.md](ROOFLINE.md).",
     "",
     ...markdown(
       ["kernel", "loop", "instructions", "times", "per token"],

@@ -44,6 +44,10 @@ struct Launch {
 [[noreturn]] void fail(Site site, const char *format, ...) __attribute__((format(printf, 2, 3)));
 uint64_t random_below(uint64_t bound);  // by EMULATOR_SEED
 
+// The mistake that EMULATOR_MUTANT asks for among those that are built in; 0: none.
+extern const unsigned mutant;
+bool mutant_reached();  // true, and told when the program ends
+
 // A variable of shared memory; one of 0 bytes is the launch's dynamic memory.
 struct SharedVariable {
     size_t bytes;

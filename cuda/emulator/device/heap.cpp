@@ -104,8 +104,20 @@ bool Region::give_back(void *at) {
     sanitize::poison(at, span.bytes);
     size_t end = size_t(span.begin + span.bytes + alignment - 1 - base_) / alignment * alignment;
     size_t pages = (end + page_bytes - 1) / page_bytes + 1 - page;
-    free_.push_back({page, pages});
     taken_ -= pages;
+    Free freed{page, pages};
+    for (size_t i = 0; i < free_.size();) {  // its neighbours become one with it
+        const Free &other = free_[i];
+        bool before = other.page + other.pages == page;
+        if (!before && page + pages != other.page) {
+            i++;
+            continue;
+        }
+        if (before) freed.page = other.page;
+        freed.pages += other.pages;
+        free_.erase(free_.begin() + long(i));
+    }
+    free_.push_back(freed);
     madvise(base_ + page * page_bytes, pages * page_bytes, MADV_DONTNEED);
     if (host_) mprotect(base_ + page * page_bytes, pages * page_bytes, PROT_NONE);
     return true;

@@ -1,4 +1,4 @@
-// report.cpp - how a fault ends the program, and what is drawn by the seed.
+// report.cpp - how a fault ends the program, what is drawn by the seed, and the mutant.
 #include <cstdarg>
 #include <cstdio>
 #include <cstdlib>
@@ -13,7 +13,21 @@ const char *seed() {
     return asked ? asked : "1";
 }
 
+unsigned asked_mutant() {
+    const char *asked = std::getenv("EMULATOR_MUTANT");
+    return asked ? unsigned(std::strtoul(asked, nullptr, 10)) : 0;
+}
+
 }  // namespace
+
+const unsigned mutant = asked_mutant();
+
+bool mutant_reached() {
+    static const int told = std::atexit([] {
+        std::fprintf(stderr, "emulator: mutant %u was reached\n", mutant);
+    });
+    return told == 0;
+}
 
 void fail(Site site, const char *format, ...) {
     std::fflush(stdout);

@@ -6,7 +6,7 @@ import { needleModel, shippedSource } from "../../../eval/source.ts";
 import { command, Folder, idsText, tiny } from "../../../tests/cli/command.ts";
 import { assert, assertEquals, assertRejects, test } from "../../../tests/harness.ts";
 
-test("the shipped model recalls a fact of 512 tokens on device cuda, with the CPU's text", async () => {
+test("the shipped model recalls a fact of 512 tokens on device cuda, as on the CPU", async () => {
   const source = await shippedSource();
   for (const seed of [0, 1]) {
     const document = needleDocument(source, { seed, tokens: 512, facts: 4 });

@@ -31,7 +31,7 @@ void make_rows(Stream &, const MakeRows &make) {
     for (uint32_t token = 0; token < make.tokens; token++) {
         for (uint32_t head = 0; head < shape.kv_heads; head++) {
             uint64_t at = uint64_t(token) * shape.kv_heads + head;
-            uint8_t *row = make.rows + token * make.token_stride + head * make.head_stride;
+            uint8_t *row = make.row(token, head);
             bool keys = store_finite(shape.kv_type, make.keys + at * dim, dim, row);
             bool values = store_finite(shape.kv_type, make.values + at * dim, dim, row + half);
             if (keys && values) continue;
