@@ -96,6 +96,7 @@ Layers::Sizes::Sizes(const Options &options, const Coding &coding, uint32_t laye
     exact = rows * dims;
     logits = uint64_t(inputs) * shape.query_heads * pages * page_tokens;
     chosen = uint64_t(inputs) * shape.kv_heads * coding.k;
+    choosing = choose_scratch(shape, inputs, uint32_t(pages) * page_tokens, nullptr).bytes;
     scratch = attend_scratch(shape, inputs, uint32_t(pages), coding.k, coding.value_planes,
                              nullptr).bytes;
 }
@@ -104,7 +105,7 @@ uint64_t Layers::bytes(const Options &options, const Coding &coding, uint32_t la
                        uint32_t sequences, uint32_t tokens, uint32_t inputs) {
     Sizes of(options, coding, layers, sequences, tokens, inputs);
     return of.pool + 2 * (of.sinks + of.window + of.exact) + 8 * of.rows +
-           4 * (of.logits + 2 * of.chosen) + of.scratch;
+           4 * (of.logits + 2 * of.chosen) + of.choosing + of.scratch;
 }
 
 Layers::Layers(CudaStream &stream, const Options &options, const Coding &coding_in,
@@ -121,7 +122,7 @@ Layers::Layers(CudaStream &stream, const Options &options, const Coding &coding_
       chosen_(sizes_.chosen), counts_(pairs_), codes_(uint64_t(layers) * shape.kv_heads),
       rows_(sizes_.rows), queries_(uint64_t(inputs) * shape.query_heads * shape.head_dim),
       logits_(sizes_.logits), values_(sizes_.chosen), outputs_(queries_.count()),
-      scratch_(sizes_.scratch) {
+      choosing_(sizes_.choosing), scratch_(sizes_.scratch) {
     uint64_t pages = uint64_t(layers) * shape.kv_heads * sequences * pages_max;
     fill_pages(stream, pool_.data(), pages, layout_, 1);
     fill_rows(stream, sinks_.data(), sinks_.count(), shape.kv_type, 2);
@@ -187,7 +188,7 @@ void Layers::scan(CudaStream &stream, uint32_t layer, uint32_t sequence) const {
 void Layers::choose(CudaStream &stream, uint32_t layer, uint32_t sequence) const {
     cuda::choose(stream, {shape, near(layer, sequence), queries_.data(), positions_.data(),
                           logits_.data(), chosen_.data(), values_.data(), counts_.data(), inputs,
-                          pages_max * page_tokens, coding.k, coding.k});
+                          pages_max * page_tokens, coding.k, coding.k, choosing_.data()});
 }
 
 void Layers::attend(CudaStream &stream, uint32_t layer, uint32_t sequence) const {

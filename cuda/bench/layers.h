@@ -50,7 +50,7 @@ public:
 
 private:
     struct Sizes {  // counts of elements, which decide what is allocated
-        uint64_t pool, sinks, window, exact, rows, logits, chosen, scratch;
+        uint64_t pool, sinks, window, exact, rows, logits, chosen, choosing, scratch;
         Sizes(const Options &options, const Coding &coding, uint32_t layers, uint32_t sequences,
               uint32_t tokens, uint32_t inputs);
     };
@@ -72,7 +72,7 @@ private:
     Near<HeadCode> codes_;             // [layers][kv_heads]
     Near<const uint8_t *> rows_;       // [layers][sequences][inputs][kv_heads][k]
     Near<float> queries_, logits_, values_, outputs_;
-    Near<uint8_t> scratch_;
+    Near<uint8_t> choosing_, scratch_;
 };
 
 }  // namespace bench

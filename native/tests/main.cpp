@@ -3,6 +3,7 @@
 #include <chrono>
 #include <cstring>
 
+#include "../failure.h"
 #include "test.h"
 
 namespace {
@@ -18,6 +19,16 @@ bool wanted(const test::Case &each, int count, char **arguments) {
     return false;
 }
 
+// What a body throws fails it; the others still run.
+void run(const test::Case &each) {
+    try {
+        each.body();
+    } catch (const specache::Failure &failure) {
+        std::printf("%s threw: %s\n", each.fact, failure.text.c_str());
+        test::failures()++;
+    }
+}
+
 }  // namespace
 
 int main(int count, char **arguments) {
@@ -27,7 +38,7 @@ int main(int count, char **arguments) {
         if (!wanted(each, count, arguments)) continue;
         test::failures() = 0;
         auto begun = std::chrono::steady_clock::now();
-        each.body();
+        run(each);
         std::chrono::duration<double> took = std::chrono::steady_clock::now() - begun;
         if (took.count() > long_seconds) std::printf("%.1f s %s\n", took.count(), each.fact);
         if (test::failures() != 0) std::printf("FAILED %s\n", each.fact);
