@@ -85,6 +85,12 @@ TEST("on device cuda slots, guesses and the way of the prefetch change no bit") 
     CHECK(same_bits(none, outputs_of(with_slots(20), 3, 32)));
 }
 
+TEST("on device cuda a tokens_max that is no multiple of 4 changes no bit") {
+    specache_config odd = config_on(1);
+    odd.tokens_max = 317;
+    CHECK(same_bits(outputs_of(config_on(1), 1, 32), outputs_of(odd, 1, 32)));
+}
+
 TEST("on device cuda mode paper gives the same bits by either prefetch") {
     specache_config read = config_on(1), gather = config_on(1);
     read.mode = gather.mode = 1;
