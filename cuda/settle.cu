@@ -7,7 +7,7 @@ namespace {
 
 // First what a guess chose, then what a trusted input chose, both by value, then the rest by the
 // step that used it last. Values are not negative, so their bits order as they do.
-__device__ __noinline__ uint64_t worth_of(const Head &at, uint32_t token, uint32_t used) {
+__device__ uint64_t worth_of(const Head &at, uint32_t token, uint32_t used) {
     float by_guess = at.of.wanted_value[token], by_truth = 0;
     if (by_guess != 0) return uint64_t(2) << 32 | __float_as_uint(by_guess);
     uint64_t found;
@@ -18,7 +18,7 @@ __device__ __noinline__ uint64_t worth_of(const Head &at, uint32_t token, uint32
 }
 
 // Rows that are near or were late, each once; returns how many.
-__device__ __noinline__ uint32_t find_candidates(const Head &at) {
+__device__ uint32_t find_candidates(const Head &at) {
     Candidate *list = at.of.candidates;
     uint32_t count = 0;
 #pragma unroll 1
@@ -55,7 +55,7 @@ __device__ __noinline__ uint32_t find_candidates(const Head &at) {
 
 // Keeps what is in a slot and at least as good as the cut; of late rows that are, the candidates
 // are moved to the front of the list. Returns how many.
-__device__ __noinline__ uint32_t keep_slots(const Head &at, uint32_t count, uint64_t cut) {
+__device__ uint32_t keep_slots(const Head &at, uint32_t count, uint64_t cut) {
     Candidate *list = at.of.candidates;
     uint32_t late_rows = 0;
 #pragma unroll 1
@@ -75,7 +75,7 @@ __device__ __noinline__ uint32_t keep_slots(const Head &at, uint32_t count, uint
 }
 
 // Late rows to places that the next step would not see.
-__device__ __noinline__ void place_late(const Head &at, uint32_t count) {
+__device__ void place_late(const Head &at, uint32_t count) {
     Candidate *list = at.of.candidates;
     uint32_t placed = 0;
 #pragma unroll 1
@@ -96,7 +96,7 @@ __device__ __noinline__ void place_late(const Head &at, uint32_t count) {
 }
 
 // Several reads of a thread are under way at once: far rows come over the bus.
-__device__ __noinline__ void copy_late(const Head &at, uint32_t count) {
+__device__ void copy_late(const Head &at, uint32_t count) {
     constexpr uint32_t each = 4;
     uint32_t parts = uint32_t(at.row / sizeof(uint4));
 #pragma unroll 1
@@ -119,7 +119,7 @@ __device__ __noinline__ void copy_late(const Head &at, uint32_t count) {
     }
 }
 
-__device__ __noinline__ uint32_t count_arriving(const Head &at) {
+__device__ uint32_t count_arriving(const Head &at) {
     uint32_t arriving = 0;
     for (uint32_t i = threadIdx.x; i < at.places; i += blockDim.x) {
         arriving += at.slots.next[i] == Slot::visible;
@@ -127,7 +127,7 @@ __device__ __noinline__ uint32_t count_arriving(const Head &at) {
     return over_block(arriving, Sum());
 }
 
-__global__ void __launch_bounds__(block_threads)
+__global__ void __launch_bounds__(block_threads, 8)
     settle_head(const __grid_constant__ Resolve resolve) {
     __shared__ Head at;
     start_head(at, resolve, blockIdx.x);

@@ -11,7 +11,7 @@ __device__ void add(uint64_t &counter, uint64_t count) {
 }
 
 // A trusted input's rows: in a slot, late, or late for a trusted input before it.
-__device__ __noinline__ void resolve_true(const Head &at, uint32_t input) {
+__device__ void resolve_true(const Head &at, uint32_t input) {
     uint32_t reused = 0, late = 0;
     uint64_t list = at.list(input);
 #pragma unroll 1
@@ -43,7 +43,7 @@ __device__ __noinline__ void resolve_true(const Head &at, uint32_t input) {
 }
 
 // A guess uses what slots hold; the rest of its choice is wanted, the largest value of any guess.
-__device__ __noinline__ uint32_t resolve_guess(const Head &at, uint32_t input, uint32_t wanted) {
+__device__ uint32_t resolve_guess(const Head &at, uint32_t input, uint32_t wanted) {
     uint64_t list = at.list(input);
     uint32_t count = at.count(input);
 #pragma unroll 1
@@ -69,7 +69,7 @@ __device__ __noinline__ uint32_t resolve_guess(const Head &at, uint32_t input, u
 }
 
 // Puts the tokens of the list in order; candidates serve as scratch.
-__device__ __noinline__ void sort_list(const Head &at, uint32_t count) {
+__device__ void sort_list(const Head &at, uint32_t count) {
     uint32_t *list = at.of.list;
     for (uint32_t i = threadIdx.x; i < count; i += blockDim.x) {
         uint32_t token = list[i], below = 0;
@@ -86,7 +86,7 @@ __device__ __noinline__ void sort_list(const Head &at, uint32_t count) {
 
 // Of the wanted rows those that are to be fetched, as candidates. A slot that has one of them keeps
 // it; a row that is late in this step is near already when the step has attended.
-__device__ __noinline__ uint32_t find_missing(const Head &at, uint32_t wanted) {
+__device__ uint32_t find_missing(const Head &at, uint32_t wanted) {
     bool ahead_only = at.of.ahead_only;
     uint32_t count = 0;
 #pragma unroll 1
@@ -111,7 +111,7 @@ __device__ __noinline__ uint32_t find_missing(const Head &at, uint32_t wanted) {
 }
 
 // The most valuable of the candidates to the list, in the order in which far rows lie.
-__device__ __noinline__ uint32_t list_best(const Head &at, uint32_t count) {
+__device__ uint32_t list_best(const Head &at, uint32_t count) {
     uint32_t kept = min(count, at.of.arriving), listed = 0;
     uint64_t cut = find_cut(at.of.candidates, count, kept);
 #pragma unroll 1
@@ -128,7 +128,7 @@ __device__ __noinline__ uint32_t list_best(const Head &at, uint32_t count) {
 }
 
 // Starts the fetch of the most valuable wanted rows into places that the running step cannot see.
-__device__ __noinline__ void prefetch(const Head &at, uint32_t wanted) {
+__device__ void prefetch(const Head &at, uint32_t wanted) {
     __shared__ Copy *copies;  // behind those of the heads that were faster
     const Slots &slots = at.slots;
     for (uint32_t i = threadIdx.x; i < at.places; i += blockDim.x) slots.next[i] = Slot::empty;
@@ -159,7 +159,7 @@ __device__ __noinline__ void prefetch(const Head &at, uint32_t wanted) {
 }
 
 // Mode paper: exact is what the step before fetched, for every input.
-__device__ __noinline__ void resolve_paper(const Head &at) {
+__device__ void resolve_paper(const Head &at) {
     uint32_t count = 0, places = at.of.trusted == 0 ? 0 : at.places;  // the pre-decode: codes alone
 #pragma unroll 1
     for (uint32_t first = 0; first < places; first += blockDim.x) {

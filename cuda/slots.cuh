@@ -53,7 +53,7 @@ __device__ inline void start_head(Head &at, const Resolve &of, uint32_t head) {
 }
 
 // slot_of is left clean: entries are set and cleared again.
-__device__ __noinline__ inline void map_slots(const Head &at, bool set) {
+__device__ inline void map_slots(const Head &at, bool set) {
     for (uint32_t i = threadIdx.x; i < at.places; i += blockDim.x) {
         if (at.slots.now[i] == Slot::visible) at.of.slot_of[at.slots.tokens[i]] = set ? i + 1 : 0;
     }
@@ -83,7 +83,7 @@ __device__ inline bool find_in_list(const Head &at, uint32_t input, uint32_t tok
 }
 
 // The row that one of the first `inputs` inputs has of a token, or null.
-__device__ __noinline__ inline const uint8_t *row_of(const Head &at, uint32_t inputs,
+__device__ inline const uint8_t *row_of(const Head &at, uint32_t inputs,
                                                      uint32_t token) {
     uint64_t found;
     for (uint32_t input = 0; input < inputs; input++) {
@@ -100,7 +100,7 @@ __device__ inline void want(float &largest, float value) {
 }
 
 // What the guesses chose, by the largest value that one gave it.
-__device__ __noinline__ inline void mark_wanted(const Head &at, bool set) {
+__device__ inline void mark_wanted(const Head &at, bool set) {
 #pragma unroll 1
     for (uint32_t input = at.of.trusted; input < at.of.inputs; input++) {
         uint64_t list = at.list(input);
@@ -140,7 +140,7 @@ __device__ inline void find_digit(const uint32_t (&counts)[digits], Cut &cut, Cu
 }
 
 // The key of the last of the `kept` best, above every key if none is kept.
-__device__ __noinline__ inline uint64_t find_cut(const Candidate *list, uint32_t count,
+__device__ inline uint64_t find_cut(const Candidate *list, uint32_t count,
                                                  uint32_t kept) {
     __shared__ uint32_t counts[digits];
     __shared__ Cut cut;
