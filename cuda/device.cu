@@ -94,6 +94,10 @@ public:
                               cudaMemcpyDefault, copy_.stream),
               "a page on its way to far memory");
     }
+    void read(void *near, const uint8_t *far, uint64_t bytes) override {
+        check(cudaMemcpyAsync(near, far, bytes, cudaMemcpyHostToDevice, copy_.stream),
+              "pages from far memory");
+    }
     std::unique_ptr<Recording> record(const std::function<void()> &work) override;
     void launch(Recording &recording) override;
     void drain() override {

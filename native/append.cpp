@@ -69,20 +69,22 @@ void attend_pages(const Chunk &chunk, const float *queries, uint32_t first_page)
 void attend_chunk(const Chunk &chunk, const float *queries, float *outputs) {
     Store &store = chunk.store;
     Work &work = store.work;
-    uint32_t step = chunk.plan.in_file ? staging_pages : chunk.plan.pages_max;
+    bool in_file = chunk.plan.in_file, staged = store.stages_pages();
+    uint32_t step = in_file ? staging_pages : staged ? staging_pages / 2 : chunk.plan.pages_max;
     std::vector<const uint8_t *> &blocks = store.page_blocks;
-    for (uint32_t page = 0; page < chunk.first_page; page += step) {
+    for (uint32_t page = 0, half = 0; page < chunk.first_page; page += step, half ^= 1) {
         uint32_t count = std::min(step, chunk.first_page - page);
-        if (chunk.plan.in_file) {
-            store.read_pages(chunk.sequence, page, count, chunk.layer, work.far_pages);
-        }
+        uint8_t *near = work.far_pages;
+        if (in_file) store.read_pages(chunk.sequence, page, count, chunk.layer, near);
+        if (staged) near = store.stage_pages(chunk.sequence, page, count, chunk.layer, half);
         blocks.clear();
         for (uint32_t i = 0; i < count; i++) {
-            blocks.push_back(chunk.plan.in_file
-                ? work.far_pages + i * chunk.plan.layer_block
+            blocks.push_back(in_file || staged
+                ? near + i * chunk.plan.layer_block
                 : store.far.memory + store.far_at(chunk.sequence.pages[page + i], chunk.layer));
         }
         attend_pages(chunk, queries, page);
+        if (staged) store.device->compute().signal(*store.used[half]);
     }
     blocks.clear();
     for (uint32_t i = 0; i < chunk.pages; i++) blocks.push_back(chunk.block(i));

@@ -87,6 +87,8 @@ public:
     virtual void clear(void *near, uint64_t bytes) = 0;
     virtual void fetch(Stream &stream, const Fetch &fetch) = 0;
     virtual void write(const Write &write) = 0;
+    // From addressable far memory, on the copy stream.
+    virtual void read(void *near, const uint8_t *far, uint64_t bytes) = 0;
     // What `work` queues, not yet begun. In `work` no call may wait, download, upload from memory
     // that is not pinned, or write to far. Null: the device records nothing, and nothing was done.
     virtual std::unique_ptr<Recording> record(const std::function<void()> &work) = 0;

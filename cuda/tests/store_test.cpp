@@ -123,6 +123,26 @@ TEST("on device cuda how a prompt is cut changes no bit") {
     CHECK(same_bits(whole.outputs, cut.outputs));
 }
 
+TEST("on device cuda a run attends to pages that are brought near in several turns") {
+    // 1,100 tokens before it: 17 pages, 8 a turn, so a half is used again.
+    std::vector<float> outputs[2];
+    for (uint32_t device : {0u, 1u}) {
+        specache_config config = config_on(device);
+        config.layers = 1;
+        config.tokens_max = 1152;
+        Run run(config);
+        auto keys = run.make(1, 0, 0, 1100, 2), values = run.make(2, 0, 0, 1100, 2);
+        CHECK(specache_append(run.store, run.sequence, 0, 1100, nullptr, keys.data(),
+                              values.data(), nullptr) == SPECACHE_OK);
+        auto q = run.make(0, 0, 1100, 20, 4);
+        auto k = run.make(1, 0, 1100, 20, 2), v = run.make(2, 0, 1100, 20, 2);
+        outputs[device].resize(q.size());
+        CHECK(specache_append(run.store, run.sequence, 0, 20, q.data(), k.data(), v.data(),
+                              outputs[device].data()) == SPECACHE_OK);
+    }
+    CHECK(largest_difference(outputs[0], outputs[1]) < order_of_sums);
+}
+
 TEST("on device cuda a fork and a cut go on as the sequence that they came from") {
     specache_config config = with_slots(40);
     Run straight(config), other(config);

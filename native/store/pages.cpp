@@ -135,6 +135,19 @@ void Store::read_pages(const Sequence &sequence, uint32_t first, uint32_t count,
     }
 }
 
+uint8_t *Store::stage_pages(const Sequence &sequence, uint32_t first, uint32_t count,
+                            uint32_t layer, uint32_t half) {
+    uint8_t *to = work.far_pages + half * (staging_pages / 2) * plan.layer_block;
+    device->copy().wait(*used[half]);
+    for (uint32_t i = 0; i < count; i++) {
+        device->read(to + i * plan.layer_block,
+                     far.memory + far_at(sequence.pages[first + i], layer), plan.layer_block);
+    }
+    device->copy().signal(*staged[half]);
+    device->compute().wait(*staged[half]);
+    return to;
+}
+
 PageRows Store::resident_rows(const Sequence &sequence, uint32_t layer) const {
     if (plan.rule != Rule::none) return {};
     return {far.memory + layer * plan.layer_block, plan.page_rows, sequence.page_ids};

@@ -206,7 +206,8 @@ Work carve_work(const Plan &plan, uint8_t *base) {
     take(work.head_codes, plan.heads());
     take(work.chunk, chunk_pages * plan.layer_block);
     take(work.pages, std::max<uint64_t>({chunk_pages, staging_pages, plan.pages_max}));
-    take(work.far_pages, plan.in_file ? staging_pages * plan.layer_block : 0);
+    bool staged = plan.in_file || (config.device == 1 && coded);
+    take(work.far_pages, staged ? staging_pages * plan.layer_block : 0);
     take(work.sums, uint64_t(config.chunk_tokens) * config.query_heads * (config.head_dim + 2));
     take(work.page, plan.page_rows);
     take(work.attend, attend_scratch(plan.shape, plan.inputs, uint32_t(plan.pages_max),

@@ -78,7 +78,7 @@ struct Work {
     HeadCode *head_codes;      // [layers][kv_heads]
     uint8_t *chunk;            // [chunk_tokens / 64 + 1][kv_heads][64] rows
     const uint8_t **pages;     // [staging_pages or chunk pages]
-    uint8_t *far_pages;        // far in a file: [staging_pages] layer blocks
+    uint8_t *far_pages;        // far in a file, device cuda: [staging_pages] layer blocks
     float *sums;               // [chunk_tokens][query_heads][head_dim + 2]
     uint8_t *page;             // [layers] layer blocks: a page on its way to far
     uint8_t *attend;           // the attend kernel's

@@ -26,6 +26,10 @@ Store::Store(Plan plan_in, const std::string &far_path, const Profile &profile)
         page_blocks.reserve(plan.pages_max + 1);
         written = device->event();
         late_arrived = device->event();
+        for (uint32_t half : {0u, 1u}) {
+            staged[half] = device->event();
+            used[half] = device->event();
+        }
         sequences_.resize(plan.config.sequences_max);
         for (Sequence &sequence : sequences_) {
             sequence.memory = reserve(plan.sequence_bytes());

@@ -45,6 +45,14 @@ public:
     // alone, where the host sees near memory.
     void read_pages(const Sequence &sequence, uint32_t first, uint32_t count, uint32_t layer,
                     uint8_t *to);
+    // Whether pages have to be brought near where a whole chunk attends to them: kernels read far
+    // memory over the bus, and would each page once for every few queries.
+    bool stages_pages() const { return !device->shares_memory() && plan.rule != Rule::none; }
+    // Brings [count] pages' blocks of a layer near, at most half of staging_pages, beside what the
+    // compute stream has at work; its later work finds them. Halves take turns; `used` of a half is
+    // to be signalled when it has been read.
+    uint8_t *stage_pages(const Sequence &sequence, uint32_t first, uint32_t count, uint32_t layer,
+                         uint32_t half);
     // Mode full: the rows that a layer of the sequence sees resident.
     PageRows resident_rows(const Sequence &sequence, uint32_t layer) const;
     // The slots of a layer.
@@ -74,6 +82,7 @@ public:
     Work work{};
     std::unique_ptr<Event> written;    // page writes so far
     std::unique_ptr<Event> late_arrived;
+    std::unique_ptr<Event> staged[2], used[2];  // halves of work.far_pages
     std::vector<const uint8_t *> page_blocks;  // of a prefill: the pages that it attends to next
     std::vector<float> recorded;       // [layers][query_heads][head_dim] for audits, or empty
     float audit_share = 0;  // of (step, layer, KV head)
