@@ -38,6 +38,7 @@ case $out in
   *) out=$PWD/$out ;;
 esac
 cd "$(dirname "$0")/.."
+export CUDA_DEVICE_ORDER=PCI_BUS_ID # the runtime's first card is nvidia-smi's
 began=$(date +%s)
 mkdir -p "$out/parts"
 rm -f "$out"/parts/* "$out/figures.jsonl" "$out/results.json" "$out/results.txt"
@@ -331,7 +332,7 @@ if [ -n "$none" ]; then
 fi
 watcher=""
 # Pinned memory is taken from the system: a third of what is free, 9 GiB at most.
-far=$(awk '/^MemAvailable/ { x = $2 / 1048576 / 3; print x > 9 ? 9 : x }' /proc/meminfo)
+far=$(awk '/^MemAvailable/ { x = $2 / 1048576 / 3; print (x > 9 ? 9 : x) }' /proc/meminfo)
 watch_clocks
 run_bench check 30
 run_bench card 20

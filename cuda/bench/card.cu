@@ -10,13 +10,14 @@ namespace {
 
 using namespace specache::cuda;
 
-// Published GB/s of memory, by what the card calls itself; sources in bench/roofline/machines.ts.
+// Published GB/s of memory, by what the card calls itself (a GH200 is no H200); sources are in
+// bench/roofline/machines.ts.
 struct Published {
     const char *name;
     double rate;
 };
-constexpr Published published[] = {{"RTX A6000", 768}, {"RTX 4090", 1008}, {"H100 80GB HBM3", 3350},
-                                   {"H200", 4800},     {"B200", 8000}};
+constexpr Published published[] = {{" RTX A6000", 768}, {" RTX 4090", 1008},
+                                   {" H100 80GB HBM3", 3350}, {" H200", 4800}, {" B200", 8000}};
 
 // Reads all and keeps next to nothing: a decode step reads nearly everything once.
 __global__ void read_all(const uint4 *from, uint64_t count, uint32_t *to) {
