@@ -26,6 +26,7 @@ export type {
   KvType,
   Late,
   Mode,
+  Prefetch,
   Rule,
   Setting,
 } from "./engine/config.ts";

@@ -152,7 +152,9 @@ for (const [flags, holds] of accepted) {
 }
 
 test("the tables of these tests name every flag of generate", () => {
-  const elsewhere = ["model", "prompt", "prompt-file", "ids-file", "logprobs", "json", "help"];
+  // --prefetch wants device cuda: cuda/tests/engine.
+  const elsewhere = ["model", "prompt", "prompt-file", "ids-file", "logprobs", "json", "help"]
+    .concat("prefetch");
   const named = accepted.flatMap(([flags]) => flags.match(/(?<=--)[\w-]+/g) ?? []);
   assertEquals([...new Set([...elsewhere, ...named])].sort(), Object.keys(generateFlags).sort());
 });
