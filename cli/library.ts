@@ -2,6 +2,7 @@
 import { build } from "../ffi/build.ts";
 import { buildFolder, findLibrary, nativeFolder } from "../ffi/library.ts";
 import { findCuda } from "../ffi/toolchain.ts";
+import { SpecacheError } from "../engine/errors.ts";
 import { StatusLine, type Terminal } from "./output.ts";
 
 /** Builds the library where none is found; says so first. */
@@ -20,7 +21,16 @@ export async function buildLibrary(
   stderr.write(`Building the native library (once; ${minutes})\n`);
   const line = new StatusLine(stderr);
   try {
-    await build({ native, output, cuda, progress: (file) => line.show(`  ${file}`) });
+    const progress = (file: string) => line.show(`  ${file}`);
+    try {
+      await build({ native, output, cuda, progress });
+    } catch (error) {
+      // Nobody asked for CUDA: an nvcc that fails leaves the CPU.
+      if (cuda === undefined || !(error instanceof SpecacheError)) throw error;
+      line.end();
+      stderr.write(`${error.message.split("\n")[0]}\nBuilding without device cuda\n`);
+      await build({ native, output, progress });
+    }
   } finally {
     line.end();
   }

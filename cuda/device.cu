@@ -1,6 +1,6 @@
-// device.cu - an NVIDIA GPU as a device: VRAM is near, pinned host memory far. Three streams: the
-// kernels' own, one of copies between near and far, and a third that late rows do not need (they
-// are read where they lie).
+// device.cu - an NVIDIA GPU as a device: VRAM is near, pinned host memory far. Two streams: the
+// kernels' own, and one of fetches and of copies between near and far. Late rows need none: they
+// are read where they lie.
 #include <algorithm>
 #include <string>
 
@@ -47,7 +47,7 @@ public:
     Stream &host() override { return host_; }
     Stream &compute() override { return compute_; }
     Stream &copy() override { return copy_; }
-    Stream &late() override { return late_; }
+    Stream &late() override { return copy_; }
     std::unique_ptr<Event> event() override { return std::make_unique<CudaEvent>(); }
 
     uint8_t *reserve(uint64_t bytes) override {
@@ -73,6 +73,7 @@ public:
 
     void upload(void *near, const void *from, uint64_t bytes) override {
         transfer(near, from, bytes, cudaMemcpyHostToDevice);
+        compute_.finish();  // before that the runtime may still read memory that is not pinned
     }
     void download(void *to, const void *near, uint64_t bytes) override {
         transfer(to, near, bytes, cudaMemcpyDefault);  // mode full has its far rows in VRAM
@@ -103,7 +104,6 @@ public:
     void drain() override {
         compute_.finish();
         copy_.finish();
-        late_.finish();
     }
     void check() override { cuda::check(cudaPeekAtLastError(), "device cuda"); }
 
@@ -134,7 +134,7 @@ private:
     Threads threads_;
     CpuStream host_;
     RecordingNumber recordings_ = 0, recording_ = 0;  // so far, and the one at work
-    CudaStream compute_{&recording_}, copy_{&recording_}, late_{&recording_};
+    CudaStream compute_{&recording_}, copy_{&recording_, true};
     CudaEvent made_, joined_;
     Fetcher fetcher_;
 };
@@ -142,14 +142,13 @@ private:
 struct Graph final : Recording {
     ~Graph() override {
         if (executable != nullptr) cudaGraphExecDestroy(executable);
-        if (graph != nullptr) cudaGraphDestroy(graph);
     }
-    cudaGraph_t graph = nullptr;
     cudaGraphExec_t executable = nullptr;
 };
 
 std::unique_ptr<Recording> CudaDevice::record(const std::function<void()> &work) {
     auto made = std::make_unique<Graph>();
+    cudaGraph_t graph = nullptr;
     check(cudaStreamBeginCapture(compute_.stream, cudaStreamCaptureModeThreadLocal), "a graph");
     recording_ = ++recordings_;
     try {
@@ -162,13 +161,20 @@ std::unique_ptr<Recording> CudaDevice::record(const std::function<void()> &work)
         }
     } catch (...) {
         recording_ = 0;
-        cudaStreamEndCapture(compute_.stream, &made->graph);
+        cudaStreamEndCapture(compute_.stream, &graph);
+        if (graph != nullptr) cudaGraphDestroy(graph);
         cudaGetLastError();
         throw;
     }
     recording_ = 0;
-    check(cudaStreamEndCapture(compute_.stream, &made->graph), "a graph");
-    check(cudaGraphInstantiate(&made->executable, made->graph, 0), "a graph");
+    check(cudaStreamEndCapture(compute_.stream, &graph), "a graph");
+    cudaError_t error = cudaGraphInstantiate(&made->executable, graph, 0);
+    cudaGraphDestroy(graph);
+    if (error == cudaErrorMemoryAllocation) {  // launched one by one, the work needs none
+        cudaGetLastError();
+        return nullptr;
+    }
+    check(error, "a graph");
     return made;
 }
 

@@ -1,6 +1,5 @@
-// prefill.cu - exact causal attention of a chunk, page by page, over rows in near memory or in
-// place in far memory. A block takes 8 (token, query head) pairs of one KV head, so a page's rows
-// are read once for them.
+// prefill.cu - exact causal attention of a chunk, page by page, over rows in near memory. A block
+// takes 8 (token, query head) pairs of one KV head, so a page's rows are read once for them.
 #include "exact.cuh"
 #include "kernels.h"
 

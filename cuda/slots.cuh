@@ -84,7 +84,7 @@ __device__ inline bool find_in_list(const Head &at, uint32_t input, uint32_t tok
 
 // The row that one of the first `inputs` inputs has of a token, or null.
 __device__ inline const uint8_t *row_of(const Head &at, uint32_t inputs,
-                                                     uint32_t token) {
+                                        uint32_t token) {
     uint64_t found;
     for (uint32_t input = 0; input < inputs; input++) {
         if (find_in_list(at, input, token, found) && at.of.rows[found] != nullptr) {
@@ -141,7 +141,7 @@ __device__ inline void find_digit(const uint32_t (&counts)[digits], Cut &cut, Cu
 
 // The key of the last of the `kept` best, above every key if none is kept.
 __device__ inline uint64_t find_cut(const Candidate *list, uint32_t count,
-                                                 uint32_t kept) {
+                                    uint32_t kept) {
     __shared__ uint32_t counts[digits];
     __shared__ Cut cut;
     if (kept >= count) return 0;

@@ -42,9 +42,13 @@ public:
 // Nothing here waits on the host: a wait is the device's.
 class CudaStream final : public Stream {
 public:
-    // now: of the device's recording at work; null: it makes none.
-    explicit CudaStream(const RecordingNumber *now = nullptr) : now_(now) {
-        check(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "a stream");
+    // now: of the device's recording at work; null: it makes none. urgent: blocks of its kernels
+    // are placed before those of others that wait.
+    explicit CudaStream(const RecordingNumber *now = nullptr, bool urgent = false) : now_(now) {
+        int least = 0, greatest = 0;
+        check(cudaDeviceGetStreamPriorityRange(&least, &greatest), "a stream");
+        check(cudaStreamCreateWithPriority(&stream, cudaStreamNonBlocking,
+                                           urgent ? greatest : least), "a stream");
     }
     ~CudaStream() override { cudaStreamDestroy(stream); }
     CudaStream(const CudaStream &) = delete;

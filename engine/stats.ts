@@ -44,7 +44,7 @@ export interface CacheStats {
   readonly fetchedBytes: number;
   /** Guesses made and right. */
   readonly guess: GuessStats;
-  /** Milliseconds of fetches: beside computation, waited for, and late. */
+  /** Milliseconds of fetches: beside computation, waited for, and late; 0 with device cuda. */
   readonly fetch: {
     readonly hiddenMs: number;
     readonly waitedMs: number;

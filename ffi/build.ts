@@ -6,7 +6,7 @@ import { execFile } from "node:child_process";
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, utimesSync } from "node:fs";
 import { availableParallelism } from "node:os";
-import { basename, dirname, join, relative } from "node:path";
+import { basename, join, relative } from "node:path";
 import process from "node:process";
 import { promisify } from "node:util";
 import { SpecacheError } from "../engine/errors.ts";
@@ -32,6 +32,8 @@ export interface BuildOptions {
 /** How to build device cuda. */
 export interface CudaOptions {
   readonly nvcc: string;
+  /** Folder of libcudart_static.a, of the same toolkit. */
+  readonly runtime: string;
   /** Folder of the sources, beside `native`. */
   readonly sources: string;
   /** Whose machine code is made; default one of each major, which runs on its later minors. */
@@ -62,8 +64,8 @@ const isas: Record<string, readonly string[]> = {
   avx512: "-mavx2 -mfma -mf16c -mbmi2 -mavx512f -mavx512bw -mavx512vl -mavx512dq".split(" "),
 };
 const kernels = "cpu/kernels";
-// Machine code for each major, and PTX of the last for what comes after.
-const architectures = ["75", "80", "90", "100", "120"];
+/** Machine code is made for each major, and PTX of the last for what comes after. */
+export const cudaArchitectures: readonly string[] = ["75", "80", "90", "100", "120"];
 const nvccFlags = [
   ...["-std=c++20", "-O3", "--expt-relaxed-constexpr", "-Werror", "all-warnings"],
   ...["-Xcompiler", "-fPIC,-fvisibility=hidden,-Wall,-Wextra,-Werror"],
@@ -108,7 +110,7 @@ async function compileAll(options: BuildOptions) {
   const folder = join(options.output, options.sanitize?.replaceAll(",", "-") ?? "release");
   mkdirSync(folder, { recursive: true });
   const plain = unitsOf(options, folder, compiler, [...standard, ...sanitize]);
-  const units = [...plain, ...cudaUnits(options, folder)];
+  const units = [...plain, ...cudaUnits(options, folder, compiler)];
   const missing = units.filter(({ object }) => !existsSync(object));
   let done = 0;
   await inParallel(missing, async (unit) => {
@@ -185,12 +187,13 @@ function unitsOf(
   return [...plain, ...perIsa];
 }
 
-function cudaUnits(options: BuildOptions, folder: string): Unit[] {
+function cudaUnits(options: BuildOptions, folder: string, compiler: string): Unit[] {
   if (options.cuda === undefined) return [];
   const { nvcc, sources } = options.cuda;
-  const targets = options.cuda.architectures ?? architectures;
+  const targets = options.cuda.architectures ?? cudaArchitectures;
   const last = targets.at(-1);
   const flags = [
+    ...["-ccbin", compiler],
     ...nvccFlags,
     ...targets.flatMap((target) => ["-gencode", `arch=compute_${target},code=sm_${target}`]),
     ...["-gencode", `arch=compute_${last},code=compute_${last}`],
@@ -212,16 +215,7 @@ function cudaUnits(options: BuildOptions, folder: string): Unit[] {
 
 /** The runtime is linked in, so that a user needs a driver and no toolkit. */
 function cudaRuntime({ cuda }: BuildOptions): string[] {
-  if (cuda === undefined) return [];
-  const home = join(dirname(cuda.nvcc), "..");
-  const folders = ["lib", "lib64", "targets/x86_64-linux/lib"].map((name) => join(home, name));
-  const folder = folders.find((name) => existsSync(join(name, "libcudart_static.a")));
-  if (folder !== undefined) return ["-L", folder, "-lcudart_static", "-ldl", "-lrt"];
-  throw new SpecacheError(
-    "unsupported",
-    `Cannot build libspecache: no libcudart_static.a in ${folders.join(", ")}`,
-    { details: { nvcc: cuda.nvcc } },
-  );
+  return cuda === undefined ? [] : ["-L", cuda.runtime, "-lcudart_static", "-ldl", "-lrt"];
 }
 
 function listFiles(folder: string): string[] {

@@ -2,12 +2,12 @@
 // wheels, in exact versions). No CUDA toolkit has to be installed and nothing
 // in the environment has to be set.
 import { execFile } from "node:child_process";
-import { access, mkdir, mkdtemp, rename, rm } from "node:fs/promises";
+import { access, mkdir, mkdtemp, realpath, rename, rm } from "node:fs/promises";
 import { delimiter, join } from "node:path";
 import process from "node:process";
 import { promisify } from "node:util";
 import { SpecacheError } from "../engine/errors.ts";
-import type { CudaOptions } from "./build.ts";
+import { cudaArchitectures, type CudaOptions } from "./build.ts";
 import { cacheHome } from "./home.ts";
 
 export const NVCC_RELEASE_MIN = 12;
@@ -21,6 +21,9 @@ const WHEELS = [
   "nvidia-cuda-cccl==13.3.5.0.6",
 ];
 const FOLDER = "nvcc-13.5.37"; // in the cache folder
+const RUNTIME = "libcudart_static.a";
+const RUNTIME_FOLDERS = ["lib", "lib64", join("targets", "x86_64-linux", "lib")];
+const SYSTEM_RUNTIME = "/usr/lib/x86_64-linux-gnu"; // of Debian's package
 const NVCC_IN_WHEELS = join("nvidia", "cu13", "bin", "nvcc");
 
 const run = promisify(execFile);
@@ -41,11 +44,28 @@ export async function findNvcc(): Promise<string | null> {
   return null;
 }
 
-/** What build() needs for device cuda, where nvcc and the sources beside `native` are there. */
+/**
+ * What build() needs for device cuda: sources beside `native`, an nvcc, the runtime of its toolkit,
+ * and what of the usual architectures it knows. Undefined where one of these is missing.
+ */
 export async function findCuda(native: string): Promise<CudaOptions | undefined> {
   const sources = join(native, "..", "cuda");
   const nvcc = await exists(sources) ? await findNvcc() : null;
-  return nvcc === null ? undefined : { nvcc, sources };
+  if (nvcc === null) return undefined;
+  const home = join(await realpath(nvcc), "..", "..");
+  const folders = [...RUNTIME_FOLDERS.map((name) => join(home, name)), SYSTEM_RUNTIME];
+  const there = await Promise.all(folders.map((name) => exists(join(name, RUNTIME))));
+  const runtime = folders.find((_, i) => there[i]);
+  const architectures = await architecturesOf(nvcc);
+  if (runtime === undefined || architectures.length === 0) return undefined;
+  return { nvcc, runtime, sources, architectures };
+}
+
+/** Those of the usual architectures that this release makes code for. */
+async function architecturesOf(nvcc: string): Promise<string[]> {
+  const { stdout } = await run(nvcc, ["--list-gpu-arch"]);
+  const known = new Set(stdout.match(/(?<=compute_)\d+/g));
+  return cudaArchitectures.filter((architecture) => known.has(architecture));
 }
 
 /**

@@ -132,7 +132,8 @@ EXPORT int32_t specache_plan(const specache_config *config, const specache_profi
         uint64_t parts[SPECACHE_PLAN_COUNT] = {
             full ? 0 : plan.held(tokens), full ? plan.held(tokens) : 0, plan.sinks, plan.window,
             plan.slot_rows, plan.tables, plan.held(tokens) + plan.sequence_bytes(),
-            plan.far_bytes(), plan.full_bytes(tokens), plan.work, plan.profile, plan.reserved()};
+            plan.far_bytes(), plan.full_bytes(tokens),
+            plan.work + plan.gathered, plan.profile, plan.reserved()};
         std::memcpy(parts_out, parts, sizeof parts);
     });
 }

@@ -1,4 +1,4 @@
-// codes.h - the bytes of one page's codes in one KV head, as the CPU device lays them out.
+// codes.h - the bytes of one page's codes in one KV head, on every device.
 // No padding: at head_dim 128 a page is about 2,600 bytes and 64 of padding would cost 2 %.
 //
 // rotated keys: tables of 32 bytes. Table t holds 4 planes of 64 tokens: token j (j < 32) is the

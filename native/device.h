@@ -89,12 +89,12 @@ public:
     virtual void write(const Write &write) = 0;
     // From addressable far memory, on the copy stream.
     virtual void read(void *near, const uint8_t *far, uint64_t bytes) = 0;
-    // What `work` queues, not yet begun. In `work` no call may wait, download, upload from memory
-    // that is not pinned, or write to far. Null: the device records nothing, and nothing was done.
+    // What `work` queues, not yet begun. In `work` no call may wait, upload, download, or write to
+    // far. Null: the device records nothing or has no room for it, and nothing was done.
     virtual std::unique_ptr<Recording> record(const std::function<void()> &work) = 0;
     // After all that any stream has at work; what is queued on compute() later comes after it.
     virtual void launch(Recording &recording) = 0;
-    virtual void drain() = 0;  // waits until both queues are empty
+    virtual void drain() = 0;  // waits until all streams are done
     virtual void check() = 0;  // throws the first failure of a copy, now and ever after
 
     // Tests: see specache.h.

@@ -1,5 +1,5 @@
 // kernels.h - what a device computes: one table of functions, one argument struct each.
-// Every implementation (reference/, cpu/, later cuda/) fills the same table, so a test can compare
+// Every implementation (reference/, cpu/, cuda/) fills the same table, so a test can compare
 // two tables and the schedule in step.cpp is written once.
 //
 // Buffers are near memory unless said otherwise: the device's own, whose addresses the host passes

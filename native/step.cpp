@@ -1,9 +1,10 @@
 // step.cpp - the schedule of a decode step, once for all devices:
 //
-//   compute  wait arrived[l] -> rows -> scan -> choose -> signal wanted[l] -> late rows -> attend
+//   compute  rows -> wait arrived[l] -> scan -> choose -> signal wanted[l] -> late rows -> attend
 //   copy                                        wait wanted[l] -> fetch -> signal arrived[l]
 //
-// arrived[l] is waited for in the next step, so a prefetch has a whole step to hide behind.
+// arrived[l] is waited for in the next step, so a prefetch has a whole step to hide behind; in a
+// recorded one (Device::record) the layers that follow, since it ends with all its fetches.
 #include "step.h"
 
 #include <algorithm>
@@ -174,14 +175,20 @@ void keep(Store &store, Sequence &sequence, uint32_t keep) {
     }
     store.device->check();
     end_audit(sequence, keep != 0);
-    uint32_t complete = sequence.length / page_tokens;
+    uint32_t length = sequence.length;
     sequence.inputs = 0;
     sequence.length += keep;
     if (store.plan.ahead_only) {
         uint64_t places = uint64_t(store.plan.heads()) * (store.plan.slots + store.plan.arriving);
         store.device->move(sequence.slots.now, sequence.slots.next, places);
     }
-    if (sequence.length / page_tokens != complete) store.complete_page(sequence);
+    if (sequence.length / page_tokens == length / page_tokens) return;
+    try {
+        store.complete_page(sequence);
+    } catch (...) {
+        sequence.length = length;  // else tokens would count whose page is not whole
+        throw;
+    }
 }
 
 void check_cancelled(Store &store, Sequence &sequence) {

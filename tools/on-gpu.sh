@@ -50,7 +50,8 @@ first_line() { head -n 1 | tr -d '"\\\t\r'; }
 # ---- what there is -----------------------------------------------------------------------------
 
 find_nvcc() {
-  for each in "${CUDA_HOME:-}/bin/nvcc" "${CUDA_PATH:-}/bin/nvcc" "$(command -v nvcc || true)" \
+  for each in "${CUDA_HOME:+$CUDA_HOME/bin/nvcc}" "${CUDA_PATH:+$CUDA_PATH/bin/nvcc}" \
+    "$(command -v nvcc || true)" \
     /usr/local/cuda/bin/nvcc "${XDG_CACHE_HOME:-$HOME/.cache}"/specache/nvcc-*/nvidia/cu*/bin/nvcc; do
     if [ -x "$each" ] && "$each" --version >/dev/null 2>&1; then
       echo "$each"
@@ -159,7 +160,8 @@ part() { # name, seconds at most, command: its output to parts/name.txt, how it 
   name=$1 limit=$2
   shift 2
   rest=$(left)
-  [ "$rest" -ge "$limit" ] || limit=$rest
+  whole=1
+  [ "$rest" -ge "$limit" ] || { limit=$rest whole=0; }
   if [ "$limit" -lt 5 ]; then
     skip "$name" "no time was left"
     return
@@ -169,7 +171,10 @@ part() { # name, seconds at most, command: its output to parts/name.txt, how it 
   took=$(($(date +%s) - started))
   case $status in
     0) verdict="went well" ;;
-    124 | 137) verdict="stopped after $limit s" ;;
+    124 | 137)
+      verdict="stopped after $limit s"
+      failed=$((failed | whole)) # its own limit is ample: it hangs
+      ;;
     *)
       verdict="FAILED with status $status"
       failed=1

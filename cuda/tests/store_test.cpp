@@ -204,6 +204,18 @@ TEST("device cuda refuses what it does not offer") {
     CHECK(specache_trace_start(run.store, 1) == SPECACHE_UNSUPPORTED);
 }
 
+TEST("device cuda plans the rows that a gathering prefetch holds near") {
+    uint64_t parts[2][SPECACHE_PLAN_COUNT];
+    for (uint32_t prefetch : {0u, 1u}) {
+        specache_config config = with_slots(40, prefetch);
+        CHECK(specache_plan(&config, nullptr, nullptr, 0, parts[prefetch]) == SPECACHE_OK);
+    }
+    uint64_t rows = 2 * 40 * 2 * 64 * 2;  // KV heads, rows in flight, keys and values of bf16
+    for (int part : {SPECACHE_PLAN_WORK, SPECACHE_PLAN_RESERVED}) {
+        CHECK(parts[1][part] - parts[0][part] == rows);
+    }
+}
+
 TEST("memory that the GPU or the system has not is refused with its bytes, and given back") {
     // More than any GPU has: 16 M tokens of 64 layers of 64 heads are 16 TiB.
     specache_config vram = config_on(1), pinned = config_on(1);

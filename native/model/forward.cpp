@@ -157,7 +157,15 @@ void run_layers(Model &model, const StepInputs *list, uint32_t count, uint32_t r
     }
 }
 
-constexpr size_t recordings_max = 64;  // shapes of steps: few in practice, a caller could ask more
+constexpr size_t recordings_each = 16;  // of a sequence on average: shapes of steps are few
+
+std::unique_ptr<Recording> record_layers(Model &model, const StepInputs &one, uint32_t rows) {
+    struct Undone {  // no layer has run, whether it was recorded or not
+        Sequence &sequence;
+        ~Undone() { sequence.layer = 0; }
+    } undone{*one.sequence};
+    return model.store.device->record([&] { run_layers(model, &one, 1, rows, true); });
+}
 
 // One sequence's step as one piece of work, where the device records; else as it comes.
 void run_recorded(Model &model, const StepInputs &one, uint32_t rows) {
@@ -167,9 +175,9 @@ void run_recorded(Model &model, const StepInputs &one, uint32_t rows) {
                            std::bit_cast<uint32_t>(one.options.late_above)};
     auto found = model.recordings.find(shape);
     if (found == model.recordings.end()) {
-        auto made = store.device->record([&] { run_layers(model, &one, 1, rows, true); });
+        bool full = model.recordings.size() >= recordings_each * store.plan.config.sequences_max;
+        auto made = full ? nullptr : record_layers(model, one, rows);
         if (made == nullptr) return run_layers(model, &one, 1, rows);
-        if (model.recordings.size() >= recordings_max) model.recordings.clear();
         found = model.recordings.emplace(shape, std::move(made)).first;
     }
     check_cancelled(store, *one.sequence);

@@ -156,6 +156,9 @@ Plan make_plan(const specache_config &config, const specache_profile *profile,
     plan_codes(plan, profile, key_bits);
     plan_sequence(plan);
     plan.work = carve_work(plan, nullptr).bytes;
+    if (config.device == 1 && config.prefetch == 1) {
+        plan.gathered = uint64_t(config.kv_heads) * plan.arriving * plan.row;
+    }
     uint64_t dim = config.head_dim;
     if (plan.profile_planes != 0) {
         plan.profile = plan.heads() * (dim * dim * 4 + uint64_t(plan.profile_planes) * 8);

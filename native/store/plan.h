@@ -35,6 +35,7 @@ struct Plan {
     // Near bytes of one sequence, whatever its length.
     uint64_t sinks = 0, window = 0, slot_rows = 0, tables = 0;
     uint64_t work = 0, profile = 0;
+    uint64_t gathered = 0;  // device cuda, prefetch 1: rows of a fetch on their way to their places
 
     uint32_t heads() const { return config.layers * config.kv_heads; }
     uint64_t far_bytes() const { return rule == Rule::none ? 0 : uint64_t(pages) * page_rows; }
@@ -43,7 +44,7 @@ struct Plan {
     }
     uint64_t sequence_bytes() const { return sinks + window + slot_rows + tables; }
     uint64_t reserved() const {
-        return near_pool() + config.sequences_max * sequence_bytes() + work + profile;
+        return near_pool() + config.sequences_max * sequence_bytes() + work + profile + gathered;
     }
     // Bytes of the pages that a sequence of `tokens` holds.
     uint64_t held(uint32_t tokens) const {

@@ -17,6 +17,7 @@ Store::Store(Plan plan_in, const std::string &far_path, const Profile &profile)
     : plan(std::move(plan_in)), device(open_device(plan)) {
     try {
         work = carve_work(plan, reserve(plan.work));
+        allocated += plan.gathered;  // the device's own
         place_codes(profile);
         for (uint32_t page = plan.pages; page > 0; page--) free_.push_back(page - 1);
         references_.assign(plan.pages, 0);
@@ -70,7 +71,11 @@ void Store::place_codes(const Profile &profile) {
 
 Store::~Store() {
     device->unhold();
-    device->drain();
+    try {
+        device->drain();
+    } catch (const Failure &) {
+        // A device that failed has told so; what it held is given back all the same.
+    }
     model.reset();
     release_all();
 }
