@@ -39,6 +39,7 @@ Fetcher::Fetcher(bool gathered, uint32_t copies_max, uint32_t row_bytes) : copie
     pinned(host_.copies, copies_max);
     pinned(host_.count, 1);
     pinned(host_.rows, rows);
+    host_.row_bytes = row_bytes;
     void *near = nullptr;
     check(cudaMalloc(&near, rows), "the fetcher");
     near_.reset(static_cast<uint8_t *>(near));
@@ -60,8 +61,8 @@ void Fetcher::gather(void *gathering) {
 }
 
 void Fetcher::gather_and_copy(cudaStream_t stream, const Fetch &fetch) {
-    host_.far = fetch.far.memory;  // the same at every fetch of a store, like row_bytes
-    host_.row_bytes = fetch.row_bytes;
+    // The same at every fetch, and set at the first alone: a thread of the runtime's may read it.
+    if (host_.far == nullptr) host_.far = fetch.far.memory;
     check(cudaMemcpyAsync(host_.count.get(), fetch.count, sizeof(uint32_t), cudaMemcpyDeviceToHost,
                           stream), "a fetch");
     check(cudaMemcpyAsync(host_.copies.get(), fetch.copies, copies_max_ * sizeof(Copy),

@@ -1,4 +1,4 @@
-// fetch.h - rows from far memory, which is pinned host memory, to their places near, in one of two
+// fetch.h - rows from one far memory, pinned host memory, to their places near, in one of two
 // ways. Nothing waits for the host and nothing is allocated after the fetcher was made.
 #pragma once
 #include <memory>

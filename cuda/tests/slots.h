@@ -76,7 +76,8 @@ struct Run {
     uint32_t places, step = 0, length = 200, inputs = 0, trusted = 0;
     Near<uint8_t> far;
     Near<uint32_t> ids, chosen, counts;
-    Near<uint32_t> positions{inputs_max, 0u}, step_number{1, 0u};  // of the step at work
+    Near<uint32_t> positions = Near<uint32_t>(inputs_max);  // of the step at work
+    Near<uint32_t> step_number = Near<uint32_t>(1);
     Near<float> values;
     Side truth, device;
     const uint8_t unset = 0;  // what a row points to that nobody has resolved
