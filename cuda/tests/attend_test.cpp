@@ -144,3 +144,31 @@ TEST("CUDA attend() gives the reference's outputs over more chunks than a loop h
         compare(layer);
     }
 }
+
+TEST("CUDA attend() gives the reference's outputs of 8 queries over many pages") {
+    for (uint32_t value_bits : {0u, 1u}) {
+        fixture::Options options;
+        options.value_bits = value_bits;
+        options.group = 8;
+        options.inputs = 1;
+        options.position = 900;
+        compare(options);
+    }
+}
+
+TEST("CUDA attend() looks at no codes of pages that no input sees") {
+    for (uint32_t i = 0; i < 12; i++) {
+        fixture::Options options;
+        options.head_dim = i % 2 == 0 ? 128 : 64;
+        options.value_bits = i / 2 % 3;
+        options.rule = i == 5 || i == 10 ? Rule::paper : Rule::rotated;
+        options.position = 130 + 70 * i;
+        Layer layer(options);
+        uint32_t seen = coded_pages(options.position + options.inputs - 1);
+        for (uint32_t at = 0; at < layer.places.size(); at++) {
+            if (at % layer.pages_max < seen) continue;
+            std::fill_n(layer.places[at], layer.layout.bytes, uint8_t(0xFF));  // NaN its scales
+        }
+        compare(layer);
+    }
+}

@@ -215,6 +215,22 @@ TEST("CUDA choose() takes more than 64 query heads of a KV head") {
     compare(choose_on_device(layer), choose_on_host(layer));
 }
 
+TEST("CUDA choose() gives no weight to rows of the window whose logits are -infinity") {
+    fixture::Options options;
+    options.kv_type = Type::f16;
+    options.position = 400;
+    Layer layer(options);
+    std::normal_distribution<float> normal(0, 3);
+    for (float &logit : layer.logits) logit = normal(layer.random);
+    for (size_t i = 5; i < layer.queries.size(); i += options.head_dim) layer.queries[i] = 1;
+    for (size_t row = 0; row < layer.window.size(); row += layer.row) {
+        store_number(Type::f16, &layer.window[row], 5, -INFINITY);
+    }
+    Choice choice = choose_on_device(layer);
+    compare(choice, choose_on_host(layer));
+    CHECK(choice.values[0] > 0);
+}
+
 TEST("CUDA choose() writes k tokens, and no more, of logits that are no numbers") {
     Layer layer = layer_of(piece + 64, 2, 1, 50);
     for (float &logit : layer.logits) logit = NAN;

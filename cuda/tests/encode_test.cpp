@@ -1,5 +1,6 @@
 // encode_test.cpp - a page's codes made by the CUDA device against the reference's.
 #include <cmath>
+#include <cstring>
 
 #include "../../native/reference/codes.h"
 #include "layers.h"
@@ -221,4 +222,32 @@ TEST("CUDA encode() keeps the sinks, which are far larger, out of the other toke
         }
         check_codes(layer);
     }
+}
+
+TEST("CUDA encode() by the paper's rule has a group's least number as its zero, bit for bit") {
+    Options options = options_of(Rule::paper, 64, Type::f16, 2, 2);
+    options.scale_group = 32;
+    Layer layer(options);
+    auto least = [](uint32_t at) { return uint16_t(0x0400 - 64 + at % 128); };  // to and from 2^-14
+    for (uint32_t token = 0; token < 2 * page_tokens; token++) {
+        for (uint32_t at = 0; at < 2 * layer.kv_heads; at++) {  // each head's two groups of values
+            auto *row = reinterpret_cast<uint16_t *>(
+                &layer.rows[uint64_t(layer.row_of(token, at / 2) - layer.rows.data())]);
+            uint16_t *values = row + 64 + at % 2 * 32;
+            for (uint32_t i = 0; i < 32; i++) values[i] = uint16_t(0x0500 + 7 * i);
+            values[token % 32] = least(token);
+        }
+    }
+    layer.encode(cuda_encode());
+    uint32_t differ = 0;
+    for (uint32_t token = sink_tokens; token < 2 * page_tokens; token++) {
+        for (uint32_t at = 0; at < 2 * layer.kv_heads; at++) {
+            const uint8_t *codes = layer.places[at / 2 * layer.pages_max + token / page_tokens];
+            uint32_t number = (token % page_tokens * 2 + at % 2) * 2;
+            uint16_t zero;
+            std::memcpy(&zero, codes + layer.layout.value_parameters + number * 2, 2);
+            differ += zero != least(token);
+        }
+    }
+    CHECK(differ == 0);
 }

@@ -38,7 +38,7 @@ void check_fetch(bool gathered, uint32_t copies_max, uint32_t count, uint32_t ro
 
 TEST("a fetch puts each row in its place, and touches no other, by either way") {
     for (bool gathered : {false, true}) {
-        for (uint32_t row_bytes : {64u, 320u, 1024u, 2048u}) {
+        for (uint32_t row_bytes : {64u, 320u, 1024u, 2048u, 3584u}) {
             for (uint32_t count : {0u, 1u, 128u, 131u}) {
                 check_fetch(gathered, 131, count, row_bytes);
             }

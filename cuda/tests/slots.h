@@ -83,7 +83,7 @@ struct Run {
     const uint8_t unset = 0;  // what a row points to that nobody has resolved
 
     explicit Run(const Options &in)
-        : options(in), shape{in.kv_heads, in.kv_heads, in.head_dim, in.kv_type, 1},
+        : options(in), shape{in.kv_heads, 2 * in.kv_heads, in.head_dim, in.kv_type, 1},
           random(in.seed), row(row_bytes(shape)), stride(3 * in.kv_heads * page_tokens * row),
           places(in.slots + in.arriving), far(pages * stride),
           chosen(in.inputs * in.kv_heads * in.k), counts(in.inputs * in.kv_heads),

@@ -81,6 +81,18 @@ TEST("CUDA resolve() and settle() serve steps without guesses, and without a tru
     }
 }
 
+TEST("CUDA settle() keeps late rows of an input behind one that chose nothing") {
+    for (uint32_t kv_heads : {1u, 2u}) {
+        Options options;
+        options.kv_heads = kv_heads;
+        options.k = 1;  // none in a sixteenth of the lists
+        options.slots = 6;
+        options.arriving = 2;
+        options.steps = 100;
+        CHECK(compare(options).late_rows > 0);
+    }
+}
+
 TEST("CUDA resolve() without slots reads every row of a trusted input where it lies") {
     Options options;
     options.slots = options.arriving = 0;
