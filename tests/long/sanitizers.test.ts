@@ -24,5 +24,5 @@ test("the native tests of streams and threads run clean under the thread sanitiz
 });
 
 test("the CUDA kernels run clean under both sanitizers on the emulated device", async () => {
-  assertEquals(await testCuda(["--sanitize", "CUDA"]), true);
+  assertEquals(await testCuda(["--sanitize", "CUDA", "device cuda", "record", "fetch"]), true);
 });
