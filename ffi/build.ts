@@ -66,8 +66,12 @@ const isas: Record<string, readonly string[]> = {
 const kernels = "cpu/kernels";
 /** Machine code is made for each major, and PTX of the last for what comes after. */
 export const cudaArchitectures: readonly string[] = ["75", "80", "90", "100", "120"];
-const nvccFlags = [
+/** How the kernels are compiled for any target. */
+export const kernelFlags: readonly string[] = [
   ...["-std=c++20", "-O3", "--expt-relaxed-constexpr", "-Werror", "all-warnings"],
+];
+const nvccFlags = [
+  ...kernelFlags,
   ...["-Xcompiler", "-fPIC,-fvisibility=hidden,-Wall,-Wextra,-Werror"],
 ];
 

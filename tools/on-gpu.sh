@@ -53,7 +53,7 @@ find_nvcc() {
   for each in "${CUDA_HOME:+$CUDA_HOME/bin/nvcc}" "${CUDA_PATH:+$CUDA_PATH/bin/nvcc}" \
     "$(command -v nvcc || true)" \
     /usr/local/cuda/bin/nvcc "${XDG_CACHE_HOME:-$HOME/.cache}"/specache/nvcc-*/nvidia/cu*/bin/nvcc; do
-    if [ -x "$each" ] && "$each" --version >/dev/null 2>&1; then
+    if [ -x "$each" ] && "$each" --version 2>/dev/null | grep -Eq 'release (1[2-9]|[2-9][0-9])\.'; then
       echo "$each"
       return
     fi

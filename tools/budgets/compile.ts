@@ -17,14 +17,14 @@ import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { listFiles } from "../../cuda/emulator/build.ts";
 import { SpecacheError } from "../../engine/errors.ts";
+import { kernelFlags } from "../../ffi/build.ts";
 
 const run = promisify(execFile);
 const here = dirname(fileURLToPath(import.meta.url));
 const root = join(here, "..", "..");
 const output = join(root, "build", "budgets");
 // As the product's kernels are compiled, with ptxas' report and without the host's part.
-const flags = ["-std=c++20", "-O3", "--expt-relaxed-constexpr", "-Werror", "all-warnings"];
-flags.push("-Xptxas", "-v", "-cubin");
+const flags = [...kernelFlags, "-Xptxas", "-v", "-cubin"];
 
 /** One .cu file for one target. */
 export interface Compiled {
