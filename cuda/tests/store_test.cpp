@@ -177,6 +177,22 @@ TEST("on device cuda rows come back as they were given, rounded") {
     CHECK(same_bits(keys[0], keys[1]) && same_bits(values[0], values[1]));
 }
 
+TEST("on device cuda a page that steps filled goes to far as it was made") {
+    std::vector<float> keys[2], values[2];
+    for (uint32_t device : {0u, 1u}) {
+        specache_config config = config_on(device);
+        config.layers = 1;
+        Run run(config);
+        CHECK(run.prefill(0, 62) == SPECACHE_OK);
+        CHECK(run.decode(62, 3, 0, 8) == SPECACHE_OK);
+        keys[device].resize(64 * 2 * 64);
+        values[device].resize(64 * 2 * 64);
+        CHECK(specache_rows(run.store, run.sequence, 0, 0, 64, keys[device].data(),
+                            values[device].data()) == SPECACHE_OK);
+    }
+    CHECK(same_bits(keys[0], keys[1]) && same_bits(values[0], values[1]));
+}
+
 TEST("on device cuda a key that is not finite is refused, and the sequence goes on as before") {
     Run run(config_on(1));
     CHECK(run.prefill(0, 70) == SPECACHE_OK);
