@@ -1,52 +1,27 @@
 // attend.cu - one softmax over sinks, tail, window and inputs. The context is cut into chunks of
-// block_pages pages, whose partial sums do not depend on how many blocks run at once; the exact
-// rows are the last chunk. A merge turns the sums of value planes into the head's channels.
+// block_pages pages, whose partial sums do not depend on how many blocks run at once; the last ones
+// are of exact_part exact rows each. A merge turns the sums of value planes into the head's
+// channels.
 #include "coded.cuh"
 #include "exact.cuh"
 #include "kernels.h"
-#include "rotation.cuh"
+#include "merge.cuh"
 
 namespace specache::cuda {
 namespace {
 
 constexpr uint32_t chunk_tokens = block_pages * page_tokens;
-constexpr uint32_t planes_most = 4 * head_dim_max;
-
-// The sums of one (chunk, input, query head), in scratch.h's sums: largest logit, sum of weights,
-// from 2 * vector_floats on the channels, then the planes.
-struct Partial {
-    float *at;
-    uint32_t channels;
-    __device__ float &largest() const { return at[0]; }
-    __device__ float &total() const { return at[1]; }
-    __device__ float *channel() const { return at + 2 * vector_floats; }
-    __device__ float *plane() const { return channel() + channels; }
-};
-
-struct Sums {  // [chunks + 1][inputs][query_heads]
-    float *base;
-    uint32_t floats, heads, channels;  // floats of each; inputs * query_heads; whole vectors
-    __host__ explicit Sums(const Attend &attend) {
-        AttendScratch scratch = attend_scratch(attend.shape, attend.inputs, attend.pages_max,
-                                               attend.k_max, attend.value_planes, attend.scratch);
-        base = scratch.sums;
-        floats = scratch.sum_floats;
-        heads = attend.inputs * attend.shape.query_heads;
-        channels = (attend.shape.head_dim + vector_floats - 1) / vector_floats * vector_floats;
-    }
-    __device__ Partial of(uint32_t chunk, uint32_t vector) const {
-        return {base + (uint64_t(chunk) * heads + vector) * floats, channels};
-    }
-};
 
 // Codes of tokens that have a row are not looked at.
 __global__ void hide_exact(Attend attend) {
-    uint32_t group = attend.shape.query_heads / attend.shape.kv_heads, pair = blockIdx.x;
-    uint32_t input = pair / attend.shape.kv_heads, head = pair % attend.shape.kv_heads;
+    uint32_t group = attend.shape.query_heads / attend.shape.kv_heads;
+    uint32_t input = blockIdx.x / attend.heads.count;
+    uint32_t head = attend.heads.first + blockIdx.x % attend.heads.count;
+    uint32_t pair = input * attend.shape.kv_heads + head;
     for (uint32_t i = threadIdx.x; i < attend.counts[pair] * group; i += blockDim.x) {
         uint64_t place = uint64_t(pair) * attend.k_max + i / group;
         if (attend.rows[place] == nullptr) continue;
-        uint64_t vector = uint64_t(input) * attend.shape.query_heads + head * group + i % group;
+        uint64_t vector = logits_place(attend.shape, attend.heads, input, head * group + i % group);
         attend.logits[vector * attend.tokens_max + attend.chosen[place]] = -INFINITY;
     }
 }
@@ -75,7 +50,10 @@ struct CodedChunk {
     __device__ void start_query() {
         uint32_t q = lane_of() / 4, own = q < count ? seen(q) : 0;
         query.seen = own > first_page ? min(pages, own - first_page) : 0;
-        query.logits = attend.logits + uint64_t(vector(q < count ? q : 0)) * attend.tokens_max +
+        uint32_t at = vector(q < count ? q : 0), of_input = attend.shape.query_heads;
+        uint64_t place =
+            logits_place(attend.shape, attend.heads, at / of_input, at % of_input);
+        query.logits = attend.logits + place * attend.tokens_max +
                        first_page * page_tokens + lane_of() % 4 * 4;
         query.largest = largest_of_chunk(tile, query);
     }
@@ -212,7 +190,7 @@ __global__ void __launch_bounds__(coded_threads, 3) attend_codes(Attend attend, 
     __shared__ CodedTile tile;
     const Shape &shape = attend.shape;
     uint32_t queries = attend.inputs * (shape.query_heads / shape.kv_heads);
-    uint32_t first = blockIdx.z * coded_queries, head = blockIdx.y;
+    uint32_t first = blockIdx.z * coded_queries, head = attend.heads.first + blockIdx.y;
     const HeadCode &code = attend.codes_of[head];
     if (code.rule == Rule::none) return;
     CodedChunk chunk{attend, code, code_layout(code, shape.head_dim), tile, head, first,
@@ -255,20 +233,22 @@ struct ExactRows {
     }
 };
 
-// A block 8 queries of an (input, KV head) and a chunk: of resident pages (mode full), or, the
-// last, of the exact rows.
+// A block 8 queries of an (input, KV head) and a chunk: of resident pages (mode full), or, from
+// `chunks` on, of the exact rows.
 __global__ void __launch_bounds__(exact_threads)
 attend_exact(Attend attend, Sums sums, uint32_t chunks, uint32_t tiles) {
     __shared__ ExactTile tile;
     const Shape &shape = attend.shape;
-    uint32_t group = shape.query_heads / shape.kv_heads, head = blockIdx.y / tiles;
+    uint32_t group = shape.query_heads / shape.kv_heads;
+    uint32_t head = attend.heads.first + blockIdx.y / tiles;
     uint32_t first = blockIdx.y % tiles * tile_queries, count = min(tile_queries, group - first);
     uint32_t chunk = blockIdx.x + (attend.near.resident.base == nullptr ? chunks : 0);
     uint32_t vector = blockIdx.z * shape.query_heads + head * group + first;
     ExactRows rows{attend, blockIdx.z, head};
     bool resident = chunk < chunks;
-    uint32_t begun = resident ? chunk * chunk_tokens : 0;
-    uint32_t end = resident ? min(rows.tail, begun + chunk_tokens) : rows.count;
+    uint32_t begun = resident ? chunk * chunk_tokens : (chunk - chunks) * exact_part;
+    uint32_t end = resident ? min(rows.tail, begun + chunk_tokens)
+                            : min(rows.count, begun + exact_part);
     if (begun >= end) return;
     ExactSums held;
     clear_sums(tile, held);
@@ -299,48 +279,23 @@ attend_exact(Attend attend, Sums sums, uint32_t chunks, uint32_t tiles) {
     }
 }
 
-struct Merged {
-    float coded[head_dim_max];    // rotated centres, or values as they are (paper, resident)
-    float planes[planes_most];
-    float basis[head_dim_max];    // plane sums by channel
-};
-
-// Plane sums to channels, as planes_of and decode_rotated of reference/codes.cpp do.
-__device__ void turn_planes(Merged &at, const HeadCode &code, uint32_t dim,
-                            const Cosines &cosines) {
-    for (uint32_t i = threadIdx.x; i < dim; i += blockDim.x) {
-        float sum = 0;
-        for (uint32_t p = 0; code.value_bits == 0 && p < code.value_planes; p++) {
-            if (code.plane_channel[p] == i) sum += code.plane_weight[p] * at.planes[p];
-        }
-        if (code.value_bits != 0) {
-            sum = code.value_bits == 2 ? 2 * at.planes[i] + at.planes[dim + i] : at.planes[i];
-            at.coded[i] += sum;
-        }
-        at.basis[i] = sum;
-    }
-    __syncthreads();
-    rotate_back(Block(), at.coded, dim, cosines);
-    for (uint32_t i = threadIdx.x; code.value_bits == 0 && i < dim; i += blockDim.x) {
-        for (uint32_t k = 0; k < dim; k++) {
-            at.coded[i] += at.basis[k] * code.value_basis[uint64_t(k) * dim + i];
-        }
-    }
-}
-
 __global__ void __launch_bounds__(block_threads)
 merge_chunks(Attend attend, Sums sums, uint32_t chunks, const __grid_constant__ Cosines cosines) {
     __shared__ Merged at;
     const Shape &shape = attend.shape;
-    uint32_t dim = shape.head_dim, vector = blockIdx.y * shape.query_heads + blockIdx.x;
-    const HeadCode &code = attend.codes_of[blockIdx.x / (shape.query_heads / shape.kv_heads)];
+    uint32_t dim = shape.head_dim, group = shape.query_heads / shape.kv_heads;
+    uint32_t query_head = attend.heads.first * group + blockIdx.x;
+    uint32_t vector = blockIdx.y * shape.query_heads + query_head;
+    const HeadCode &code = attend.codes_of[query_head / group];
     bool rotated = code.rule == Rule::rotated;
     uint32_t tail = coded_pages(attend.positions[blockIdx.y]);
     uint32_t used = (tail + block_pages - 1) / block_pages;
     uint32_t planes = rotated ? code.value_planes : 0;
-    Partial exact = sums.of(chunks, vector);
-    float largest = exact.largest(), total = 0;
+    ExactRows rows{attend, blockIdx.y, query_head / group};
+    uint32_t end = chunks + (rows.count + exact_part - 1) / exact_part;
+    float largest = no_logit, total = 0;
     for (uint32_t c = 0; c < used; c++) largest = fmaxf(largest, sums.of(c, vector).largest());
+    for (uint32_t c = chunks; c < end; c++) largest = fmaxf(largest, sums.of(c, vector).largest());
     for (uint32_t i = threadIdx.x; i < dim; i += blockDim.x) at.coded[i] = 0;
     for (uint32_t i = threadIdx.x; i < planes; i += blockDim.x) at.planes[i] = 0;
 #pragma unroll 1
@@ -357,11 +312,17 @@ merge_chunks(Attend attend, Sums sums, uint32_t chunks, const __grid_constant__ 
     }
     __syncthreads();
     if (rotated && used > 0) turn_planes(at, code, dim, cosines);
-    float shrink = __expf(exact.largest() - largest);
-    total += exact.total() * shrink;
+#pragma unroll 1
+    for (uint32_t c = chunks; c < end; c++) {
+        Partial from = sums.of(c, vector);
+        float shrink = __expf(from.largest() - largest);
+        total += from.total() * shrink;
+        for (uint32_t i = threadIdx.x; i < dim; i += blockDim.x) {
+            at.coded[i] += from.channel()[i] * shrink;
+        }
+    }
     for (uint32_t i = threadIdx.x; i < dim; i += blockDim.x) {
-        attend.outputs[uint64_t(vector) * dim + i] =
-            (at.coded[i] + exact.channel()[i] * shrink) / total;
+        attend.outputs[uint64_t(vector) * dim + i] = at.coded[i] / total;
     }
 }
 
@@ -370,22 +331,23 @@ merge_chunks(Attend attend, Sums sums, uint32_t chunks, const __grid_constant__ 
 void attend(Stream &stream, const Attend &attend) {
     const Shape &shape = attend.shape;
     Sums sums(attend);
+    uint32_t group = shape.query_heads / shape.kv_heads, tiles = blocks_of(group, tile_queries);
     uint32_t chunks = blocks_of(attend.pages_max, block_pages);
+    uint32_t exact_parts = sums.exact_parts;
     bool resident = attend.near.resident.base != nullptr;
     cudaStream_t on = queue(stream);
     if (!resident) {
-        hide_exact<<<attend.inputs * shape.kv_heads, block_threads, 0, on>>>(attend);
+        hide_exact<<<attend.inputs * attend.heads.count, block_threads, 0, on>>>(attend);
         launched("attend: hide_exact");
-        uint32_t queries = attend.inputs * (shape.query_heads / shape.kv_heads);
-        dim3 grid(chunks, shape.kv_heads, blocks_of(queries, coded_queries));
+        uint32_t queries = attend.inputs * group;
+        dim3 grid(chunks, attend.heads.count, blocks_of(queries, coded_queries));
         attend_codes<<<grid, coded_threads, 0, on>>>(attend, sums);
         launched("attend: codes");
     }
-    uint32_t tiles = blocks_of(shape.query_heads / shape.kv_heads, tile_queries);
-    dim3 grid(resident ? chunks + 1 : 1, shape.kv_heads * tiles, attend.inputs);
+    dim3 grid((resident ? chunks : 0) + exact_parts, attend.heads.count * tiles, attend.inputs);
     attend_exact<<<grid, exact_threads, 0, on>>>(attend, sums, chunks, tiles);
     launched("attend: exact");
-    merge_chunks<<<dim3(shape.query_heads, attend.inputs), block_threads, 0, on>>>(
+    merge_chunks<<<dim3(attend.heads.count * group, attend.inputs), block_threads, 0, on>>>(
         attend, sums, chunks, cosines_of(shape.head_dim));
     launched("attend: merge");
 }

@@ -26,6 +26,21 @@ static_assert(choose_piece == items * block_threads && choose_runs == block_thre
               1u << digit_bits == choose_digits &&
               digit_bits * choose_rounds == value_bits);
 
+// Pairs are (input, KV head of the run), vectors (input, query head of the run): as logits lie.
+__device__ uint32_t group_of(const Choose &choose) {
+    return choose.shape.query_heads / choose.shape.kv_heads;
+}
+__device__ uint32_t input_of(const Choose &choose, uint32_t pair) {
+    return pair / choose.heads.count;
+}
+__device__ uint32_t head_of(const Choose &choose, uint32_t pair) {
+    return choose.heads.first + pair % choose.heads.count;
+}
+// Of [inputs][kv_heads].
+__device__ uint32_t place_of(const Choose &choose, uint32_t pair) {
+    return input_of(choose, pair) * choose.shape.kv_heads + head_of(choose, pair);
+}
+
 // What is chosen of an input and KV head, and the tokens of one piece of it that the thread works
 // on: item i is token first + i * lanes, so that warps and lanes are in the order of tokens.
 struct Piece {
@@ -47,10 +62,11 @@ static_assert(page_tokens % lanes == 0 && sink_tokens < lanes);
 __device__ void near_logits(const Choose &choose, uint32_t vector, uint32_t tail, uint32_t number,
                             float (&logits)[items]) {
     const Shape &shape = choose.shape;
-    uint32_t head = vector % shape.query_heads / (shape.query_heads / shape.kv_heads);
-    uint32_t count = sink_tokens + choose.positions[vector / shape.query_heads] - tail + 1;
+    uint32_t group = group_of(choose), pair = vector / group, head = head_of(choose, pair);
+    uint32_t count = sink_tokens + choose.positions[input_of(choose, pair)] - tail + 1;
     uint32_t first = number * choose_near_rows + warp_of() * warp_rows;
-    const float *query = choose.queries + uint64_t(vector) * shape.head_dim;
+    uint64_t place = uint64_t(place_of(choose, pair)) * group + vector % group;
+    const float *query = choose.queries + place * shape.head_dim;
     const uint8_t *rows[warp_rows];
 #pragma unroll
     for (uint32_t r = 0; r < warp_rows; r++) {
@@ -81,13 +97,12 @@ __device__ void near_logits(const Choose &choose, uint32_t vector, uint32_t tail
 __global__ void __launch_bounds__(block_threads)
     weigh_pieces(Choose choose, ChooseScratch scratch) {
     uint32_t part = blockIdx.x, vector = blockIdx.y;
-    uint32_t group = choose.shape.query_heads / choose.shape.kv_heads;
+    uint32_t group = group_of(choose), pair = vector / group;
     bool near = part < choose_near_parts;
     uint32_t number = near ? 0 : part - choose_near_parts;
-    Piece piece(choose, vector / choose.shape.query_heads, number);
+    Piece piece(choose, input_of(choose, pair), number);
     if (part == 0 && vector % group == 0) {
-        uint32_t pair = vector / group;
-        if (threadIdx.x == 0) choose.counts[pair] = piece.k;
+        if (threadIdx.x == 0) choose.counts[place_of(choose, pair)] = piece.k;
         uint32_t *digits = scratch.digits + uint64_t(pair) * choose_rounds * choose_digits;
 #pragma unroll 1
         for (uint32_t i = threadIdx.x; i < choose_rounds * choose_digits; i += blockDim.x) {
@@ -122,8 +137,9 @@ __global__ void __launch_bounds__(block_threads)
 __global__ void __launch_bounds__(block_threads) merge_weights(Choose choose,
                                                                ChooseScratch scratch) {
     uint32_t vector = blockIdx.x * warps_of_block() + warp_of();
-    if (vector >= choose.inputs * choose.shape.query_heads) return;
-    Piece piece(choose, vector / choose.shape.query_heads, 0);
+    uint32_t group = group_of(choose);
+    if (vector >= choose.inputs * choose.heads.count * group) return;
+    Piece piece(choose, input_of(choose, vector / group), 0);
     if (piece.k == 0) return;
     uint32_t parts = choose_near_parts + (piece.tail + choose_piece - 1) / choose_piece;
     const ChooseWeights *from =
@@ -137,8 +153,7 @@ __global__ void __launch_bounds__(block_threads) merge_weights(Choose choose,
         sum += from[i].sum * __expf(from[i].largest - largest);
     }
     sum = over_warp(sum, Sum());
-    float group = float(choose.shape.query_heads / choose.shape.kv_heads);
-    if (lane_of() == 0) scratch.softmax[vector] = {largest, 1 / (sum * group)};
+    if (lane_of() == 0) scratch.softmax[vector] = {largest, 1 / (sum * float(group))};
 }
 
 // Adds the digits that are counted in a block's memory to those of its pair.
@@ -159,9 +174,8 @@ __device__ void clear_digits(uint32_t (&own)[choose_digits]) {
 // A block a piece and pair. The value: mean over the group of the softmax probability.
 __global__ void __launch_bounds__(block_threads) find_values(Choose choose, ChooseScratch scratch) {
     __shared__ uint32_t digits[choose_digits];
-    uint32_t pair = blockIdx.y, input = pair / choose.shape.kv_heads;
-    uint32_t group = choose.shape.query_heads / choose.shape.kv_heads;
-    Piece piece(choose, input, blockIdx.x);
+    uint32_t pair = blockIdx.y, group = group_of(choose);
+    Piece piece(choose, input_of(choose, pair), blockIdx.x);
     if (piece.idle(blockIdx.x)) return;
     clear_digits(digits);
     float values[items] = {};
@@ -240,7 +254,7 @@ __global__ void __launch_bounds__(block_threads) narrow_cut(Choose choose, Choos
                                                             uint32_t round) {
     __shared__ uint32_t digits[choose_digits];
     uint32_t pair = blockIdx.y, values[items];
-    Piece piece(choose, pair / choose.shape.kv_heads, blockIdx.x);
+    Piece piece(choose, input_of(choose, pair), blockIdx.x);
     if (piece.idle(blockIdx.x)) return;
     load_values(choose, scratch, piece, values);
     clear_digits(digits);
@@ -260,7 +274,7 @@ __global__ void __launch_bounds__(block_threads) narrow_cut(Choose choose, Choos
 __global__ void __launch_bounds__(block_threads)
     count_chosen(Choose choose, ChooseScratch scratch) {
     uint32_t pair = blockIdx.y, values[items], above = 0, equal = 0;
-    Piece piece(choose, pair / choose.shape.kv_heads, blockIdx.x);
+    Piece piece(choose, input_of(choose, pair), blockIdx.x);
     if (piece.idle(blockIdx.x)) return;
     load_values(choose, scratch, piece, values);
     ChooseCut cut = find_cut(scratch, piece, choose_rounds - 1);
@@ -278,7 +292,7 @@ __global__ void __launch_bounds__(block_threads)
 __global__ void __launch_bounds__(block_threads)
     write_chosen(Choose choose, ChooseScratch scratch) {
     uint32_t pair = blockIdx.y, run = blockIdx.x * choose_runs + warp_of(), values[items];
-    Piece piece(choose, pair / choose.shape.kv_heads, blockIdx.x);
+    Piece piece(choose, input_of(choose, pair), blockIdx.x);
     const uint64_t *counts = scratch.counts + uint64_t(pair) * scratch.pieces * choose_runs;
     if (piece.idle(blockIdx.x) || counts[run] == 0) return;
     load_values(choose, scratch, piece, values);
@@ -288,7 +302,7 @@ __global__ void __launch_bounds__(block_threads)
     for (uint32_t i = lane_of(); i < run; i += lanes) both += counts[i];
     both = over_warp(both, Sum());
     uint32_t above = uint32_t(both >> 32), equal = uint32_t(both), lower = (1u << lane_of()) - 1;
-    uint64_t to = uint64_t(pair) * choose.k_max;
+    uint64_t to = uint64_t(place_of(choose, pair)) * choose.k_max;
 #pragma unroll
     for (uint32_t i = 0; i < items; i++) {
         bool larger = values[i] > cut.bits, same = piece.holds(i) && values[i] == cut.bits;
@@ -308,10 +322,11 @@ __global__ void __launch_bounds__(block_threads)
 }  // namespace
 
 void choose(Stream &stream, const Choose &choose) {
-    ChooseScratch scratch =
-        choose_scratch(choose.shape, choose.inputs, choose.tokens_max, choose.scratch);
-    uint32_t vectors = choose.inputs * choose.shape.query_heads;
-    dim3 pieces(scratch.pieces, choose.inputs * choose.shape.kv_heads);
+    ChooseScratch scratch = choose_scratch(choose.shape, choose.heads.count, choose.inputs,
+                                           choose.tokens_max, choose.scratch);
+    uint32_t pairs = choose.inputs * choose.heads.count;
+    uint32_t vectors = pairs * (choose.shape.query_heads / choose.shape.kv_heads);
+    dim3 pieces(scratch.pieces, pairs);
     dim3 parts(choose_near_parts + scratch.pieces, vectors);
     cudaStream_t on = queue(stream);
     weigh_pieces<<<parts, block_threads, 0, on>>>(choose, scratch);

@@ -247,7 +247,8 @@ __device__ void start_query(const Scan &scan, Queries &to, uint32_t q, uint32_t 
         to.rotated[q][i] = scan.queries[vector * dim + i];
     }
     if (lane_of() == 0) {
-        to.logits[q] = scan.logits + vector * scan.tokens_max;
+        to.logits[q] = scan.logits + scan.tokens_max * logits_place(
+            scan.shape, scan.heads, input, head * group + at % group);
         to.pages[q] = any ? coded_pages(scan.positions[input]) : 0;
     }
     if (code.rule == Rule::rotated) code_query(to, q, dim, code.key_bits, cosines);
@@ -256,7 +257,7 @@ __device__ void start_query(const Scan &scan, Queries &to, uint32_t q, uint32_t 
 __global__ void __launch_bounds__(block_threads, 8)
 scan_pages(Scan scan, const __grid_constant__ Cosines cosines) {
     __shared__ Queries queries;
-    uint32_t head = blockIdx.y, first = blockIdx.z * scan_queries;
+    uint32_t head = scan.heads.first + blockIdx.y, first = blockIdx.z * scan_queries;
     const HeadCode &code = scan.codes_of[head];
     if (code.rule == Rule::none) return;
     uint32_t pages = 0, begun = blockIdx.x * warps_of_block();
@@ -283,7 +284,7 @@ scan_pages(Scan scan, const __grid_constant__ Cosines cosines) {
 void scan(Stream &stream, const Scan &scan) {
     uint32_t group = scan.shape.query_heads / scan.shape.kv_heads;
     uint32_t pages = blocks_of(scan.tokens_max, page_tokens);
-    dim3 grid(blocks_of(pages, block_threads / lanes * pages_each), scan.shape.kv_heads,
+    dim3 grid(blocks_of(pages, block_threads / lanes * pages_each), scan.heads.count,
               blocks_of(uint64_t(scan.inputs) * group, scan_queries));
     scan_pages<<<grid, block_threads, 0, queue(stream)>>>(scan, cosines_of(scan.shape.head_dim));
     launched("scan");

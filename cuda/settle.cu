@@ -148,7 +148,7 @@ __global__ void __launch_bounds__(block_threads, 8)
 }  // namespace
 
 void settle(Stream &stream, const Resolve &resolve) {
-    settle_head<<<resolve.shape.kv_heads, block_threads, 0, queue(stream)>>>(resolve);
+    settle_head<<<resolve.heads.count, block_threads, 0, queue(stream)>>>(resolve);
     launched("settle");
 }
 

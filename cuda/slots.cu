@@ -189,7 +189,7 @@ __device__ void resolve_paper(const Head &at) {
 __global__ void __launch_bounds__(block_threads)
     resolve_head(const __grid_constant__ Resolve resolve) {
     __shared__ Head at;
-    start_head(at, resolve, blockIdx.x);
+    start_head(at, resolve, resolve.heads.first + blockIdx.x);
     map_slots(at, true);
     uint32_t wanted = 0;
 #pragma unroll 1
@@ -209,8 +209,10 @@ __global__ void __launch_bounds__(block_threads)
 }  // namespace
 
 void resolve(Stream &stream, const Resolve &resolve) {
-    check(cudaMemsetAsync(resolve.wanted, 0, sizeof(uint32_t), queue(stream)), "resolve");
-    resolve_head<<<resolve.shape.kv_heads, block_threads, 0, queue(stream)>>>(resolve);
+    if (resolve.heads.first == 0) {
+        check(cudaMemsetAsync(resolve.wanted, 0, sizeof(uint32_t), queue(stream)), "resolve");
+    }
+    resolve_head<<<resolve.heads.count, block_threads, 0, queue(stream)>>>(resolve);
     launched("resolve");
 }
 

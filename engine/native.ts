@@ -66,6 +66,7 @@ export function configOf(settings: Settings, shape: StoreShape): ConfigFields {
     threads: settings.threads,
     device: DEVICES.indexOf(settings.device),
     prefetch: PREFETCHES.indexOf(settings.prefetch),
+    logitsBytes: 0,
     isa: ISAS.indexOf(settings.isa),
     audit: settings.audit > 0 ? 1 : 0,
     variant: 0,

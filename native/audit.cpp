@@ -60,25 +60,27 @@ void set_audit(Store &store, float share, uint64_t seed) {
     }
 }
 
-void audit_layer(Store &store, Sequence &sequence, uint32_t layer, const float *queries,
-                 const float *outputs) {
+void audit_heads(Store &store, Sequence &sequence, uint32_t layer, HeadRun run,
+                 const float *queries, const float *outputs) {
     if (!(store.audit_share > 0) || sequence.trusted == 0) return;
     const Plan &plan = store.plan;
     const Work &work = store.work;
     uint32_t heads = plan.config.kv_heads, k_max = plan.config.k_max;
     uint32_t position = sequence.length, pages = coded_pages(position);
-    for (uint32_t head = 0; head < heads; head++) {
+    for (uint32_t head = run.first; head < run.first + run.count; head++) {
         double drawn = draw(store.audit_seed, position, layer, head);
         if (!(drawn < double(store.audit_share))) continue;
         PageRows rows = rows_of(store, sequence, layer, head, pages);
         const uint32_t *exact = plan.ahead_only ? work.exact : work.chosen;
         const uint32_t *counts = plan.ahead_only ? work.exact_counts : work.counts;
         AuditResult result{};
+        uint64_t group = plan.shape.query_heads / heads;
+        const float *logits = work.logits + (head - run.first) * group * plan.tokens_wide;
         store.device->kernels().audit(
             store.device->compute(),
             {plan.shape, head,
              {store.sink_rows(sequence, layer), store.window_rows_of(sequence, layer), {}},
-             rows, queries, position, work.logits, exact + uint64_t(head) * k_max, counts + head,
+             rows, queries, position, logits, exact + uint64_t(head) * k_max, counts + head,
              work.rows + uint64_t(head) * k_max, outputs, plan.tokens_wide,
              sequence.options.k, work.audit, work.audited});
         store.device->download(&result, work.audited, sizeof result);

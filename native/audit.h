@@ -8,9 +8,9 @@ namespace specache {
 // From now on audits that share of each sequence's kept steps, and counts anew; 0 ends it.
 void set_audit(Store &store, float share, uint64_t seed);
 
-// Audits the drawn heads of a layer that has just attended.
-void audit_layer(Store &store, Sequence &sequence, uint32_t layer, const float *queries,
-                 const float *outputs);
+// Audits the drawn ones of the heads that have just attended.
+void audit_heads(Store &store, Sequence &sequence, uint32_t layer, HeadRun run,
+                 const float *queries, const float *outputs);
 
 // The step counts (kept) or does not.
 void end_audit(Sequence &sequence, bool kept);

@@ -92,6 +92,18 @@ SPECACHE_BOTH inline uint32_t row_bytes(const Shape &shape) {
     return 2 * shape.head_dim * type_bytes(shape.kv_type);
 }
 
+// KV heads [first, first + count) of a layer: those whose logits a step holds at a time (plan.h).
+struct HeadRun {
+    uint32_t first, count;
+    SPECACHE_BOTH bool has(uint32_t head) const { return head - first < count; }
+};
+// The place of an input's query head among the logits of a run, [inputs][count * group].
+SPECACHE_BOTH inline uint64_t logits_place(const Shape &shape, const HeadRun &heads,
+                                           uint32_t input, uint32_t query_head) {
+    uint32_t group = shape.query_heads / shape.kv_heads;
+    return uint64_t(input) * heads.count * group + query_head - heads.first * group;
+}
+
 // How one KV head of one layer is coded (DESIGN section 4). Codes.h lays the bytes out.
 struct HeadCode {
     Rule rule = Rule::none;
@@ -172,11 +184,12 @@ struct NearRows {
 // Logits of every tail token of every input, from the codes.
 struct Scan {
     Shape shape;
+    HeadRun heads;
     const HeadCode *codes_of;       // [kv_heads]
     const uint32_t *pages;          // [coded pages] ids
     const float *queries;           // [inputs][query_heads][head_dim] after rope
     const uint32_t *positions;      // [inputs]
-    float *logits;                  // [inputs][query_heads][tokens_max]; sinks' entries = -infinity
+    float *logits;  // [inputs][heads.count * group][tokens_max]; sinks' entries = -infinity
     uint32_t inputs, tokens_max;    // a multiple of 4: a CUDA device takes 4 logits at a time
 };
 
@@ -185,10 +198,11 @@ struct Scan {
 // token.
 struct Choose {
     Shape shape;
+    HeadRun heads;
     NearRows near;
     const float *queries;       // [inputs][query_heads][head_dim]
     const uint32_t *positions;  // [inputs]
-    const float *logits;        // [inputs][query_heads][tokens_max] of Scan
+    const float *logits;        // of Scan
     uint32_t *chosen;           // [inputs][kv_heads][k_max] ascending tokens
     float *values;              // [inputs][kv_heads][k_max]
     uint32_t *counts;           // [inputs][kv_heads]: min(k, tail)
@@ -229,6 +243,7 @@ struct Counters {   // of a sequence
 // the next step finds in slots.
 struct Resolve {
     Shape shape;
+    HeadRun heads;               // runs follow one another from head 0 on: the first clears *wanted
     Slots slots;
     uint32_t visible, arriving;  // slots of a head: visible and in flight; places are both
     bool ahead_only;             // mode paper: exact is what the step before fetched
@@ -244,7 +259,7 @@ struct Resolve {
     uint64_t far_stride, far_at; // a page's rows of this layer: id * far_stride + far_at
     uint8_t *staging;            // without `far`: [inputs * kv_heads * k_max] late rows
     Copy *late_copies;           // without `far`: [inputs * kv_heads * k_max]
-    uint32_t *late;              // [1] of them
+    uint32_t *late;              // [1] of them, those of the run
     Copy *copies;                // [kv_heads * arriving] the prefetch
     uint32_t *wanted;            // [1] of them
     // Scratch: of one head, as the CPU works on one after the other; a CUDA device works on all at
@@ -265,12 +280,13 @@ struct Resolve {
 // by their codes.
 struct Attend {
     Shape shape;
+    HeadRun heads;
     const HeadCode *codes_of;       // [kv_heads]
     const uint32_t *pages;          // as Scan
     NearRows near;
     const float *queries;           // [inputs][query_heads][head_dim]
     const uint32_t *positions;      // [inputs]
-    float *logits;                  // as Scan; overwritten
+    float *logits;                  // of Scan; overwritten
     const uint32_t *chosen;         // as Choose
     const uint32_t *counts;         // as Choose
     const uint8_t *const *rows;     // [inputs][kv_heads][k_max]; null: that token stays a code
@@ -312,7 +328,7 @@ struct Audit {
     PageRows pages;               // the head's 64 rows of each coded page
     const float *queries;         // [query_heads][head_dim] of input 0
     uint32_t position;
-    const float *logits;          // [query_heads][tokens_max] of input 0; Attend hid what is exact
+    const float *logits;  // [group][tokens_max] of the head and input 0; Attend hid what is exact
     const uint32_t *exact;        // [*exact_count] tail tokens that have a row, or none after all
     const uint32_t *exact_count;  // [1]
     const uint8_t *const *rows;   // [*exact_count]; null: that token stayed a code

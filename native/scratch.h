@@ -9,6 +9,7 @@ namespace specache {
 // Pages whose value sums are one piece of work; it fixes the order of sums. Larger pieces need less
 // scratch, smaller ones more threads: 32 pages are 16 pieces a KV head at 32K tokens.
 constexpr uint32_t block_pages = 32;
+constexpr uint32_t exact_part = 64;  // exact rows that are one piece of work of a CUDA device
 constexpr uint32_t exact_near_max = sink_tokens + 128;  // sinks and at most 128 of the window
 constexpr uint32_t vector_floats = 16;                  // a vector of the CPU's kernels
 constexpr uint32_t value_groups_max = 8;                // of the paper's channels: 256 / 32
@@ -25,8 +26,9 @@ struct AttendScratch {
     uint32_t *counts;      // [inputs][kv_heads]
     float *logits;         // [inputs][query_heads][exact_max] of them
     float *largest;        // [inputs][query_heads]
-    float *sums;           // [blocks + 1][inputs][query_heads][sum_floats], exact rows last
-    uint32_t exact_max, sum_floats;
+    float *sums;           // [blocks + exact_parts][inputs][query_heads][sum_floats], exact rows
+                           // last
+    uint32_t exact_max, exact_parts, sum_floats;
     uint64_t bytes;
 };
 
@@ -36,10 +38,11 @@ inline AttendScratch attend_scratch(const Shape &shape, uint32_t inputs, uint32_
     AttendScratch scratch{};
     scratch.exact_max = (exact_near_max + k_max + 2 * vector_floats - 1) / vector_floats *
                         vector_floats;  // whole vectors: stored ones may pass the last row
+    scratch.exact_parts = (exact_near_max + k_max + exact_part - 1) / exact_part;
     scratch.sum_floats = value_sum_floats(shape.head_dim, planes);
     uint64_t pairs = uint64_t(inputs) * shape.kv_heads;
     uint64_t heads = uint64_t(inputs) * shape.query_heads;
-    uint64_t blocks = (pages_max + block_pages - 1) / block_pages + 1, at = 0;
+    uint64_t blocks = (pages_max + block_pages - 1) / block_pages, at = 0;
     auto take = [&]<class T>(T *&pointer, uint64_t count) {
         pointer = reinterpret_cast<T *>(reinterpret_cast<uintptr_t>(base) + at);
         at += (count * sizeof(T) + 63) / 64 * 64;
@@ -48,7 +51,7 @@ inline AttendScratch attend_scratch(const Shape &shape, uint32_t inputs, uint32_
     take(scratch.counts, pairs);
     take(scratch.logits, heads * scratch.exact_max);
     take(scratch.largest, heads);
-    take(scratch.sums, blocks * heads * scratch.sum_floats);
+    take(scratch.sums, (blocks + scratch.exact_parts) * heads * scratch.sum_floats);
     scratch.bytes = at;
     return scratch;
 }
@@ -71,30 +74,31 @@ struct ChooseCut {  // the k-th value
 };
 
 struct ChooseScratch {
-    ChooseWeights *parts;    // [inputs][query_heads][choose_near_parts + pieces]
-    ChooseWeights *softmax;  // [inputs][query_heads]; 1 / (sum * group) for the sum
-    uint32_t *values;        // [inputs][kv_heads][tokens_max] bits of them
-    uint32_t *digits;        // [inputs][kv_heads][choose_rounds][choose_digits] values that have it
-    ChooseCut *cuts;         // [inputs][kv_heads][choose_rounds]
-    uint64_t *counts;        // [inputs][kv_heads][pieces][choose_runs] tokens above the k-th
-                             // value << 32 | equal to it
+    // heads: those of a HeadRun
+    ChooseWeights *parts;    // [inputs][heads * group][choose_near_parts + pieces]
+    ChooseWeights *softmax;  // [inputs][heads * group]; 1 / (sum * group) for the sum
+    uint32_t *values;        // [inputs][heads][tokens_max] bits of them
+    uint32_t *digits;        // [inputs][heads][choose_rounds][choose_digits] values that have it
+    ChooseCut *cuts;         // [inputs][heads][choose_rounds]
+    uint64_t *counts;        // [inputs][heads][pieces][choose_runs] tokens above the k-th value
+                             // << 32 | equal to it
     uint32_t pieces;
     uint64_t bytes;
 };
 
-// base null: sizes only.
-inline ChooseScratch choose_scratch(const Shape &shape, uint32_t inputs, uint32_t tokens_max,
-                                    uint8_t *base) {
+// Of a run of as many KV heads. base null: sizes only.
+inline ChooseScratch choose_scratch(const Shape &shape, uint32_t heads, uint32_t inputs,
+                                    uint32_t tokens_max, uint8_t *base) {
     ChooseScratch scratch{};
     scratch.pieces = (tokens_max + choose_piece - 1) / choose_piece;
-    uint64_t pairs = uint64_t(inputs) * shape.kv_heads;
-    uint64_t heads = uint64_t(inputs) * shape.query_heads, at = 0;
+    uint64_t pairs = uint64_t(inputs) * heads, at = 0;
+    uint64_t vectors = pairs * (shape.query_heads / shape.kv_heads);
     auto take = [&]<class T>(T *&pointer, uint64_t count) {
         pointer = reinterpret_cast<T *>(reinterpret_cast<uintptr_t>(base) + at);
         at += (count * sizeof(T) + 63) / 64 * 64;
     };
-    take(scratch.parts, heads * (choose_near_parts + scratch.pieces));
-    take(scratch.softmax, heads);
+    take(scratch.parts, vectors * (choose_near_parts + scratch.pieces));
+    take(scratch.softmax, vectors);
     take(scratch.values, pairs * tokens_max);
     take(scratch.digits, pairs * choose_rounds * choose_digits);
     take(scratch.cuts, pairs * choose_rounds);

@@ -37,11 +37,11 @@ void keep_rows(Store &store, Sequence &sequence, uint32_t layer, const float *ke
          sequence.positions});
 }
 
-Resolve slots_at_work(Store &store, Sequence &sequence, uint32_t layer) {
+Resolve slots_at_work(Store &store, Sequence &sequence, uint32_t layer, HeadRun heads) {
     const Plan &plan = store.plan;
     Work &work = store.work;
     Copy *copies = sequence.copies + uint64_t(layer) * plan.config.kv_heads * plan.arriving;
-    return {plan.shape, store.slots_of(sequence, layer), plan.slots, plan.arriving,
+    return {plan.shape, heads, store.slots_of(sequence, layer), plan.slots, plan.arriving,
             plan.ahead_only, plan.config.variant != 2, work.chosen, work.values, work.counts,
             work.exact, work.exact_counts, work.rows, sequence.page_ids, store.far.memory,
             plan.page_rows, layer * plan.layer_block, work.staging, work.late_copies, work.late,
@@ -73,6 +73,42 @@ void fetch_late(Store &store, Sequence &sequence, uint32_t layer, const Resolve 
     device.late().signal(*store.late_arrived);
     device.compute().wait(*store.late_arrived);
     device.check();
+}
+
+// The heads of a run, whose logits are held until they have attended.
+void attend_heads(Store &store, Sequence &sequence, uint32_t layer, HeadRun heads,
+                  const float *queries, float *outputs) {
+    Device &device = *store.device;
+    const Kernels &kernels = device.kernels();
+    const Plan &plan = store.plan;
+    Work &work = store.work;
+    uint32_t inputs = sequence.inputs, k_max = plan.config.k_max;
+    const uint32_t *positions = sequence.positions, *pages = sequence.page_ids;
+    NearRows near{store.sink_rows(sequence, layer), store.window_rows_of(sequence, layer),
+                  store.resident_rows(sequence, layer)};
+    const HeadCode *codes_of = work.head_codes + layer * plan.config.kv_heads;
+    Resolve resolve = slots_at_work(store, sequence, layer, heads);
+
+    if (plan.rule != Rule::none) {
+        kernels.scan(device.compute(), {plan.shape, heads, codes_of, pages, queries, positions,
+                                        work.logits, inputs, plan.tokens_wide});
+        kernels.choose(device.compute(), {plan.shape, heads, near, queries, positions,
+                                          work.logits, work.chosen, work.values, work.counts,
+                                          inputs, plan.tokens_wide, sequence.options.k, k_max,
+                                          work.choose});
+        kernels.resolve(device.compute(), resolve);
+        bool last = heads.first + heads.count == plan.config.kv_heads;
+        if (last) prefetch_rows(store, sequence, layer, resolve);
+        fetch_late(store, sequence, layer, resolve);
+    }
+    kernels.attend(device.compute(),
+                   {plan.shape, heads, codes_of, pages, near, queries, positions, work.logits,
+                    plan.ahead_only ? work.exact : work.chosen,
+                    plan.ahead_only ? work.exact_counts : work.counts,
+                    work.rows, outputs, inputs, plan.pages_max, plan.tokens_wide, k_max,
+                    plan.value_planes, work.attend});
+    audit_heads(store, sequence, layer, heads, queries, outputs);
+    if (plan.slots != 0 && !plan.ahead_only) kernels.settle(device.compute(), resolve);
 }
 
 }  // namespace
@@ -123,44 +159,20 @@ void begin(Store &store, Sequence &sequence, uint32_t inputs, uint32_t trusted, 
 void attend(Store &store, Sequence &sequence, uint32_t layer, const float *queries,
             const float *keys, const float *values, float *outputs) {
     Device &device = *store.device;
-    const Kernels &kernels = device.kernels();
     const Plan &plan = store.plan;
-    Work &work = store.work;
-    uint32_t inputs = sequence.inputs, heads = plan.config.kv_heads, k_max = plan.config.k_max;
-    const uint32_t *positions = sequence.positions, *pages = sequence.page_ids;
-    NearRows near{store.sink_rows(sequence, layer), store.window_rows_of(sequence, layer),
-                  store.resident_rows(sequence, layer)};
-    const HeadCode *codes_of = work.head_codes + layer * heads;
-    Resolve resolve = slots_at_work(store, sequence, layer);
-
+    uint32_t heads = plan.config.kv_heads;
     keep_rows(store, sequence, layer, keys, values);
     if (!store.recorded.empty()) {
         uint64_t width = uint64_t(plan.config.query_heads) * plan.config.head_dim;
         device.download(store.recorded.data() + layer * width, queries, width * 4);
     }
-    if (plan.rule == Rule::none) {
-        device.clear(work.counts, inputs * heads * 4);
-    } else {
-        meet_prefetch(store, sequence, layer);
-        kernels.scan(device.compute(), {plan.shape, codes_of, pages, queries, positions,
-                                        work.logits, inputs, plan.tokens_wide});
-        kernels.choose(device.compute(), {plan.shape, near, queries, positions, work.logits,
-                                          work.chosen, work.values, work.counts, inputs,
-                                          plan.tokens_wide, sequence.options.k, k_max,
-                                          work.choose});
-        kernels.resolve(device.compute(), resolve);
-        prefetch_rows(store, sequence, layer, resolve);
-        fetch_late(store, sequence, layer, resolve);
+    if (plan.rule != Rule::none) meet_prefetch(store, sequence, layer);
+    else device.clear(store.work.counts, sequence.inputs * heads * 4);
+    for (uint32_t first = 0; first < heads; first += plan.run_heads) {
+        HeadRun run{first, std::min(plan.run_heads, heads - first)};
+        attend_heads(store, sequence, layer, run, queries, outputs);
     }
-    kernels.attend(device.compute(),
-                   {plan.shape, codes_of, pages, near, queries, positions, work.logits,
-                    plan.ahead_only ? work.exact : work.chosen,
-                    plan.ahead_only ? work.exact_counts : work.counts,
-                    work.rows, outputs, inputs, plan.pages_max, plan.tokens_wide, k_max,
-                    plan.value_planes, work.attend});
     device.trace(Trace::attended, layer, sequence.step);
-    audit_layer(store, sequence, layer, queries, outputs);
-    if (plan.slots != 0 && !plan.ahead_only) kernels.settle(device.compute(), resolve);
     sequence.layer = layer + 1;
 }
 

@@ -96,7 +96,8 @@ Layers::Sizes::Sizes(const Options &options, const Coding &coding, uint32_t laye
     exact = rows * dims;
     logits = uint64_t(inputs) * shape.query_heads * pages * page_tokens;
     chosen = uint64_t(inputs) * shape.kv_heads * coding.k;
-    choosing = choose_scratch(shape, inputs, uint32_t(pages) * page_tokens, nullptr).bytes;
+    choosing = choose_scratch(shape, shape.kv_heads, inputs, uint32_t(pages) * page_tokens,
+                              nullptr).bytes;
     scratch = attend_scratch(shape, inputs, uint32_t(pages), coding.k, coding.value_planes,
                              nullptr).bytes;
 }
@@ -180,19 +181,20 @@ NearRows Layers::near(uint32_t layer, uint32_t sequence) const {
 }
 
 void Layers::scan(CudaStream &stream, uint32_t layer, uint32_t sequence) const {
-    cuda::scan(stream, {shape, codes_.data() + layer * shape.kv_heads,
+    cuda::scan(stream, {shape, {0, shape.kv_heads}, codes_.data() + layer * shape.kv_heads,
                         ids_.data() + sequence * pages_max, queries_.data(), positions_.data(),
                         logits_.data(), inputs, pages_max * page_tokens});
 }
 
 void Layers::choose(CudaStream &stream, uint32_t layer, uint32_t sequence) const {
-    cuda::choose(stream, {shape, near(layer, sequence), queries_.data(), positions_.data(),
-                          logits_.data(), chosen_.data(), values_.data(), counts_.data(), inputs,
-                          pages_max * page_tokens, coding.k, coding.k, choosing_.data()});
+    cuda::choose(stream, {shape, {0, shape.kv_heads}, near(layer, sequence), queries_.data(),
+                          positions_.data(), logits_.data(), chosen_.data(), values_.data(),
+                          counts_.data(), inputs, pages_max * page_tokens, coding.k, coding.k,
+                          choosing_.data()});
 }
 
 void Layers::attend(CudaStream &stream, uint32_t layer, uint32_t sequence) const {
-    cuda::attend(stream, {shape, codes_.data() + layer * shape.kv_heads,
+    cuda::attend(stream, {shape, {0, shape.kv_heads}, codes_.data() + layer * shape.kv_heads,
                           ids_.data() + sequence * pages_max, near(layer, sequence),
                           queries_.data(), positions_.data(), logits_.data(), chosen_.data(),
                           counts_.data(), rows_.data() + part(layer, sequence) * pairs_ * coding.k,

@@ -45,6 +45,27 @@ TEST("CUDA attend() gives the reference's outputs for groups of 1 to 8 and 1 to 
     for (const fixture::Options &options : fixture::grouped_layers()) compare(options);
 }
 
+TEST("CUDA kernels of one KV head after the other give the bits of all at once") {
+    Kernels kernels = reference_kernels;
+    kernels.scan = cuda::scan;
+    kernels.choose = cuda::choose;
+    kernels.attend = cuda::attend;
+    for (const fixture::Options &options : fixture::odd_layers()) {
+        Layer layer(options);
+        Near<float> outputs[2];
+        Near<uint32_t> chosen[2];
+        for (uint32_t each : {1u, 2u}) {
+            std::fill(layer.outputs.begin(), layer.outputs.end(), NAN);
+            layer.step(kernels, each);
+            outputs[each - 1] = layer.outputs;
+            chosen[each - 1] = layer.chosen;
+        }
+        uint64_t bytes = outputs[0].size() * sizeof(float);
+        CHECK(std::memcmp(outputs[0].data(), outputs[1].data(), bytes) == 0);
+        CHECK(chosen[0] == chosen[1]);
+    }
+}
+
 TEST("CUDA scan() and attend() give input 0 the same bits with one input and with four") {
     Kernels kernels = reference_kernels;
     kernels.scan = cuda::scan;

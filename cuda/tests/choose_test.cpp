@@ -246,11 +246,11 @@ TEST("CUDA choose() captured once follows the positions on the device") {
     cudaGraphExec_t exec;
     uint32_t inputs = layer.options.inputs;
     fixture::Near<uint8_t> scratch(
-        choose_scratch(layer.shape, inputs, layer.tokens_max, nullptr).bytes, 0xFF);
-    Choose choose{layer.shape, layer.near(), layer.queries.data(), layer.positions.data(),
-                  layer.logits.data(), layer.chosen.data(), layer.values.data(),
-                  layer.counts.data(), inputs, layer.tokens_max, layer.options.k, layer.k_max,
-                  scratch.data()};
+        choose_scratch(layer.shape, layer.kv_heads, inputs, layer.tokens_max, nullptr).bytes, 0xFF);
+    Choose choose{layer.shape, layer.heads, layer.near(), layer.queries.data(),
+                  layer.positions.data(), layer.logits.data(), layer.chosen.data(),
+                  layer.values.data(), layer.counts.data(), inputs, layer.tokens_max,
+                  layer.options.k, layer.k_max, scratch.data()};
     CHECK(cudaStreamBeginCapture(stream, cudaStreamCaptureModeGlobal) == cudaSuccess);
     cuda::choose(fixture::near_stream(), choose);
     CHECK(cudaStreamEndCapture(stream, &graph) == cudaSuccess);

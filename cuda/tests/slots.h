@@ -105,7 +105,7 @@ struct Run {
     Resolve arguments(Side &side) {
         for (uint32_t i = 0; i < inputs_max; i++) positions[i] = length + i;
         step_number[0] = step;
-        return {shape,
+        return {shape, {0, options.kv_heads},
                 {side.slot_rows.data(), side.tokens.data(), side.used.data(), side.now.data(),
                  side.next.data()},
                 options.slots, options.arriving, options.paper, options.guesses_first,

@@ -91,6 +91,25 @@ TEST("on device cuda a tokens_max that is no multiple of 4 changes no bit") {
     CHECK(same_bits(outputs_of(config_on(1), 1, 32), outputs_of(odd, 1, 32)));
 }
 
+TEST("on device cuda how many KV heads have their logits held at a time changes no bit") {
+    specache_config all = with_slots(20), one = with_slots(20, 1);
+    one.logits_bytes = 1;
+    for (uint32_t mode : {1u, 2u}) {
+        all.mode = one.mode = mode;
+        Run first(all), second(one);
+        for (Run *run : {&first, &second}) {
+            CHECK(run->prefill(0, prompt) == SPECACHE_OK);
+            CHECK(run->decode(prompt, steps, 1, 16) == SPECACHE_OK);
+        }
+        CHECK(same_bits(first.outputs, second.outputs));
+        for (uint32_t stat : {SPECACHE_STATS_PREFETCHED_ROWS, SPECACHE_STATS_LATE_ROWS,
+                              SPECACHE_STATS_REUSED_ROWS, SPECACHE_STATS_FETCHED_BYTES}) {
+            CHECK(first.stats()[stat] == second.stats()[stat]);
+        }
+        CHECK(first.stats()[SPECACHE_STATS_PREFETCHED_ROWS] > 0);
+    }
+}
+
 TEST("on device cuda mode paper gives the same bits by either prefetch") {
     specache_config read = config_on(1), gather = config_on(1);
     read.mode = gather.mode = 1;

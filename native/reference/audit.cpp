@@ -55,7 +55,7 @@ void reference_audit(Stream &, const Audit &audit) {
             const uint32_t *end = audit.exact + *audit.exact_count;
             const uint32_t *found = std::find(audit.exact, end, i);
             if (found != end && audit.rows[found - audit.exact] != nullptr) continue;
-            used[i - sink_tokens] = double(audit.logits[at * audit.tokens_max + i]);
+            used[i - sink_tokens] = double(audit.logits[g * audit.tokens_max + i]);
         }
         softmax(exact);
         softmax(used);

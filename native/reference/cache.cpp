@@ -116,9 +116,10 @@ void reference_scan(Stream &, const Scan &scan) {
     for (uint32_t at = 0; at < scan.inputs * shape.query_heads; at++) {
         uint32_t head = at % shape.query_heads / group;
         const HeadCode &code = scan.codes_of[head];
-        if (code.rule == Rule::none) continue;
+        if (code.rule == Rule::none || !scan.heads.has(head)) continue;
         const float *query = scan.queries + uint64_t(at) * dim;
-        float *logits = scan.logits + uint64_t(at) * scan.tokens_max;
+        float *logits = scan.logits + scan.tokens_max * logits_place(
+            shape, scan.heads, at / shape.query_heads, at % shape.query_heads);
         CodedQuery coded{};
         if (code.rule == Rule::rotated) coded = code_query(query, dim, code.key_bits);
         for (uint32_t page = 0; page < coded_pages(scan.positions[at / shape.query_heads]);
@@ -144,6 +145,7 @@ void reference_choose(Stream &, const Choose &choose) {
     uint32_t group = shape.query_heads / shape.kv_heads;
     for (uint32_t pair = 0; pair < choose.inputs * shape.kv_heads; pair++) {
         uint32_t input = pair / shape.kv_heads, head = pair % shape.kv_heads;
+        if (!choose.heads.has(head)) continue;
         uint32_t position = choose.positions[input], tail = coded_pages(position) * page_tokens;
         std::vector<double> values(tail);
         for (uint32_t g = 0; g < group; g++) {
@@ -152,8 +154,10 @@ void reference_choose(Stream &, const Choose &choose) {
             for (auto [token, row] : near_rows(shape, choose.near, head, position)) {
                 tokens[token] = exact(shape, choose.queries + at * shape.head_dim, row);
             }
+            const float *logits = choose.logits + choose.tokens_max * logits_place(
+                shape, choose.heads, input, head * group + g);
             for (uint32_t token = sink_tokens; token < tail; token++) {
-                tokens[token] = {choose.logits[at * choose.tokens_max + token], {}};
+                tokens[token] = {logits[token], {}};
             }
             softmax(tokens);
             for (uint32_t token = sink_tokens; token < tail; token++) {
@@ -179,9 +183,12 @@ void reference_attend(Stream &, const Attend &attend) {
     uint32_t group = shape.query_heads / shape.kv_heads, dim = shape.head_dim;
     for (uint32_t at = 0; at < attend.inputs * shape.query_heads; at++) {
         uint32_t input = at / shape.query_heads, head = at % shape.query_heads / group;
+        if (!attend.heads.has(head)) continue;
         uint32_t position = attend.positions[input], pair = input * shape.kv_heads + head;
         const HeadCode &code = attend.codes_of[head];
         uint32_t tail = code.rule == Rule::none ? 0 : coded_pages(position) * page_tokens;
+        const float *logits = attend.logits + attend.tokens_max * logits_place(
+            shape, attend.heads, input, at % shape.query_heads);
         std::map<uint32_t, Token> tokens;
         std::vector<double> keys(page_tokens * dim), values(page_tokens * dim);
         for (uint32_t token = 0; token < tail; token++) {
@@ -191,8 +198,7 @@ void reference_attend(Stream &, const Attend &attend) {
             }
             if (token < sink_tokens) continue;
             const double *value = values.data() + token % page_tokens * dim;
-            tokens[token] = {attend.logits[uint64_t(at) * attend.tokens_max + token],
-                             {value, value + dim}};
+            tokens[token] = {logits[token], {value, value + dim}};
         }
         const float *query = attend.queries + uint64_t(at) * dim;
         for (auto [token, row] : near_rows(shape, attend.near, head, position)) {

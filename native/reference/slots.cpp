@@ -266,9 +266,10 @@ void mark_wanted(const Head &at) {
 }  // namespace
 
 void reference_resolve(Stream &, const Resolve &resolve) {
-    *resolve.late = *resolve.wanted = 0;
-    for (uint32_t head = 0; head < resolve.shape.kv_heads; head++) {
-        Head at{resolve, head};
+    *resolve.late = 0;
+    if (resolve.heads.first == 0) *resolve.wanted = 0;
+    for (uint32_t i = 0; i < resolve.heads.count; i++) {
+        Head at{resolve, resolve.heads.first + i};
         uint32_t wanted = 0;
         at.map_slots();
         for (uint32_t input = 0; input < resolve.inputs; input++) {
@@ -290,8 +291,8 @@ void reference_resolve(Stream &, const Resolve &resolve) {
 }
 
 void reference_settle(Stream &, const Resolve &resolve) {
-    for (uint32_t head = 0; head < resolve.shape.kv_heads; head++) {
-        Head at{resolve, head};
+    for (uint32_t i = 0; i < resolve.heads.count; i++) {
+        Head at{resolve, resolve.heads.first + i};
         if (resolve.guesses_first) mark_wanted(at);
         settle_head(at);
         clear_wanted(at);

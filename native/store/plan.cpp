@@ -135,6 +135,17 @@ void plan_sequence(Plan &plan) {
                   heads * places * 2;
 }
 
+// Logits of the group and one value for each input and token of a KV head, 4 bytes each.
+uint32_t heads_of_run(const Plan &plan) {
+    const specache_config &config = plan.config;
+    uint64_t most = config.logits_bytes;
+    if (most == 0 && config.device == 0) return config.kv_heads;
+    if (most == 0) most = logits_bytes_cuda;
+    uint64_t group = config.query_heads / config.kv_heads;
+    uint64_t each = uint64_t(plan.inputs) * (group + 1) * plan.tokens_wide * 4;
+    return uint32_t(std::clamp<uint64_t>(most / each, 1, config.kv_heads));
+}
+
 }  // namespace
 
 Plan make_plan(const specache_config &config, const specache_profile *profile,
@@ -155,6 +166,7 @@ Plan make_plan(const specache_config &config, const specache_profile *profile,
     plan.in_file = config.far == 1 && config.mode != 0;
     plan_codes(plan, profile, key_bits);
     plan_sequence(plan);
+    plan.run_heads = heads_of_run(plan);
     plan.work = carve_work(plan, nullptr).bytes;
     if (config.device == 1 && config.prefetch == 1) {
         plan.gathered = uint64_t(config.kv_heads) * plan.arriving * plan.row;
@@ -188,8 +200,9 @@ Work carve_work(const Plan &plan, uint8_t *base) {
     };
     uint64_t heads = config.kv_heads, k = config.k_max, chosen = plan.inputs * heads * k;
     uint64_t chunk_pages = config.chunk_tokens / page_tokens + 1;
+    uint64_t run = plan.run_heads * (config.query_heads / heads);  // query heads
     bool coded = plan.rule != Rule::none;
-    take(work.logits, coded ? uint64_t(plan.inputs) * config.query_heads * plan.tokens_wide : 0);
+    take(work.logits, coded ? plan.inputs * run * plan.tokens_wide : 0);
     take(work.chosen, chosen);
     take(work.values, chosen);
     take(work.counts, plan.inputs * heads);
@@ -216,7 +229,8 @@ Work carve_work(const Plan &plan, uint8_t *base) {
     take(work.attend, attend_scratch(plan.shape, plan.inputs, uint32_t(plan.pages_max),
                                      config.k_max, plan.value_planes, nullptr)
                           .bytes);
-    uint64_t choosing = choose_scratch(plan.shape, plan.inputs, plan.tokens_wide, nullptr).bytes;
+    uint64_t choosing = choose_scratch(plan.shape, plan.run_heads, plan.inputs,
+                                       plan.tokens_wide, nullptr).bytes;
     take(work.choose, coded && at_once ? choosing : 0);
     uint64_t lent = config.device == 1 ? uint64_t(config.chunk_tokens) * config.head_dim : 0;
     take(work.lent_queries, lent * config.query_heads);

@@ -11,6 +11,10 @@ namespace specache {
 constexpr uint32_t staging_pages = 16;
 constexpr uint32_t arriving_max = 64;  // slots in flight beside the visible ones (DESIGN section 4)
 
+// Of a layer's logits and values, where a step takes its KV heads by runs: each run uses the memory
+// of the one before, which stays in a large GPU's L2 (50 MiB and more) beside what passes through.
+constexpr uint32_t logits_bytes_cuda = 20u << 20;
+
 struct Plan {
     specache_config config{};
     Shape shape{};
@@ -29,6 +33,7 @@ struct Plan {
     uint32_t pages = 0;        // in the pool
     uint32_t slots = 0, arriving = 0;  // per layer and KV head: visible, in flight
     uint32_t inputs = 0;       // of a step at most
+    uint32_t run_heads = 0;    // KV heads of a layer whose logits a step holds at a time
     uint32_t tokens_wide = 0;  // tokens_max, rounded up so that each row of logits is aligned
     bool in_file = false;
 
@@ -61,7 +66,7 @@ Plan make_plan(const specache_config &config, const specache_profile *profile,
 
 // Scratch of a store for steps and appends, carved out of one block of near memory.
 struct Work {
-    float *logits;             // [inputs][query_heads][tokens_wide]
+    float *logits;             // [inputs][run_heads * group][tokens_wide]
     uint32_t *chosen;          // [inputs][kv_heads][k_max] tokens
     float *values;             // [inputs][kv_heads][k_max]
     uint32_t *counts;          // [inputs][kv_heads]

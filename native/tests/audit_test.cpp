@@ -18,9 +18,11 @@ AuditResult audit_of(Layer &layer, const Kernels &kernels, uint32_t head) {
     uint64_t floats = audit_floats(layer.shape, layer.tokens_max);
     std::vector<float> scratch(floats + 16, std::bit_cast<float>(0xFFFFFFFFu));
     AuditResult result{};
+    uint64_t group = layer.shape.query_heads / layer.shape.kv_heads;
+    const float *logits = &layer.logits[head * group * layer.tokens_max];
     kernels.audit(layer.stream,
                   {layer.shape, head, layer.near(), layer.block_rows(head), layer.queries.data(),
-                   options.position, layer.logits.data(), &layer.chosen[head * layer.k_max],
+                   options.position, logits, &layer.chosen[head * layer.k_max],
                    &layer.counts[head], &layer.chosen_rows[head * layer.k_max],
                    layer.outputs.data(), layer.tokens_max, options.k, scratch.data(), &result});
     for (uint32_t i = 0; i < 16; i++) {
@@ -33,6 +35,7 @@ specache_config audited_config(bool in_file) {
     specache_config config = driver::small_config();
     config.audit = 1;
     config.far = in_file ? 1 : 0;
+    config.logits_bytes = in_file ? 1 : 0;  // one KV head after the other, or all at once
     config.slots = in_file ? 40 : 0;
     return config;
 }

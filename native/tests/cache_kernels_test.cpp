@@ -1,4 +1,5 @@
 // cache_kernels_test.cpp - every kernel table against the reference, over odd shapes.
+#include <cstring>
 #include <limits>
 #include <memory>
 
@@ -73,6 +74,31 @@ const std::vector<std::unique_ptr<Known>> &known_layers() {
 }
 
 }  // namespace
+
+TEST("one KV head after the other gives the bits of all at once") {
+    std::vector<const Kernels *> tables = fast_tables();
+    tables.push_back(&reference_kernels);
+    for (const Options &options : odd_shapes()) {
+        if (options.position > 320) continue;  // the reference is slow
+        Layer layer(options);
+        for (const Kernels *kernels : tables) {
+            std::vector<float> outputs[2], values[2];
+            std::vector<uint32_t> chosen[2];
+            for (uint32_t each : {1u, 2u}) {
+                std::fill(layer.outputs.begin(), layer.outputs.end(), NAN);
+                layer.step(*kernels, each);
+                outputs[each - 1] = layer.outputs;
+                values[each - 1] = layer.values;
+                chosen[each - 1] = layer.chosen;
+            }
+            for (const auto *both : {outputs, values}) {
+                size_t bytes = both[0].size() * sizeof(float);
+                CHECK(std::memcmp(both[0].data(), both[1].data(), bytes) == 0);
+            }
+            CHECK(chosen[0] == chosen[1]);
+        }
+    }
+}
 
 TEST("encode() decodes to what the reference's codes decode to") {
     for (const auto &known : known_layers()) {

@@ -75,6 +75,7 @@ struct Layer {
     Stream &stream = near_stream();
 
     static constexpr uint32_t kv_heads = 2;
+    HeadRun heads{0, kv_heads};  // that scan(), choose() and attend() work on
 
     explicit Layer(const Options &options_in)
         : options(options_in),
@@ -135,24 +136,26 @@ struct Layer {
         return {row_of(0, head), kv_heads * page_tokens * row, nullptr};
     }
     void scan(const Kernels &kernels) {
-        kernels.scan(stream, {shape, codes_of.data(), ids.data(), queries.data(),
+        kernels.scan(stream, {shape, heads, codes_of.data(), ids.data(), queries.data(),
                               positions.data(), logits.data(), options.inputs, tokens_max});
         finish_near();
     }
     void choose(const Kernels &kernels) {
         if (options.rule == Rule::none) return;
         // As attend()'s below.
-        uint64_t bytes = choose_scratch(shape, options.inputs, tokens_max, nullptr).bytes;
+        uint64_t bytes =
+            choose_scratch(shape, heads.count, options.inputs, tokens_max, nullptr).bytes;
         Near<uint8_t> scratch(bytes + 64, 0xFF);
-        kernels.choose(stream, {shape, near(), queries.data(), positions.data(), logits.data(),
-                                chosen.data(), values.data(), counts.data(), options.inputs,
-                                tokens_max, options.k, k_max, scratch.data()});
+        kernels.choose(stream, {shape, heads, near(), queries.data(), positions.data(),
+                                logits.data(), chosen.data(), values.data(), counts.data(),
+                                options.inputs, tokens_max, options.k, k_max, scratch.data()});
         finish_near();
         for (uint32_t i = 0; i < 64; i++) CHECK(scratch[bytes + i] == 0xFF);
     }
     // Every chosen token but each fifth by its row.
     void attend(const Kernels &kernels) {
         for (uint32_t pair = 0; pair < options.inputs * kv_heads; pair++) {
+            if (!heads.has(pair % kv_heads)) continue;
             for (uint32_t i = 0; i < counts[pair]; i++) {
                 uint64_t at = uint64_t(pair) * k_max + i;
                 chosen_rows[at] = i % 5 == 4 ? nullptr : row_of(chosen[at], pair % kv_heads);
@@ -162,12 +165,22 @@ struct Layer {
         uint64_t bytes = attend_scratch(shape, options.inputs, pages_max, k_max,
                                         code.value_planes, nullptr).bytes;
         Near<uint8_t> scratch(bytes + 64, 0xFF);
-        kernels.attend(stream, {shape, codes_of.data(), ids.data(), near(), queries.data(),
+        kernels.attend(stream, {shape, heads, codes_of.data(), ids.data(), near(), queries.data(),
                                 positions.data(), logits.data(), chosen.data(), counts.data(),
                                 chosen_rows.data(), outputs.data(), options.inputs, pages_max,
                                 tokens_max, k_max, code.value_planes, scratch.data()});
         finish_near();
         for (uint32_t i = 0; i < 64; i++) CHECK(scratch[bytes + i] == 0xFF);
+    }
+    // Scans, chooses and attends, `each` KV heads at a time.
+    void step(const Kernels &kernels, uint32_t each) {
+        for (uint32_t first = 0; first < kv_heads; first += each) {
+            heads = {first, each};
+            scan(kernels);
+            choose(kernels);
+            attend(kernels);
+        }
+        heads = {0, kv_heads};
     }
 
 private:

@@ -63,6 +63,30 @@ TEST("the number of threads changes no bit") {
     }
 }
 
+TEST("how many KV heads have their logits held at a time changes no bit") {
+    for (uint32_t mode : {1u, 2u}) {
+        specache_config all = small_config(), one = in_file(40);
+        all.mode = one.mode = mode;
+        if (mode == 1) all.key_bits = one.key_bits = 1;
+        one.logits_bytes = 1;
+        one.threads = 2;
+        CHECK(same_bits(outputs_of(all, 1, 32), outputs_of(one, 1, 32)));
+        one.far = 0;
+        one.slots = all.slots = 40;
+        Run first(all), second(one);
+        for (Run *run : {&first, &second}) {
+            CHECK(run->prefill(0, 500) == SPECACHE_OK);
+            CHECK(run->decode(500, steps, 1, 32) == SPECACHE_OK);
+        }
+        CHECK(same_bits(first.outputs, second.outputs));
+        for (uint32_t stat : {SPECACHE_STATS_PREFETCHED_ROWS, SPECACHE_STATS_LATE_ROWS,
+                              SPECACHE_STATS_REUSED_ROWS, SPECACHE_STATS_FETCHED_BYTES}) {
+            CHECK(first.stats()[stat] == second.stats()[stat]);
+        }
+        CHECK(first.stats()[SPECACHE_STATS_PREFETCHED_ROWS] > 0);
+    }
+}
+
 TEST("mode paper in a file under delays gives the bits of RAM") {
     specache_config ram = small_config();
     ram.mode = 1;

@@ -30,6 +30,12 @@ struct Work {
     uint32_t pages = coded_pages(attend.positions[attend.inputs - 1]);
     uint32_t blocks = (pages + block_pages - 1) / block_pages;
 
+    // The logits of an input's query head, [tokens_max].
+    float *logits(uint32_t at) const {
+        return attend.logits + attend.tokens_max * logits_place(shape, attend.heads,
+                                                                at / shape.query_heads,
+                                                                at % shape.query_heads);
+    }
     const float *query(uint32_t at) const { return attend.queries + uint64_t(at) * dim; }
     ValueSums sums(uint32_t block, uint32_t at) const {
         uint64_t index = uint64_t(block) * attend.inputs * shape.query_heads + at;
@@ -51,8 +57,8 @@ void place_exact(const Work &work, uint32_t input, uint32_t head) {
         if (attend.rows[list + i] == nullptr) continue;
         rows[count++] = attend.rows[list + i];
         for (uint32_t g = 0; g < work.group; g++) {
-            uint64_t at = uint64_t(input) * work.shape.query_heads + head * work.group + g;
-            attend.logits[at * attend.tokens_max + attend.chosen[list + i]] = hidden;
+            uint32_t at = input * work.shape.query_heads + head * work.group + g;
+            work.logits(at)[attend.chosen[list + i]] = hidden;
         }
     }
     work.scratch.counts[pair] = count;
@@ -67,7 +73,7 @@ void place_exact(const Work &work, uint32_t input, uint32_t head) {
         }
         for (uint32_t i = count; i < count + lanes; i++) exact[i] = hidden;
         for (uint32_t i = 0; i < count; i += lanes) largest = larger(largest, load(exact + i));
-        const float *logits = attend.logits + uint64_t(at) * attend.tokens_max;
+        const float *logits = work.logits(at);
         for (uint32_t j = 0; j < tail; j += lanes) largest = larger(largest, load(logits + j));
         work.scratch.largest[at] = largest_of(largest);
     }
@@ -77,7 +83,7 @@ void sum_coded_page(const Work &work, uint32_t head, uint32_t page, uint32_t at,
                     const ValueSums &sums) {
     const Attend &attend = work.attend;
     const HeadCode &code = attend.codes_of[head];
-    const float *logits = attend.logits + uint64_t(at) * attend.tokens_max + page * page_tokens;
+    const float *logits = work.logits(at) + page * page_tokens;
     float weights[page_tokens];
     Floats sum{}, largest = spread(work.scratch.largest[at]);
     for (uint32_t j = 0; j < page_tokens; j += lanes) {
@@ -194,17 +200,16 @@ void finish(const Work &work, uint32_t input, uint32_t head, uint32_t g) {
 
 void attend(Stream &stream, const Attend &attend) {
     Work work{attend};
-    const Shape &shape = attend.shape;
-    uint32_t pairs = attend.inputs * shape.kv_heads, heads = attend.inputs * shape.query_heads;
-    parallel(stream, pairs, [&](uint32_t pair) {
-        place_exact(work, pair / shape.kv_heads, pair % shape.kv_heads);
+    const HeadRun &run = attend.heads;
+    parallel(stream, attend.inputs * run.count, [&](uint32_t pair) {
+        place_exact(work, pair / run.count, run.first + pair % run.count);
     });
-    parallel(stream, shape.kv_heads * work.blocks, [&](uint32_t piece) {
-        sum_block(work, piece / work.blocks, piece % work.blocks);
+    parallel(stream, run.count * work.blocks, [&](uint32_t piece) {
+        sum_block(work, run.first + piece / work.blocks, piece % work.blocks);
     });
-    parallel(stream, heads, [&](uint32_t at) {
-        uint32_t head = at % shape.query_heads;
-        finish(work, at / shape.query_heads, head / work.group, head % work.group);
+    parallel(stream, attend.inputs * run.count * work.group, [&](uint32_t i) {
+        uint32_t pair = i / work.group;
+        finish(work, pair / run.count, run.first + pair % run.count, i % work.group);
     });
 }
 

@@ -70,7 +70,7 @@ void softmax(float *logits, uint32_t count) {
 void compare(const Work &work, uint32_t g, float *lost, float *divergence) {
     const Audit &audit = work.audit;
     float *exact = work.exact(g), *used = work.used(g);
-    const float *codes = audit.logits + (uint64_t(audit.head) * work.group + g) * audit.tokens_max;
+    const float *codes = audit.logits + uint64_t(g) * audit.tokens_max;
     std::copy(codes, codes + work.tail, used);
     std::copy(exact + work.tail, exact + work.count, used + work.tail);
     if (work.tail != 0) std::fill(used, used + sink_tokens, hidden);

@@ -29,7 +29,8 @@ void add_probabilities(const Choose &choose, uint32_t input, uint32_t head, uint
     const Shape &shape = choose.shape;
     uint64_t at = uint64_t(input) * shape.query_heads + query_head;
     const float *query = choose.queries + at * shape.head_dim;
-    const float *logits = choose.logits + at * choose.tokens_max;
+    const float *logits =
+        choose.logits + choose.tokens_max * logits_place(shape, choose.heads, input, query_head);
     const uint8_t *rows[exact_near_max];
     uint32_t near = near_rows(shape, choose.near, head, choose.positions[input], rows);
     float exact[exact_near_max + lanes];
@@ -94,9 +95,10 @@ void choose_head(const Choose &choose, uint32_t input, uint32_t head, Scratch &s
 }  // namespace
 
 void choose(Stream &stream, const Choose &choose) {
-    parallel(stream, choose.inputs * choose.shape.kv_heads, [&](uint32_t pair) {
+    const HeadRun &run = choose.heads;
+    parallel(stream, choose.inputs * run.count, [&](uint32_t pair) {
         static thread_local Scratch scratch;
-        choose_head(choose, pair / choose.shape.kv_heads, pair % choose.shape.kv_heads, scratch);
+        choose_head(choose, pair / run.count, run.first + pair % run.count, scratch);
     });
 }
 

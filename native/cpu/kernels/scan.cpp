@@ -162,7 +162,7 @@ void hide_sinks(float *logits) {
 }
 
 // Queries number `first` on of a KV head, at most 16, over a run of pages. Query c of the head is
-// that of input c / group.
+// that of input c / group; `queries` lie as logits do.
 void scan_rotated(const Scan &scan, const Query *queries, uint32_t head, uint32_t first,
                   uint32_t first_page, uint32_t end_page) {
     const Shape &shape = scan.shape;
@@ -170,8 +170,8 @@ void scan_rotated(const Scan &scan, const Query *queries, uint32_t head, uint32_
     uint32_t count = std::min(lanes, scan.inputs * group - first);
     CodeLayout layout = code_layout(scan.codes_of[head], dim);
     auto index = [&](uint32_t c) {
-        return uint64_t((first + c) / group) * shape.query_heads + head * group +
-               (first + c) % group;
+        return logits_place(shape, scan.heads, (first + c) / group,
+                            head * group + (first + c) % group);
     };
     Columns columns;
     for (uint32_t i = 0; i < dim; i++) {
@@ -204,7 +204,8 @@ void scan_paper(const Scan &scan, uint32_t head, uint32_t first_page, uint32_t e
         uint64_t query = uint64_t(c / group) * shape.query_heads + head * group + c % group;
         uint32_t end = std::min(end_page, coded_pages(scan.positions[c / group]));
         for (uint32_t page = first_page; page < end; page++) {
-            float *logits = scan.logits + query * scan.tokens_max + page * page_tokens;
+            uint64_t place = logits_place(shape, scan.heads, c / group, head * group + c % group);
+            float *logits = scan.logits + place * scan.tokens_max + page * page_tokens;
             score_paper_page(scan.queries + query * dim, code, layout,
                              code.page(scan.pages[page]), dim, shape.scale, logits);
             if (page == 0) hide_sinks(logits);
@@ -231,16 +232,19 @@ void scan(Stream &stream, const Scan &scan) {
     uint32_t pages = coded_pages(scan.positions[scan.inputs - 1]);
     if (pages == 0 || scan.codes_of[0].rule == Rule::none) return;
     static thread_local std::vector<Query> scratch;
-    Query *queries = grown(scratch, scan.inputs * shape.query_heads);
-    parallel(stream, scan.inputs * shape.query_heads, [&](uint32_t i) {
-        const HeadCode &code = scan.codes_of[i % shape.query_heads / group];
+    uint32_t of_input = scan.heads.count * group;  // query heads of the run
+    Query *queries = grown(scratch, scan.inputs * of_input);
+    parallel(stream, scan.inputs * of_input, [&](uint32_t i) {
+        uint32_t query_head = scan.heads.first * group + i % of_input;
+        const HeadCode &code = scan.codes_of[query_head / group];
         if (code.rule == Rule::paper) return;
-        queries[i].coded = code_query(scan.queries + uint64_t(i) * dim, dim, code.key_bits);
+        uint64_t at = uint64_t(i / of_input) * shape.query_heads + query_head;
+        queries[i].coded = code_query(scan.queries + at * dim, dim, code.key_bits);
         fill_tables(queries[i], dim, code.key_bits);
     });
     uint32_t pieces = (pages + pages_at_a_time - 1) / pages_at_a_time;
-    parallel(stream, shape.kv_heads * pieces, [&](uint32_t piece) {
-        uint32_t head = piece / pieces, first = piece % pieces * pages_at_a_time;
+    parallel(stream, scan.heads.count * pieces, [&](uint32_t piece) {
+        uint32_t head = scan.heads.first + piece / pieces, first = piece % pieces * pages_at_a_time;
         scan_pages(scan, queries, head, first, std::min(pages, first + pages_at_a_time));
     });
 }
