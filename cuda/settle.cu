@@ -130,7 +130,7 @@ __device__ uint32_t count_arriving(const Head &at) {
 __global__ void __launch_bounds__(block_threads, 8)
     settle_head(const __grid_constant__ Resolve resolve) {
     __shared__ Head at;
-    start_head(at, resolve, blockIdx.x);
+    start_head(at, resolve, resolve.heads.first + blockIdx.x);
     map_slots(at, true);
     if (at.of.guesses_first) mark_wanted(at, true);
     uint32_t room = at.of.visible - count_arriving(at), count = find_candidates(at);

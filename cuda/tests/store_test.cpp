@@ -104,7 +104,7 @@ TEST("on device cuda how many KV heads have their logits held at a time changes 
         CHECK(same_bits(first.outputs, second.outputs));
         for (uint32_t stat : {SPECACHE_STATS_PREFETCHED_ROWS, SPECACHE_STATS_LATE_ROWS,
                               SPECACHE_STATS_REUSED_ROWS, SPECACHE_STATS_FETCHED_BYTES}) {
-            CHECK(first.stats()[stat] == second.stats()[stat]);
+            CHECK_NEAR(double(first.stats()[stat]), double(second.stats()[stat]), 0);
         }
         CHECK(first.stats()[SPECACHE_STATS_PREFETCHED_ROWS] > 0);
     }
