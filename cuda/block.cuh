@@ -40,6 +40,12 @@ template <class T, class Join> __device__ T over_block(T x, Join join) {
     return all;
 }
 
+// Of memory that a step reads once, codes: it leaves the caches first, so that logits stay there.
+__device__ inline uint32_t load_once(const uint32_t *from) { return __ldcs(from); }
+__device__ inline uint64_t load_once(const uint64_t *from) {
+    return __ldcs(reinterpret_cast<const unsigned long long *>(from));
+}
+
 // How many threads before this one say yes, and of all how many.
 struct Place {
     uint32_t before, all;

@@ -51,8 +51,10 @@ const LOGIT = 4; // bytes
 // Of choose.cu: softmax and values; of the values two rounds, a count, and what writes the chosen.
 const LOGIT_PASSES = 2;
 const VALUE_PASSES = 4;
-/** Tokens of a block of choose.cu (scratch.h). */
+/** Tokens of a block of choose.cu, exact rows of one of attend.cu (scratch.h). */
 export const CHOOSE_PIECE = 2048;
+export const EXACT_PART = 64;
+const RUN_BYTES = 20 * 2 ** 20; // of a run's logits and values at most (logits_bytes_cuda, plan.h)
 
 /** Bytes of one page of one KV head, in parts; a mean where heads differ. */
 export interface PageBytes {
@@ -108,10 +110,32 @@ export interface StepBytes {
   readonly compulsory: number;
   /** Every load and store of the kernels, a warp's instruction counted by the bytes it covers. */
   readonly issued: number;
+  /** Logits, values and partial sums: what a kernel leaves to a later one. In `compulsory`. */
+  readonly between: number;
   /** The share of logits and values of `issued` that is read: from L2, or else from memory. */
   readonly logitReads: number;
-  /** Logits and values of one layer: what L2 has to hold for that. */
-  readonly layerLogits: number;
+  /** Logits and values of a run of KV heads: what L2 has to hold, so that `between` is in no byte
+   * that memory moves. */
+  readonly runLogits: number;
+}
+
+/** KV heads of a layer whose logits and values a step holds at a time, as plan.cpp has it. */
+export function runHeads(shape: ModelShape, tokens: number, inputs: number): number {
+  const most = Math.floor(RUN_BYTES / headLogits(shape, tokens, inputs));
+  return Math.min(Math.max(most, 1), shape.kvHeads);
+}
+
+// A logit for each query head of the group and one value, of each input and token of a text that
+// may grow no longer.
+function headLogits(shape: ModelShape, tokens: number, inputs: number): number {
+  return tokens * inputs * (shape.queryHeads / shape.kvHeads + 1) * LOGIT;
+}
+
+/** Bytes of a step that memory moves: with logits between kernels only where L2 is too small. */
+export function memoryBytes(bytes: StepBytes, cacheBytes: number): number {
+  return bytes.runLogits <= cacheBytes / 2
+    ? bytes.compulsory - bytes.between
+    : bytes.compulsory + bytes.logitReads;
 }
 
 /** Of the kernels for the rule `rotated` with a profile; `inputs` run side by side. */
@@ -125,11 +149,10 @@ export function stepBytes(
   const parts = stepParts(shape, codes, tokens, inputs);
   const sum = (which: Exclude<keyof PartBytes, "kernel">) =>
     parts.reduce((total, part) => total + part[which], 0) * heads;
-  const group = shape.queryHeads / shape.kvHeads;
   return {
     ...{ least: sum("least"), compulsory: sum("compulsory"), issued: sum("issued") },
-    logitReads: sum("logitReads"),
-    layerLogits: view(tokens).pages * PAGE * inputs * (group + 1) * LOGIT * shape.kvHeads,
+    ...{ between: sum("between"), logitReads: sum("logitReads") },
+    runLogits: runHeads(shape, tokens, inputs) * headLogits(shape, tokens, inputs),
   };
 }
 
@@ -139,6 +162,7 @@ export interface PartBytes {
   readonly least: number;
   readonly compulsory: number;
   readonly issued: number;
+  readonly between: number;
   readonly logitReads: number;
 }
 
@@ -161,19 +185,22 @@ export function stepParts(
   const sums = Math.ceil(pages / BLOCK_PAGES) * queries * sumBytes(shape, codes);
   const keyPart = page.keys + page.keyCentre + page.keyScales + page.keyParameters;
   const keys = pages * keyPart, values = pages * (page.all - keyPart);
-  const nothing = { least: 0, compulsory: 0, issued: 0, logitReads: 0 };
+  const nothing = { least: 0, compulsory: 0, issued: 0, between: 0, logitReads: 0 };
   return [
     {
       ...{ ...nothing, kernel: "scan_pages", least: keys, compulsory: keys + logits },
+      between: logits,
       issued: scanBytes(page, pages, queries) + logits,
     },
     {
       // The newest rows' keys again, for each query head.
-      ...{ ...nothing, kernel: "choose.cu", compulsory: chances, logitReads: chooseReads },
+      ...{ ...nothing, kernel: "choose.cu", compulsory: chances, between: chances },
+      logitReads: chooseReads,
       issued: chooseReads + chances + near * queries * row / 2,
     },
     {
       ...{ ...nothing, kernel: "attend_codes", least: values, compulsory: values + sums },
+      between: sums,
       logitReads: 2 * logits,
       issued: attendBytes(page, pages, queries, codes.valuePlanes) + 2 * logits + sums,
     },

@@ -5,10 +5,13 @@ import {
   CHOOSE_PIECE,
   type Codes,
   denseBytes,
+  EXACT_PART,
   llama8b,
+  memoryBytes,
   type ModelShape,
   nearBytes,
   rowBytes,
+  runHeads,
   stepBytes,
   view,
 } from "./bytes.ts";
@@ -87,7 +90,7 @@ export interface Step {
   /** Whether weights and cache fit in the machine's memory. */
   readonly denseFits: boolean;
   readonly fits: boolean;
-  /** By bytes: compulsory ones, and logits where L2 is too small for a layer's. */
+  /** By bytes that memory moves: with logits where L2 is too small for those of a run of heads. */
   readonly attention: number;
   /** By instructions as the kernels are written. */
   readonly issue: number;
@@ -111,8 +114,7 @@ export function modelStep(question: Question): Step {
   const dense = denseBytes(shape, tokens) * batch / rate;
   const bytes = stepBytes(shape, codes, tokens, inputs);
   // Half of L2 for logits: codes and rows pass through it too.
-  const logits = bytes.layerLogits <= machine.cacheBytes / 2 ? 0 : bytes.logitReads;
-  const attention = (bytes.compulsory + logits) * batch / rate;
+  const attention = memoryBytes(bytes, machine.cacheBytes) * batch / rate;
   const parts = Object.values(issueSeconds(question));
   const issue = parts.reduce((sum, seconds) => sum + seconds, 0) * batch;
   const { late, prefetch } = fetchSeconds(question, shape);
@@ -123,7 +125,7 @@ export function modelStep(question: Question): Step {
     denseAttention: dense,
     denseStep: reading + dense,
     denseFits: denseBytes(shape, tokens) * batch <= room,
-    fits: nearBytes(shape, codes, tokens) * batch + bytes.layerLogits <= room,
+    fits: nearBytes(shape, codes, tokens) * batch + bytes.runLogits <= room,
     ...{ attention, issue, late, prefetch },
     hiddenShare: own.hiddenShare,
     step: own.seconds,
@@ -159,7 +161,8 @@ export type IssueSeconds = Readonly<Record<keyof Instructions, number>>;
 
 /**
  * Each kernel's instructions at the highest rate at which they can start. attend_exact has a block
- * for each input and KV head, on as many multiprocessors, choose.cu's kernels one for each piece.
+ * for each input, KV head of a run and 64 rows, choose.cu's kernels one for each piece of the tail:
+ * as many multiprocessors are at work.
  */
 export function issueSeconds(question: Question): IssueSeconds {
   const shape = question.shape ?? llama8b;
@@ -169,7 +172,7 @@ export function issueSeconds(question: Question): IssueSeconds {
   const each = ISSUE_WIDTH * machine.hertz;
   const all = each * machine.multiprocessors;
   const on = (blocks: number) => each * Math.min(machine.multiprocessors, blocks);
-  const pairs = inputs * shape.kvHeads;
+  const pairs = inputs * runHeads(shape, tokens, inputs);
   const rows = window + Math.min(codes.k, tail);
   const heads = shape.kvHeads * shape.layers;
   const eights = Math.ceil(inputs * group / 8);
@@ -178,7 +181,8 @@ export function issueSeconds(question: Question): IssueSeconds {
     choose: tail * instructions.choose * inputs * heads /
       on(pairs * Math.ceil(tail / CHOOSE_PIECE)),
     attendCodes: tail * instructions.attendCodes * eights * heads / all,
-    attendExact: rows * instructions.attendExact * inputs * heads / on(pairs),
+    attendExact: rows * instructions.attendExact * inputs * heads /
+      on(pairs * Math.ceil(rows / EXACT_PART)),
   };
 }
 
@@ -215,7 +219,7 @@ export function longest(
   return {
     dense: most((tokens) => denseBytes(shape, tokens) * batch),
     own: most((tokens) =>
-      nearBytes(shape, codes, tokens) * batch + stepBytes(shape, codes, tokens, inputs).layerLogits
+      nearBytes(shape, codes, tokens) * batch + stepBytes(shape, codes, tokens, inputs).runLogits
     ),
   };
 }

@@ -1,6 +1,15 @@
 // tables.ts - the model's answers as tables. Every title says "modelled": nothing here was measured
 // on a GPU.
-import { llama8b, nearBytes, settings, stepBytes, stepParts, view } from "./bytes.ts";
+import {
+  llama8b,
+  memoryBytes,
+  nearBytes,
+  runHeads,
+  settings,
+  stepBytes,
+  stepParts,
+  view,
+} from "./bytes.ts";
 import { type Machine, machines } from "./machines.ts";
 import {
   type Fetch,
@@ -91,9 +100,12 @@ function leastTable(): ModelTable {
   return {
     title: "Bytes of a step over the least possible, modelled",
     notes: [
-      "The goal is 1.1 at most. It is missed: the logits between the kernels are 4 bytes a token,",
-      "query head and input, beside 41 bytes of codes a token and KV head. *logits and values*:",
-      "of a layer, what L2 has to hold, so that they are not read from memory again and again.",
+      "The goal is 1.1 at most. A step takes the KV heads of a layer by runs whose logits and",
+      "values are 20 MiB at most, each in the memory of the run before, and what is read once",
+      "(codes, weights) is loaded so that caches drop it first. Where half of L2 holds a run,",
+      "memory moves codes and rows alone, as the model has it; where not, the logits too, written",
+      "once and read six times. Compulsory bytes, those between kernels counted once wherever",
+      "they are, stay above 1.1: 4 bytes a token, query head and input beside 41 of codes.",
     ],
     head: [
       "tokens",
@@ -101,20 +113,19 @@ function leastTable(): ModelTable {
       "least, MB",
       "compulsory / least",
       "issued / least",
-      "logits and values of a layer",
+      "a run of heads",
+      ...machines.map(({ name }) => `${name}, memory / least`),
     ],
     rows: [4, 32, 128, 1024].flatMap((thousands) =>
       [1, INPUTS].map((inputs) => {
-        const { least, compulsory, issued, layerLogits } = stepBytes(
-          llama8b,
-          settings.default,
-          thousands * K,
-          inputs,
-        );
+        const bytes = stepBytes(llama8b, settings.default, thousands * K, inputs);
+        const { least, compulsory, issued, runLogits } = bytes;
+        const heads = runHeads(llama8b, thousands * K, inputs);
         return [
           ...[lengthText(thousands * K), `${inputs}`, (least / 1e6).toFixed(0)],
           ...[(compulsory / least).toFixed(2), (issued / least).toFixed(2)],
-          `${(layerLogits / 2 ** 20).toFixed(1)} MiB`,
+          `${heads}, ${(runLogits / 2 ** 20).toFixed(1)} MiB`,
+          ...machines.map(({ cacheBytes }) => (memoryBytes(bytes, cacheBytes) / least).toFixed(2)),
         ];
       })
     ),
@@ -127,8 +138,8 @@ function issueTable(instructions: Instructions): ModelTable {
     notes: [
       "The least time in ms in which a machine can start the instructions of each kernel's inner",
       "loops ([BUDGETS.md](BUDGETS.md)), the code of sm_90, all waits hidden; beside it the time",
-      "of the step's bytes. `attend_exact` has a block for each input and KV head, so it uses 16",
-      "multiprocessors of all (8 with one input).",
+      "of the bytes that memory moves. `attend_exact` has a block for each input, KV head of a run",
+      "and 64 rows.",
     ],
     head: ["machine", "inputs", "scan", "choose", "attend codes", "attend exact", "all", "bytes"],
     rows: machines.flatMap((machine) =>
@@ -202,7 +213,7 @@ function capacityTable(): ModelTable {
   return {
     title: "The longest text that fits, thousands of tokens of each sequence, modelled",
     notes: [
-      "Weights, near bytes of all sequences, slots, one layer's logits; .97 of the memory. Nothing",
+      "Weights, near bytes of all sequences, slots, the logits of a run; .97 of the memory. Nothing",
       "is kept for a prefill's chunks. The host holds 128 KiB a token (16 GiB at 131,072).",
     ],
     head: [

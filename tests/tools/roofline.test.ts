@@ -4,8 +4,10 @@ import { readFileSync } from "node:fs";
 import {
   denseBytes,
   llama8b,
+  memoryBytes,
   nearBytes,
   pageBytes,
+  runHeads,
   settings,
   stepBytes,
   stepParts,
@@ -79,7 +81,27 @@ test("stepBytes() counts a small step as by hand", () => {
   const choose = 2 * logits + 5 * values + (4 + 64) * 256;
   const attend = 3 * (256 + 128 + 4) + 2 * logits + 2 * sums;
   assertEquals(bytes.issued, scan + choose + attend + rows);
-  assertEquals([bytes.logitReads, bytes.layerLogits], [4 * logits + 4 * values, logits + values]);
+  assertEquals(bytes.between, logits + values + sums);
+  assertEquals([bytes.logitReads, bytes.runLogits], [4 * logits + 4 * values, 256 * 2 * 4]);
+  assertEquals(memoryBytes(bytes, 2 * 2048), bytes.least);
+  assertEquals(memoryBytes(bytes, 2 * 2048 - 1), bytes.compulsory + bytes.logitReads);
+});
+
+test("runHeads() are as many as have their logits and values in 20 MiB, and one at least", () => {
+  // 2 inputs x 5 x 4 bytes a token of a head: 5 MiB at 131,072.
+  assertEquals([1, 2, 3].map((inputs) => runHeads(llama8b, 131_072, inputs)), [8, 4, 2]);
+  assertEquals(runHeads(llama8b, 131_073, 2), 3);
+  assertEquals(runHeads(llama8b, 2 ** 24, 2), 1);
+});
+
+test("the bytes that memory moves are at most 1.1 of the least where L2 holds a run", () => {
+  for (const { name, cacheBytes } of machines) {
+    for (const tokens of [4096, 32_768, 131_072]) {
+      const bytes = stepBytes(llama8b, settings.default, tokens, 2);
+      const holds = bytes.runLogits <= cacheBytes / 2;
+      assertEquals(memoryBytes(bytes, cacheBytes) <= 1.1 * bytes.least, holds, name);
+    }
+  }
 });
 
 test("stepBytes() of a short text is rows alone", () => {
