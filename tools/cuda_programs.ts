@@ -5,6 +5,7 @@ import { dirname, join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import {
+  type Architecture,
   buildProgram,
   listFiles,
   type Program,
@@ -54,7 +55,7 @@ function build(
   sources: readonly string[],
   include: readonly string[],
   variants: readonly Variant[],
-  more: Pick<ProgramOptions, "mutants" | "objects" | "shared"> = {},
+  more: Pick<ProgramOptions, "architecture" | "mutants" | "objects" | "shared"> = {},
 ): Promise<Program> {
   return buildProgram({
     ...{ nvcc, name, sources, include, variants, ...more },
@@ -84,6 +85,15 @@ export async function buildKernels(
   const sources = [...librarySources(), ...listFiles(join(root, "cuda", "tests"), "_test.cpp")];
   const objects = await nativeObjects();
   return await build(nvcc, "kernels", [...sources, main], product, variants, { mutants, objects });
+}
+
+/** The same without mutants, from PTX of another architecture, which has other products. */
+export async function buildKernelsFor(nvcc: string, architecture: Architecture): Promise<string> {
+  const sources = [...librarySources(), ...listFiles(join(root, "cuda", "tests"), "_test.cpp")];
+  const more = { architecture, objects: await nativeObjects() };
+  const name = `kernels-${architecture}`;
+  const { programs } = await build(nvcc, name, [...sources, main], product, ["plain"], more);
+  return programs[0];
 }
 
 /** What measures device cuda on a GPU; the path. */

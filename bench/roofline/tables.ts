@@ -213,7 +213,7 @@ function capacityTable(): ModelTable {
   return {
     title: "The longest text that fits, thousands of tokens of each sequence, modelled",
     notes: [
-      "Weights, near bytes of all sequences, slots, the logits of a run; .97 of the memory. Nothing",
+      "Weights, near bytes of all sequences, slots, logits of a run; .97 of the memory. Nothing",
       "is kept for a prefill's chunks. The host holds 128 KiB a token (16 GiB at 131,072).",
     ],
     head: [

@@ -33,6 +33,9 @@ const root = join(here, "..", "..");
 /** Plain, or with AddressSanitizer or ThreadSanitizer. */
 export type Variant = "plain" | "address" | "thread";
 
+/** Of the virtual machines that nvcc compiles for. */
+export type Architecture = "75" | "80";
+
 /** What to build. */
 export interface ProgramOptions {
   /** Path of nvcc. */
@@ -53,19 +56,20 @@ export interface ProgramOptions {
   readonly defines?: readonly string[];
   /** Mistakes to build in; without EMULATOR_MUTANT the program does without them. */
   readonly mutants?: MutantOptions;
+  /** Whose PTX is run; the usual one is the lowest with bf16, cp.async and wide products. */
+  readonly architecture?: Architecture;
   /** Told of each file that is made. */
   readonly progress?: (text: string) => void;
 }
 
 const standard = ["-std=c++20", "-fPIC", "-g", "-Wall", "-Wextra", "-Werror"];
-const target = "80"; // the lowest with bf16, cp.async and mma of 8-bit integers
 const sanitizers: Readonly<Record<Variant, readonly string[]>> = {
   plain: ["-O2"],
   address: ["-O1", "-fsanitize=address", "-fno-omit-frame-pointer", "-DEMULATOR_ADDRESS"],
   thread: ["-O1", "-fsanitize=thread", "-DEMULATOR_THREAD"],
 };
 // As nvcc calls the compiler for the host code that it wrote.
-const hostFlags = [`-D__CUDA_ARCH_LIST__=${target}0`, "-DCUDA_DOUBLE_MATH_FUNCTIONS", "-Wno-psabi"];
+const hostFlags = ["-DCUDA_DOUBLE_MATH_FUNCTIONS", "-Wno-psabi"];
 
 /** What was built. */
 export interface Program {
@@ -115,9 +119,11 @@ class Builder {
   readonly #headers: string;
   readonly #emulatorHeaders: string;
   readonly #toolkit: string;
+  readonly #target: Architecture;
 
   constructor(options: ProgramOptions) {
     this.#options = options;
+    this.#target = options.architecture ?? "80";
     this.#toolkit = join(dirname(options.nvcc), "..", "include");
     const headers = options.include.flatMap((folder) => [
       ...listFiles(folder, ".h"),
@@ -134,7 +140,8 @@ class Builder {
   async front(source: string): Promise<Front> {
     const flags = ["-std=c++20", "-O3", "-lineinfo", "-Werror", "all-warnings"];
     flags.push("--expt-relaxed-constexpr"); // std::bit_cast in kernels
-    flags.push("-gencode", `arch=compute_${target},code=compute_${target}`);
+    const target = `compute_${this.#target}`;
+    flags.push("-gencode", `arch=${target},code=${target}`);
     flags.push("-Xcompiler", "-fPIC,-g,-Wall,-Wextra,-Werror", ...this.#includes());
     const name = basename(source, ".cu");
     const key = hashOf(this.#headers, flags.join(" "), source, readFileSync(source, "utf8"));
@@ -159,6 +166,7 @@ class Builder {
     if (variant === "plain") return Promise.resolve(object);
     return this.#object(host, readFileSync(host, "utf8"), [
       ...["-std=c++20", "-fPIC", "-g", "-I", this.#toolkit, ...hostFlags],
+      `-D__CUDA_ARCH_LIST__=${this.#target}0`,
       ...sanitizers[variant],
     ]);
   }
