@@ -58,7 +58,7 @@ function assumptions(): string[] {
     `- Memory gives ${RATE_SHARE} of its peak rate, ${MEMORY_SHARE} of it is usable; a`,
     `  multiprocessor starts ${ISSUE_WIDTH} instructions a clock at its highest clock.`,
     "- Logits and values of a run of KV heads move through memory where they are above half of",
-    "  L2 (steps in the plot's dark line), else they stay there until the next run overwrites them.",
+    "  L2 (steps in the plot's dark line), else they stay there until the next run writes them.",
     `- Rows come from the host by kernels' reads: ${four} GB/s on PCIe 4 (measured:`,
     `  github.com/ZaidQureshi/bam issue 54), ${five} GB/s on PCIe 5 (an H100's`,
     "  `host_to_device_memcpy_sm`: github.com/NVIDIA/nvbandwidth issue 24; copies of large blocks",
