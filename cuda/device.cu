@@ -197,4 +197,11 @@ std::unique_ptr<Device> open_cuda_device(const Plan &plan) {
     return std::make_unique<cuda::CudaDevice>(plan);
 }
 
+uint64_t cuda_cache_bytes() {
+    int bytes = 0;
+    if (cudaDeviceGetAttribute(&bytes, cudaDevAttrL2CacheSize, 0) == cudaSuccess) return bytes;
+    cudaGetLastError();
+    return 0;
+}
+
 }  // namespace specache

@@ -110,5 +110,7 @@ public:
 std::unique_ptr<Device> open_device(const Plan &plan);
 std::unique_ptr<Device> open_cpu_device(const Plan &plan);
 std::unique_ptr<Device> open_cuda_device(const Plan &plan);  // cuda/device.cu
+uint64_t gpu_cache_bytes();   // L2 of the GPU of device cuda; 0 where none answers
+uint64_t cuda_cache_bytes();  // cuda/device.cu
 
 }  // namespace specache

@@ -14,4 +14,12 @@ std::unique_ptr<Device> open_device(const Plan &plan) {
 #endif
 }
 
+uint64_t gpu_cache_bytes() {
+#ifdef SPECACHE_CUDA
+    return cuda_cache_bytes();
+#else
+    return 0;
+#endif
+}
+
 }  // namespace specache

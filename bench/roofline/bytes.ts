@@ -54,7 +54,7 @@ const VALUE_PASSES = 4;
 /** Tokens of a block of choose.cu, exact rows of one of attend.cu (scratch.h). */
 export const CHOOSE_PIECE = 2048;
 export const EXACT_PART = 64;
-const RUN_BYTES = 20 * 2 ** 20; // of a run's logits and values at most (logits_bytes_cuda, plan.h)
+const RUN_SHARE = 2 / 5; // of L2, a run's logits and values at most (logits_fifths, plan.h)
 
 /** Bytes of one page of one KV head, in parts; a mean where heads differ. */
 export interface PageBytes {
@@ -114,26 +114,32 @@ export interface StepBytes {
   readonly between: number;
   /** The share of logits and values of `issued` that is read: from L2, or else from memory. */
   readonly logitReads: number;
-  /** Logits and values of a run of KV heads: what L2 has to hold, so that `between` is in no byte
-   * that memory moves. */
-  readonly runLogits: number;
 }
 
-/** KV heads of a layer whose logits and values a step holds at a time, as plan.cpp has it. */
-export function runHeads(shape: ModelShape, tokens: number, inputs: number): number {
-  const most = Math.floor(RUN_BYTES / headLogits(shape, tokens, inputs));
-  return Math.min(Math.max(most, 1), shape.kvHeads);
+/** A run of KV heads, whose logits and values a step holds at a time. */
+export interface HeadRun {
+  readonly heads: number;
+  /** Of logits and values: what L2 has to hold, so that memory moves none of them. */
+  readonly bytes: number;
 }
 
-// A logit for each query head of the group and one value, of each input and token of a text that
-// may grow no longer.
-function headLogits(shape: ModelShape, tokens: number, inputs: number): number {
-  return tokens * inputs * (shape.queryHeads / shape.kvHeads + 1) * LOGIT;
+/** The run of a machine with that L2, as plan.cpp has it; the text may grow no longer. */
+export function headRun(
+  shape: ModelShape,
+  tokens: number,
+  inputs: number,
+  cacheBytes: number,
+): HeadRun {
+  // A logit for each query head of the group and one value, of each input and token.
+  const each = tokens * inputs * (shape.queryHeads / shape.kvHeads + 1) * LOGIT;
+  const most = Math.floor(cacheBytes * RUN_SHARE / each);
+  const heads = Math.min(Math.max(most, 1), shape.kvHeads);
+  return { heads, bytes: heads * each };
 }
 
 /** Bytes of a step that memory moves: with logits between kernels only where L2 is too small. */
-export function memoryBytes(bytes: StepBytes, cacheBytes: number): number {
-  return bytes.runLogits <= cacheBytes / 2
+export function memoryBytes(bytes: StepBytes, run: HeadRun, cacheBytes: number): number {
+  return run.bytes <= cacheBytes / 2
     ? bytes.compulsory - bytes.between
     : bytes.compulsory + bytes.logitReads;
 }
@@ -152,7 +158,6 @@ export function stepBytes(
   return {
     ...{ least: sum("least"), compulsory: sum("compulsory"), issued: sum("issued") },
     ...{ between: sum("between"), logitReads: sum("logitReads") },
-    runLogits: runHeads(shape, tokens, inputs) * headLogits(shape, tokens, inputs),
   };
 }
 

@@ -6,12 +6,12 @@ import {
   type Codes,
   denseBytes,
   EXACT_PART,
+  headRun,
   llama8b,
   memoryBytes,
   type ModelShape,
   nearBytes,
   rowBytes,
-  runHeads,
   stepBytes,
   view,
 } from "./bytes.ts";
@@ -114,7 +114,8 @@ export function modelStep(question: Question): Step {
   const dense = denseBytes(shape, tokens) * batch / rate;
   const bytes = stepBytes(shape, codes, tokens, inputs);
   // Half of L2 for logits: codes and rows pass through it too.
-  const attention = memoryBytes(bytes, machine.cacheBytes) * batch / rate;
+  const run = headRun(shape, tokens, inputs, machine.cacheBytes);
+  const attention = memoryBytes(bytes, run, machine.cacheBytes) * batch / rate;
   const parts = Object.values(issueSeconds(question));
   const issue = parts.reduce((sum, seconds) => sum + seconds, 0) * batch;
   const { late, prefetch } = fetchSeconds(question, shape);
@@ -125,7 +126,7 @@ export function modelStep(question: Question): Step {
     denseAttention: dense,
     denseStep: reading + dense,
     denseFits: denseBytes(shape, tokens) * batch <= room,
-    fits: nearBytes(shape, codes, tokens) * batch + bytes.runLogits <= room,
+    fits: nearBytes(shape, codes, tokens) * batch + run.bytes <= room,
     ...{ attention, issue, late, prefetch },
     hiddenShare: own.hiddenShare,
     step: own.seconds,
@@ -172,7 +173,7 @@ export function issueSeconds(question: Question): IssueSeconds {
   const each = ISSUE_WIDTH * machine.hertz;
   const all = each * machine.multiprocessors;
   const on = (blocks: number) => each * Math.min(machine.multiprocessors, blocks);
-  const pairs = inputs * runHeads(shape, tokens, inputs);
+  const pairs = inputs * headRun(shape, tokens, inputs, machine.cacheBytes).heads;
   const rows = window + Math.min(codes.k, tail);
   const heads = shape.kvHeads * shape.layers;
   const eights = Math.ceil(inputs * group / 8);
@@ -219,7 +220,8 @@ export function longest(
   return {
     dense: most((tokens) => denseBytes(shape, tokens) * batch),
     own: most((tokens) =>
-      nearBytes(shape, codes, tokens) * batch + stepBytes(shape, codes, tokens, inputs).runLogits
+      nearBytes(shape, codes, tokens) * batch +
+      headRun(shape, tokens, inputs, machine.cacheBytes).bytes
     ),
   };
 }

@@ -1,10 +1,10 @@
 // tables.ts - the model's answers as tables. Every title says "modelled": nothing here was measured
 // on a GPU.
 import {
+  headRun,
   llama8b,
   memoryBytes,
   nearBytes,
-  runHeads,
   settings,
   stepBytes,
   stepParts,
@@ -101,11 +101,12 @@ function leastTable(): ModelTable {
     title: "Bytes of a step over the least possible, modelled",
     notes: [
       "The goal is 1.1 at most. A step takes the KV heads of a layer by runs whose logits and",
-      "values are 20 MiB at most, each in the memory of the run before, and what is read once",
-      "(codes, weights) is loaded so that caches drop it first. Where half of L2 holds a run,",
-      "memory moves codes and rows alone, as the model has it; where not, the logits too, written",
-      "once and read six times. Compulsory bytes, those between kernels counted once wherever",
-      "they are, stay above 1.1: 4 bytes a token, query head and input beside 41 of codes.",
+      "values are two fifths of L2 at most, each in the memory of the run before, and what is",
+      "read once (codes, weights) is loaded so that caches drop it first. Where half of L2 holds",
+      "a run, memory moves codes and rows alone, as the model has it; where one head is too much,",
+      "logits too. Compulsory bytes, what is between kernels counted once wherever it is, stay",
+      "above 1.1: 4 bytes a token, query head and input beside 41 of codes. By machine: bytes that",
+      "memory moves over the least, and heads of a run.",
     ],
     head: [
       "tokens",
@@ -113,19 +114,19 @@ function leastTable(): ModelTable {
       "least, MB",
       "compulsory / least",
       "issued / least",
-      "a run of heads",
-      ...machines.map(({ name }) => `${name}, memory / least`),
+      ...machines.map(({ name }) => name),
     ],
     rows: [4, 32, 128, 1024].flatMap((thousands) =>
       [1, INPUTS].map((inputs) => {
         const bytes = stepBytes(llama8b, settings.default, thousands * K, inputs);
-        const { least, compulsory, issued, runLogits } = bytes;
-        const heads = runHeads(llama8b, thousands * K, inputs);
+        const { least, compulsory, issued } = bytes;
         return [
           ...[lengthText(thousands * K), `${inputs}`, (least / 1e6).toFixed(0)],
           ...[(compulsory / least).toFixed(2), (issued / least).toFixed(2)],
-          `${heads}, ${(runLogits / 2 ** 20).toFixed(1)} MiB`,
-          ...machines.map(({ cacheBytes }) => (memoryBytes(bytes, cacheBytes) / least).toFixed(2)),
+          ...machines.map(({ cacheBytes }) => {
+            const run = headRun(llama8b, thousands * K, inputs, cacheBytes);
+            return `${(memoryBytes(bytes, run, cacheBytes) / least).toFixed(2)}, ${run.heads}`;
+          }),
         ];
       })
     ),

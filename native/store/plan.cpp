@@ -140,7 +140,10 @@ uint32_t heads_of_run(const Plan &plan) {
     const specache_config &config = plan.config;
     uint64_t most = config.logits_bytes;
     if (most == 0 && config.device == 0) return config.kv_heads;
-    if (most == 0) most = logits_bytes_cuda;
+    if (most == 0) {
+        uint64_t cache = gpu_cache_bytes();
+        most = (cache == 0 ? gpu_cache_usual : cache) * logits_fifths / 5;
+    }
     uint64_t group = config.query_heads / config.kv_heads;
     uint64_t each = uint64_t(plan.inputs) * (group + 1) * plan.tokens_wide * 4;
     return uint32_t(std::clamp<uint64_t>(most / each, 1, config.kv_heads));

@@ -12,8 +12,10 @@ constexpr uint32_t staging_pages = 16;
 constexpr uint32_t arriving_max = 64;  // slots in flight beside the visible ones (DESIGN section 4)
 
 // Of a layer's logits and values, where a step takes its KV heads by runs: each run uses the memory
-// of the one before, which stays in a large GPU's L2 (50 MiB and more) beside what passes through.
-constexpr uint32_t logits_bytes_cuda = 20u << 20;
+// of the one before, which stays in a GPU's L2 beside what passes through. Two fifths of it; where
+// no GPU answers as if it had 50 MiB.
+constexpr uint64_t gpu_cache_usual = 50u << 20;
+constexpr uint64_t logits_fifths = 2;
 
 struct Plan {
     specache_config config{};
