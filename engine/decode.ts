@@ -3,8 +3,8 @@
 //
 //   prefill    logits after the prompt -> x_1
 //   pre-decode r passes of x_1 and the guesses so far -> r guesses; nothing is kept
-//   step       inputs [x_t, guesses] -> row 0 -> x_{t+1}; row i -> the next step's guess i. A row is
-//              the most probable token, and logits only where more is asked than that token
+//   step       inputs [x_t, guesses] -> row 0 -> x_{t+1}; row i -> the next step's guess i; a row
+//              is the most probable token, and logits where the request needs more
 //   accept     guesses of a lookup run as trusted inputs: while input i's guess is the token that
 //              came, row i gives a true token too, bit for bit that of the next step
 //
