@@ -14,3 +14,7 @@ TEST("CUDA argmax() never gives a NaN or -infinity, and says where nothing else 
 TEST("CUDA argmax() of several inputs gives what the reference does") {
     fixture::check_rows_of_inputs(cuda::argmax);
 }
+
+TEST("CUDA argmax() finds the largest logit of half a million wherever it is") {
+    fixture::check_many_slices(cuda::argmax);
+}

@@ -87,6 +87,18 @@ template <class Kernel> void check_not_finite(Kernel kernel) {
     }
 }
 
+// More slices than a block has threads: the likeliest in one of each warp, and beyond a round.
+template <class Kernel> void check_many_slices(Kernel kernel) {
+    constexpr uint32_t slices = 258;
+    Near<float> row(slices * specache::argmax_slice - 1, -1.0f);
+    for (uint32_t slice : {0u, 31u, 32u, 65u, 98u, 131u, 164u, 197u, 230u, 255u, 256u, 257u}) {
+        uint32_t id = slice * specache::argmax_slice + slice;
+        row[id] = 2 + float(slice);
+        auto got = likeliest(kernel, row, uint32_t(row.size()));
+        CHECK(got[0].id == id && got[0].logit == row[id]);
+    }
+}
+
 // Rows of several inputs, unlike each other, of normal numbers with many ties.
 template <class Kernel> void check_rows_of_inputs(Kernel kernel) {
     std::mt19937 random(11);

@@ -16,3 +16,7 @@ TEST("argmax() never gives a NaN or -infinity, and says where nothing else is") 
 TEST("argmax() of several inputs gives what the reference does") {
     for (const Kernels *kernels : fast_tables()) fixture::check_rows_of_inputs(kernels->argmax);
 }
+
+TEST("argmax() finds the largest logit of half a million wherever it is") {
+    for (const Kernels *kernels : kernel_tables()) fixture::check_many_slices(kernels->argmax);
+}
