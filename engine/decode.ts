@@ -3,7 +3,8 @@
 //
 //   prefill    logits after the prompt -> x_1
 //   pre-decode r passes of x_1 and the guesses so far -> r guesses; nothing is kept
-//   step       inputs [x_t, guesses] -> logits row 0 -> x_{t+1}; row i -> the next step's guess i
+//   step       inputs [x_t, guesses] -> row 0 -> x_{t+1}; row i -> the next step's guess i; a row
+//              is the most probable token, and logits where the request needs more
 //   accept     guesses of a lookup run as trusted inputs: while input i's guess is the token that
 //              came, row i gives a true token too, bit for bit that of the next step
 //
@@ -15,7 +16,14 @@ import { SpecacheError } from "./errors.ts";
 import { Chain, countGuess, type TextSource } from "./guesses.ts";
 import { Lookup } from "./lookup.ts";
 import type { NativeStore } from "./native.ts";
-import { sample, type TokenLogprob, topLogprobs } from "./sampler.ts";
+import {
+  greedy,
+  type Likeliest,
+  needsLogits,
+  sample,
+  type TokenLogprob,
+  topLogprobs,
+} from "./sampler.ts";
 import type { Request } from "./settings.ts";
 import { type GuessStats, noGuesses } from "./stats.ts";
 
@@ -114,15 +122,13 @@ export function* decode(run: Run): Generator<DecodeEvent, Stop> {
   const { state, request } = run;
   if (!(yield* prefill(run))) return "cancelled";
   const policy = new AcceptPolicy(request.accept);
-  // (1 + guesses, vocabulary) of a step
-  const inputs = 1 + Math.max(request.guesses, request.lookups);
-  const logits = new Float32Array(inputs * run.store.vocabulary);
+  const stepping = { ...run, logits: logitsOf(run) };
   let emitted = 0;
   while (emitted < request.maxTokens) {
     if (run.cancelled()) return "cancelled";
     const drawn = state.next === null
       ? [first(run)]
-      : step({ ...run, logits }, policy, request.maxTokens - emitted);
+      : step(stepping, policy, request.maxTokens - emitted);
     if (drawn === null) continue; // cancelled for another request: the flag above decides
     const ended = run.eos.includes(drawn.at(-1)!.id);
     const tokens = ended ? drawn.slice(0, -1) : drawn;
@@ -136,7 +142,31 @@ export function* decode(run: Run): Generator<DecodeEvent, Stop> {
 }
 
 interface Stepping extends Run {
-  readonly logits: Float32Array;
+  /** (1 + guesses, vocabulary) of a step; null: the likeliest tokens say all that is asked. */
+  readonly logits: Float32Array | null;
+}
+
+function logitsOf({ store, request, draw }: Run): Float32Array | null {
+  if (draw === undefined && !needsLogits(request)) return null;
+  const inputs = 1 + Math.max(request.guesses, request.lookups);
+  return new Float32Array(inputs * store.vocabulary);
+}
+
+/** What an input predicts, and its logits (vocabulary) where they are needed. */
+interface Predicted {
+  readonly likeliest: Likeliest;
+  readonly logits: Float32Array | null;
+}
+
+// A step of `inputs`: what each of them predicts; null: cancelled.
+function predict(run: Stepping, inputs: readonly number[], trusted: number): Predicted[] | null {
+  const { store, state, request, logits } = run;
+  const likeliest = store.step(state.sequence, inputs, trusted, request, logits);
+  if (likeliest === null) return null;
+  return likeliest.map((each, input) => ({
+    likeliest: each,
+    logits: logits === null ? null : row(logits, input, store.vocabulary),
+  }));
 }
 
 interface Drawn {
@@ -176,22 +206,22 @@ function first(run: Run): Drawn {
 
 // Passes over the codes alone that bring the guesses to what the request asks; false: cancelled.
 function predecode(run: Stepping): boolean {
-  const { store, state, request, logits } = run;
+  const { store, state, request } = run;
   const { guesses, sequence } = state;
   while (guesses.length < request.guesses) {
     const inputs = [state.next!, ...guesses.after(request.guesses)];
-    if (!store.step(sequence, inputs, 0, request, logits)) return false;
+    const predicted = predict(run, inputs, 0);
+    if (predicted === null) return false;
     store.keep(sequence, 0);
     const input = inputs.length - 1;
-    const predicted = row(logits, input, store.vocabulary);
-    guesses.extend(draw(run, predicted, state.length + 1 + input, input + 1));
+    guesses.extend(drawOf(run, predicted[input], state.length + 1 + input, input + 1));
   }
   return true;
 }
 
 // The tokens of one step, at least one and at most `left`; null: cancelled.
 function step(run: Stepping, policy: AcceptPolicy, left: number): Drawn[] | null {
-  const { store, state, request, logits } = run;
+  const { store, state, request } = run;
   const lookups = state.text.after(request.lookups); // the next true token is the text's last
   const trusted = lookups.slice(0, Math.min(policy.inputs(lookups.length), left - 1));
   const ahead = trusted.length > 0 ? [] : guessesAhead(run, lookups, policy);
@@ -202,17 +232,17 @@ function step(run: Stepping, policy: AcceptPolicy, left: number): Drawn[] | null
     : state.guesses;
   const started = performance.now();
   const inputs = [state.next!, ...guesses];
-  if (!store.step(state.sequence, inputs, 1 + trusted.length, request, logits)) return null;
+  const rows = predict(run, inputs, 1 + trusted.length);
+  if (rows === null) return null;
   policy.timed(trusted.length, performance.now() - started);
-  const rows = inputs.map((_, input) => row(logits, input, store.vocabulary));
   const drawn = [drawTrue(run, rows[0], 0)];
   while (
     drawn.length <= trusted.length && drawn.at(-1)!.id === trusted[drawn.length - 1] &&
     !run.eos.includes(drawn.at(-1)!.id)
   ) drawn.push(drawTrue(run, rows[drawn.length], drawn.length));
   // What inputs behind the last true one predict is the chain's; a lookup leaves it nothing.
-  const predicted = rows.slice(drawn.length).map((logits, at) =>
-    draw(run, logits, state.length + 1 + drawn.length + at, drawn.length + at)
+  const predicted = rows.slice(drawn.length).map((row, at) =>
+    drawOf(run, row, state.length + 1 + drawn.length + at, drawn.length + at)
   );
   store.keep(state.sequence, drawn.length);
   state.length += drawn.length;
@@ -236,9 +266,14 @@ function guessesAhead(
   return predecode(run) ? state.guesses.after(request.guesses) : null;
 }
 
-function drawTrue(run: Run, logits: Float32Array, input: number): Drawn {
-  const id = draw(run, logits, run.state.length + 1 + input, 0);
-  return { id, logprobs: logprobsOf(logits, run.request) };
+function drawTrue(run: Run, predicted: Predicted, input: number): Drawn {
+  const id = drawOf(run, predicted, run.state.length + 1 + input, 0);
+  const { logits } = predicted;
+  return { id, logprobs: logits === null ? [] : logprobsOf(logits, run.request) };
+}
+
+function drawOf(run: Run, { likeliest, logits }: Predicted, position: number, input: number) {
+  return logits === null ? greedy(likeliest) : draw(run, logits, position, input);
 }
 
 function draw(run: Run, logits: Float32Array, position: number, input: number): number {

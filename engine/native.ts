@@ -14,6 +14,7 @@ import { SpecacheError } from "./errors.ts";
 import type { Isa, KvType, Mode, Prefetch, Rule } from "./config.ts";
 import type { ModelDescription } from "./model/describe.ts";
 import type { Profile } from "./profile.ts";
+import type { Likeliest } from "./sampler.ts";
 import type { Request, Settings } from "./settings.ts";
 import { type CacheStats, type GuessStats, readStats, STATS_COUNT } from "./stats.ts";
 
@@ -234,19 +235,24 @@ export class NativeStore {
     this.library.check("append rows", status);
   }
 
-  /** One step; logits (inputs, vocabulary). False: cancelled, nothing is kept. */
+  /**
+   * One step: what each input predicts, and logits (inputs, vocabulary) unless they are null. Null:
+   * cancelled, nothing is kept.
+   */
   step(
     sequence: bigint,
     inputs: readonly number[],
     trusted: number,
     request: StepRequest,
-    logits: Float32Array,
-  ): boolean {
+    logits: Float32Array | null,
+  ): Likeliest[] | null {
     const needed = inputs.length * this.#vocabulary;
-    if (logits.length < needed) { // the library would write behind its end
+    if (logits !== null && logits.length < needed) { // the library would write behind its end
       const sentence = `Cannot decode a step: logits ${logits.length} are below ${needed}`;
       throw new SpecacheError("internal", sentence);
     }
+    const ids = new Uint32Array(inputs.length);
+    const largest = new Float32Array(inputs.length);
     const status = this.library.symbols.specache_step(
       this.id,
       sequence,
@@ -254,9 +260,12 @@ export class NativeStore {
       inputs.length,
       trusted,
       optionsOf(request),
+      ids,
+      largest,
       logits,
     );
-    return this.#ran("decode a step", status);
+    if (!this.#ran("decode a step", status)) return null;
+    return Array.from(ids, (id, input) => ({ id, logit: largest[input] }));
   }
 
   /** Ends a step: its first `count` inputs stay. */

@@ -67,13 +67,12 @@ function readText(
   { description, ids, progress, limitMs = Infinity }: MeasureOptions,
 ): Float64Array | null {
   const energy = new Float64Array(description.layers * description.kvHeads);
-  const logits = new Float32Array(store.vocabulary);
   const started = performance.now();
   let places = 0;
   for (let at = 0; at < ids.length;) {
     const end = Math.min(at + PAGE - 1, ids.length - 1);
     if (end > at) store.prefill(sequence, ids.slice(at, end), null);
-    store.step(sequence, [ids[end]], 1, { k: 0, late: "none" }, logits);
+    store.step(sequence, [ids[end]], 1, { k: 0, late: "none" }, null);
     store.keep(sequence, 1);
     addEnergy(energy, store.recorded(description), description);
     places++;

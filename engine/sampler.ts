@@ -17,6 +17,28 @@ export interface Sampling {
 /** A token and the natural logarithm of its probability at temperature 1. */
 export type TokenLogprob = readonly [id: number, logprob: number];
 
+/** What the library says of an input: its most probable token, the lowest id of equal ones. */
+export interface Likeliest {
+  readonly id: number;
+  /** Its logit; -infinity where none is above that, as where all are NaN. */
+  readonly logit: number;
+}
+
+/** Whether tokens of a request can be told without their logits. */
+export function needsLogits(request: Sampling & { readonly logprobs: number }): boolean {
+  return request.temperature !== 0 || request.logprobs !== 0;
+}
+
+/**
+ * The token of temperature 0.
+ *
+ * @throws {SpecacheError} data: its logit is not finite
+ */
+export function greedy({ id, logit }: Likeliest): number {
+  if (Number.isFinite(logit)) return id;
+  throw new SpecacheError("data", `Cannot sample a token: largest logit ${logit} is not finite`);
+}
+
 /** Draws the token of `position` from `logits` (vocabulary). */
 export function sample(logits: Float32Array, sampling: Sampling, position: number): number {
   const best = likeliest(logits);
@@ -58,8 +80,7 @@ function likeliest(logits: Float32Array): number {
     // A strict comparison keeps the lower id of equal logits.
     if (logits[id] > most) [best, most] = [id, logits[id]];
   }
-  if (Number.isFinite(most)) return best;
-  throw new SpecacheError("data", `Cannot sample a token: largest logit ${most} is not finite`);
+  return greedy({ id: best, logit: most });
 }
 
 // A race: token i arrives at E_i / weight_i, E_i exponential, and the first one is drawn, which is

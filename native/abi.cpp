@@ -312,12 +312,13 @@ EXPORT int32_t specache_prefill(uint64_t id, uint64_t sequence, const uint32_t *
 
 EXPORT int32_t specache_step(uint64_t id, uint64_t sequence, const uint32_t *tokens,
                              uint32_t inputs, uint32_t trusted, const specache_options *options,
-                             float *logits) {
+                             uint32_t *ids, float *largest, float *logits) {
     return on_store(id, [&](Store &store) {
         not_null("tokens", tokens);
-        not_null("logits", logits);
+        not_null("ids", ids);
+        not_null("largest", largest);
         StepInputs list{&store.sequence(sequence), tokens, inputs, trusted, options_of(options),
-                        logits};
+                        ids, largest, logits};
         step(model_of(store), &list, 1);
     });
 }

@@ -79,6 +79,25 @@ struct Gate {           // out = silu(gate) * up; may be in place
     uint64_t values;
 };
 
+// The token of the largest logit. What is not above -infinity, NaN too, is never it: where nothing
+// is, the id is no_token and the logit -infinity.
+struct Likeliest {
+    uint32_t id;
+    float logit;
+};
+constexpr uint32_t no_token = UINT32_MAX;
+
+struct Argmax {           // of each input; of equal logits the one of the lower id
+    const float *logits;  // [count][vocabulary]
+    Likeliest *out;       // [count]
+    uint32_t count, vocabulary;
+    uint64_t *scratch;    // CUDA alone: [count][argmax_slices()]
+};
+constexpr uint32_t argmax_slice = 2048;  // logits that a CUDA block compares
+SPECACHE_BOTH inline uint32_t argmax_slices(uint32_t vocabulary) {
+    return (vocabulary + argmax_slice - 1) / argmax_slice;
+}
+
 // ---- the cache ---------------------------------------------------------------------------------
 
 // A row is one token's key then value in one KV head: 2 * head_dim numbers of `kv_type`.
@@ -351,6 +370,7 @@ struct Kernels {
     void (*normalize)(Stream &, const Normalize &);
     void (*rotate)(Stream &, const Rotate &);
     void (*gate)(Stream &, const Gate &);
+    void (*argmax)(Stream &, const Argmax &);
     void (*make_rows)(Stream &, const MakeRows &);
     void (*copy_rows)(Stream &, const CopyRows &);
     void (*encode)(Stream &, const Encode &);

@@ -207,10 +207,12 @@ int32_t specache_model_ready(uint64_t store);
 // Exact prefill of `count` tokens; logits [vocabulary] after the last one, or null.
 int32_t specache_prefill(uint64_t store, uint64_t sequence, const uint32_t *tokens, uint32_t count,
                          float *logits);
-// One decode step: specache_begin, the whole model, logits [inputs][vocabulary]; specache_keep ends
-// it.
+// One decode step: specache_begin, the whole model; specache_keep ends it. ids [inputs] of each
+// input's largest logit, the lowest of equal ones, and largest [inputs], those logits; where none
+// is above -infinity (all may be NaN) the id is 0xffffffff. logits [inputs][vocabulary], or null.
 int32_t specache_step(uint64_t store, uint64_t sequence, const uint32_t *tokens, uint32_t inputs,
-                      uint32_t trusted, const specache_options *options, float *logits);
+                      uint32_t trusted, const specache_options *options, uint32_t *ids,
+                      float *largest, float *logits);
 // Copies rows as stored, widened to f32: keys, values [tokens][kv_heads][head_dim] of one layer.
 int32_t specache_rows(uint64_t store, uint64_t sequence, uint32_t layer, uint32_t first,
                       uint32_t tokens, float *keys, float *values);

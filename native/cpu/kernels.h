@@ -9,6 +9,7 @@ void project(Stream &, const Project &);
 void normalize(Stream &, const Normalize &);
 void rotate(Stream &, const Rotate &);
 void gate(Stream &, const Gate &);
+void argmax(Stream &, const Argmax &);
 void make_rows(Stream &, const MakeRows &);
 void copy_rows(Stream &, const CopyRows &);
 void encode(Stream &, const Encode &);

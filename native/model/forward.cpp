@@ -68,15 +68,32 @@ struct Pass {
                                         uint64_t(rows) * model.config.intermediate});
         project(layer.mlp_down, &layer.mlp_down_bias, a.gate, a.hidden, true);
     }
-    // Logits of `count` rows from `first` on, at most inputs_max, to host memory.
-    void logits(uint32_t first, uint32_t count, float *out) {
+    // Logits of `count` rows from `first` on, at most inputs_max, to a.logits.
+    void logits(uint32_t first, uint32_t count) {
         uint64_t at = uint64_t(first) * model.config.hidden;
         normalize(a.hidden + at, model.output_norm, a.normalized, count,
                   model.config.hidden);
         const Weight &weight = model.config.tied ? model.embedding : model.output;
         kernels.project(device.compute(), {weight.tensor, nullptr, a.normalized, a.logits, count,
                                            false, false});
+    }
+    void download_logits(uint32_t count, float *out) {
         device.download(out, a.logits, uint64_t(count) * model.config.vocabulary * sizeof(float));
+    }
+    // As above; the likeliest tokens to a.likeliest.
+    void predict(uint32_t first, uint32_t count) {
+        logits(first, count);
+        kernels.argmax(device.compute(), {a.logits, a.likeliest, count, model.config.vocabulary,
+                                          a.argmax});
+    }
+    void download_predicted(const StepInputs &one) {
+        Likeliest likeliest[inputs_max];
+        device.download(likeliest, a.likeliest, one.inputs * sizeof *likeliest);
+        for (uint32_t i = 0; i < one.inputs; i++) {
+            one.ids[i] = likeliest[i].id;
+            one.largest[i] = likeliest[i].logit;
+        }
+        if (one.logits != nullptr) download_logits(one.inputs, one.logits);
     }
 };
 
@@ -104,7 +121,9 @@ void prefill_chunk(Model &model, Sequence &sequence, const uint32_t *tokens, uin
                a.attended);
         pass.after_attention(model.layers[l]);
     }
-    if (logits != nullptr) pass.logits(count - 1, 1, logits);
+    if (logits == nullptr) return;
+    pass.logits(count - 1, 1);
+    pass.download_logits(1, logits);
 }
 
 }  // namespace
@@ -159,25 +178,31 @@ void run_layers(Model &model, const StepInputs *list, uint32_t count, uint32_t r
 
 constexpr size_t recordings_each = 16;  // of a sequence on average: shapes of steps are few
 
-std::unique_ptr<Recording> record_layers(Model &model, const StepInputs &one, uint32_t rows) {
+// The only sequence's layers and what they predict.
+void run_one(Model &model, const StepInputs &one, bool recording = false) {
+    run_layers(model, &one, 1, one.inputs, recording);
+    Pass{model, one.inputs, false}.predict(0, one.inputs);
+}
+
+std::unique_ptr<Recording> record_one(Model &model, const StepInputs &one) {
     struct Undone {  // no layer has run, whether it was recorded or not
         Sequence &sequence;
         ~Undone() { sequence.layer = 0; }
     } undone{*one.sequence};
-    return model.store.device->record([&] { run_layers(model, &one, 1, rows, true); });
+    return model.store.device->record([&] { run_one(model, one, true); });
 }
 
 // One sequence's step as one piece of work, where the device records; else as it comes.
-void run_recorded(Model &model, const StepInputs &one, uint32_t rows) {
+void run_recorded(Model &model, const StepInputs &one) {
     Store &store = model.store;
-    if (!store.recorded.empty()) return run_layers(model, &one, 1, rows);  // downloads queries
+    if (!store.recorded.empty()) return run_one(model, one);  // downloads queries
     Model::StepShape shape{one.sequence, one.inputs, one.trusted, one.options.k,
                            std::bit_cast<uint32_t>(one.options.late_above)};
     auto found = model.recordings.find(shape);
     if (found == model.recordings.end()) {
         bool full = model.recordings.size() >= recordings_each * store.plan.config.sequences_max;
-        auto made = full ? nullptr : record_layers(model, one, rows);
-        if (made == nullptr) return run_layers(model, &one, 1, rows);
+        auto made = full ? nullptr : record_one(model, one);
+        if (made == nullptr) return run_one(model, one);
         found = model.recordings.emplace(shape, std::move(made)).first;
     }
     check_cancelled(store, *one.sequence);
@@ -202,13 +227,14 @@ void step(Model &model, const StepInputs *list, uint32_t count) {
     }
     Pass pass{model, rows, false};
     pass.begin(positions, tokens);
-    if (count == 1) run_recorded(model, list[0], rows);
+    if (count == 1) run_recorded(model, list[0]);
     else run_layers(model, list, count, rows);
     store.device->check();
     for (uint32_t i = 0, row = 0; i < count; row += list[i].inputs, i++) {
         Sequence &sequence = *list[i].sequence;
         store.check_rows(sequence, sequence.length, 0, store.plan.config.layers);
-        pass.logits(row, list[i].inputs, list[i].logits);
+        if (count > 1) pass.predict(row, list[i].inputs);
+        pass.download_predicted(list[i]);
     }
 }
 

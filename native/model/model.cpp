@@ -74,6 +74,8 @@ Activations carve(const specache_model_config &config, const specache_config &sh
     take(a.tokens, rows);
     take(a.frequencies, shape.head_dim / 2);
     take(a.logits, uint64_t(inputs_max) * config.vocabulary);
+    take(a.likeliest, inputs_max);
+    take(a.argmax, uint64_t(inputs_max) * argmax_slices(config.vocabulary));
     return a;
 }
 

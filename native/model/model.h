@@ -42,6 +42,8 @@ struct Activations {
     uint32_t *positions, *tokens;  // [rows]
     double *frequencies;  // [head_dim / 2]
     float *logits;        // [inputs_max][vocabulary]
+    Likeliest *likeliest;  // [inputs_max]
+    uint64_t *argmax;     // [inputs_max][argmax_slices()] scratch
     uint64_t bytes;
 };
 
@@ -87,7 +89,9 @@ struct StepInputs {
     const uint32_t *tokens;  // [inputs]
     uint32_t inputs, trusted;
     Options options;
-    float *logits;           // [inputs][vocabulary]
+    uint32_t *ids;           // [inputs] of the largest logits, as Likeliest says
+    float *largest;          // [inputs] those logits
+    float *logits;           // [inputs][vocabulary], or null
 };
 
 // One pass of the model over all inputs of all sequences: the weights are read once.

@@ -1,5 +1,6 @@
 // decoder.cpp - the decoder's kernels in plain loops and double precision. Buffers as in kernels.h.
 #include <cmath>
+#include <limits>
 #include <vector>
 
 #include "../dequantize.h"
@@ -82,6 +83,17 @@ void reference_gate(Stream &, const Gate &gate) {
     for (uint64_t i = 0; i < gate.values; i++) {
         double x = gate.gate[i];
         gate.out[i] = float(x / (1 + std::exp(-x)) * double(gate.up[i]));
+    }
+}
+
+void reference_argmax(Stream &, const Argmax &argmax) {
+    for (uint32_t c = 0; c < argmax.count; c++) {
+        const float *logits = argmax.logits + uint64_t(c) * argmax.vocabulary;
+        Likeliest best{no_token, -std::numeric_limits<float>::infinity()};
+        for (uint32_t id = 0; id < argmax.vocabulary; id++) {
+            if (logits[id] > best.logit) best = {id, logits[id]};
+        }
+        argmax.out[c] = best;
     }
 }
 

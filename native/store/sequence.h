@@ -9,8 +9,6 @@
 
 namespace specache {
 
-constexpr uint32_t no_token = UINT32_MAX;
-
 struct FetchTimes {
     uint64_t hidden_ns = 0, waited_ns = 0, late_ns = 0;
 };

@@ -25,7 +25,7 @@ const changes: readonly [string, RegExp, string][] = [
   ["a new counter", /SPECACHE_STATS_COUNT = 12/, "SPECACHE_STATS_PAGES = 12"],
   ["another argument type", /uint32_t keep\);/, "uint64_t keep);"],
   ["a function less", /int32_t specache_cancel\(uint64_t store\);/, ""],
-  ["another ABI version", /ABI_VERSION 2u/, "ABI_VERSION 3u"],
+  ["another ABI version", /ABI_VERSION \d+u/, "ABI_VERSION 0u"],
 ];
 for (const [what, from, to] of changes) {
   test(`compareHeader() reports ${what}`, () => {

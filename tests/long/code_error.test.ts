@@ -74,13 +74,12 @@ test("on SmolLM2's keys and values rotated 1-bit codes err less than the paper's
   try {
     store.library.check("record", store.library.symbols.specache_record(store.id));
     const sequence = store.openSequence();
-    const logits = new Float32Array(store.vocabulary);
     store.prefill(sequence, ids.slice(0, TOKENS), null);
     let at = TOKENS;
     for (let place = 0; place < PLACES; place++) {
       store.prefill(sequence, ids.slice(at, at + APART), null);
       at += APART;
-      store.step(sequence, [ids[at]], 1, { k: 0, late: "none" }, logits);
+      store.step(sequence, [ids[at]], 1, { k: 0, late: "none" }, null);
       store.keep(sequence, 1);
       at++;
       for (const rows of layerRows(store, sequence, model, at)) {

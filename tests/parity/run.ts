@@ -1,7 +1,7 @@
 // run.ts - runs a model on the native store itself, with no worker between.
 
-import type { CacheOptions, Isa } from "../../engine/config.ts";
-import { decode, DecodeState } from "../../engine/decode.ts";
+import type { CacheOptions, GenerateOptions, Isa } from "../../engine/config.ts";
+import { decode, DecodeState, type Run } from "../../engine/decode.ts";
 import { describeModel } from "../../engine/model/describe.ts";
 import { NativeStore } from "../../engine/native.ts";
 import { settle, settleRequest } from "../../engine/settings.ts";
@@ -29,15 +29,49 @@ export function greedyText(
   prompt: readonly number[],
   maxTokens: number,
 ): number[] {
+  return textOf(store, prompt, { maxTokens });
+}
+
+/** The ids that follow as a request asks for them; no eos ends them. */
+export function textOf(
+  store: NativeStore,
+  prompt: readonly number[],
+  options: GenerateOptions,
+  draw?: Run["draw"],
+): number[] {
   const state = new DecodeState(store.openSequence());
-  const request = settleRequest({ maxTokens }, store.settings, "generate");
+  const request = settleRequest(options, store.settings, "generate");
   state.ask(prompt);
   const ids: number[] = [];
-  for (const event of decode({ store, state, request, eos: [], cancelled: () => false })) {
+  for (const event of decode({ store, state, request, eos: [], cancelled: () => false, draw })) {
     if (event.kind === "token") ids.push(event.id);
   }
   store.closeSequence(state.sequence);
   return ids;
+}
+
+/** What a step says of each input is what its logits say, whether they are asked for or not. */
+export function assertLikeliest(store: NativeStore, prompt: readonly number[]): void {
+  const sequence = store.openSequence();
+  store.prefill(sequence, prompt, null);
+  for (let inputs = 1; inputs <= 1 + store.settings.guessesMax; inputs++) {
+    const tokens = prompt.slice(0, inputs);
+    const logits = new Float32Array(inputs * store.vocabulary);
+    const [alone, beside] = [null, logits].map((out) => {
+      // All trusted: a guess that is not would see what the step before left in slots.
+      const likeliest = store.step(sequence, tokens, inputs, { k: 8, late: "all" }, out);
+      store.keep(sequence, 0);
+      return likeliest;
+    });
+    const expected = tokens.map((_, input) => {
+      const row = logits.subarray(input * store.vocabulary, (input + 1) * store.vocabulary);
+      const id = row.reduce((best, logit, at) => logit > row[best] ? at : best, 0);
+      return { id, logit: row[id] };
+    });
+    assertEquals(alone, expected);
+    assertEquals(beside, expected);
+  }
+  store.closeSequence(sequence);
 }
 
 /** Logits in the middle need a prefill that ends there, so this is a prefill in pieces, too. */

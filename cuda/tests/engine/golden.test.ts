@@ -3,7 +3,13 @@
 
 import { assertEquals, test } from "../../../tests/harness.ts";
 import { goldenModel, goldenNames } from "../../../tests/parity/golden.ts";
-import { assertLogits, greedyText, openFull, openModel } from "../../../tests/parity/run.ts";
+import {
+  assertLikeliest,
+  assertLogits,
+  greedyText,
+  openFull,
+  openModel,
+} from "../../../tests/parity/run.ts";
 
 const TOKENS_MAX = 512;
 const SHORT_MAX = 130; // tokens of the prompts that are run: emulated attention takes its time
@@ -36,6 +42,20 @@ test("with every tail token exact a model's text is that of mode full on the CPU
   } finally {
     full.close();
     exact.close();
+  }
+});
+
+test("a step on device cuda tells the largest of its logits, recorded or not", () => {
+  const { path, prompts } = goldenModel("llama-plain");
+  for (const mode of ["full", "specache"] as const) {
+    const store = openModel(path, TOKENS_MAX, { mode, device: "cuda" });
+    try {
+      assertLikeliest(store, prompts.find(({ ids }) => ids.length === SHORT_MAX)!.ids);
+      store.record(); // from here on steps are queued one by one
+      assertLikeliest(store, prompts[1].ids);
+    } finally {
+      store.close();
+    }
   }
 });
 

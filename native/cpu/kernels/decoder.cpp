@@ -1,4 +1,6 @@
-// decoder.cpp - the decoder's small kernels: embedding, norms, rope, SwiGLU.
+// decoder.cpp - the decoder's small kernels: embedding, norms, rope, SwiGLU, argmax.
+#include <limits>
+
 #include "../kernels.h"
 #include "../threads.h"
 #include "weights.h"
@@ -67,6 +69,25 @@ void gate(Stream &stream, const Gate &gate) {
             store(gate.out + i, silu(load(gate.gate + i)) * load(gate.up + i));
         }
         for (; i < end; i++) gate.out[i] = silu(spread(gate.gate[i]))[0] * gate.up[i];
+    });
+}
+
+// The largest logit by vectors, then the first id that has it: a NaN is above and equal to nothing.
+void argmax(Stream &stream, const Argmax &argmax) {
+    constexpr float none = -std::numeric_limits<float>::infinity();
+    parallel(stream, argmax.count, [&](uint32_t c) {
+        const float *logits = argmax.logits + uint64_t(c) * argmax.vocabulary;
+        Floats most = spread(none);
+        uint32_t id = 0;
+        for (; id + lanes <= argmax.vocabulary; id += lanes) most = larger(load(logits + id), most);
+        float largest = largest_of(most);
+        for (; id < argmax.vocabulary; id++) largest = logits[id] > largest ? logits[id] : largest;
+        if (largest == none) {
+            argmax.out[c] = {no_token, none};
+            return;
+        }
+        for (id = 0; logits[id] != largest;) id++;
+        argmax.out[c] = {id, logits[id]};
     });
 }
 

@@ -10,8 +10,8 @@ namespace specache::SPECACHE_ISA {
 
 // The slots are kept by plain loops over lists: the reference's, which no instruction set betters.
 const Kernels kernels = {
-    SPECACHE_TEXT(SPECACHE_ISA), embed, project, normalize, rotate, gate, make_rows, copy_rows,
-    encode, scan, choose, reference_resolve, attend, reference_settle, prefill_attend,
+    SPECACHE_TEXT(SPECACHE_ISA), embed, project, normalize, rotate, gate, argmax, make_rows,
+    copy_rows, encode, scan, choose, reference_resolve, attend, reference_settle, prefill_attend,
     prefill_finish, audit};
 
 }  // namespace specache::SPECACHE_ISA

@@ -1,0 +1,96 @@
+// Greedy text needs the most probable token of each input alone: the library tells it, and gives
+// logits only where they are asked for.
+import type { GenerateOptions } from "../../mod.ts";
+import type { NativeStore } from "../../engine/native.ts";
+import { greedy, sample } from "../../engine/sampler.ts";
+import { goldenModel } from "../parity/golden.ts";
+import { assertLikeliest, openModel, textOf } from "../parity/run.ts";
+import { assert, assertEquals, assertGreater, test } from "../harness.ts";
+import { assertRefused } from "./support.ts";
+
+const { path, prompts } = goldenModel("llama-gqa8");
+const prompt = prompts.find(({ ids }) => ids.length >= 130)!.ids; // a page is seen as codes
+const maxTokens = 24;
+
+function withStore<Result>(body: (store: NativeStore) => Result): Result {
+  const store = openModel(path, 512, { mode: "specache", kvType: "f32", k: 16 });
+  try {
+    return body(store);
+  } finally {
+    store.close();
+  }
+}
+
+/** Whether each call of specache_step on the store was given a buffer for logits. */
+function stepsSeen(store: NativeStore): boolean[] {
+  const { symbols } = store.library;
+  const seen: boolean[] = [];
+  const watched: typeof symbols = Object.create(symbols, {
+    specache_step: {
+      value: (...args: Parameters<typeof symbols.specache_step>) => {
+        seen.push(args.at(-1) !== null);
+        return symbols.specache_step(...args);
+      },
+    },
+  });
+  Object.defineProperty(store, "library", { value: { ...store.library, symbols: watched } });
+  return seen;
+}
+
+const greedyRequests: readonly GenerateOptions[] = [
+  { guesses: 0, accept: "off" },
+  { guesses: 1, accept: "off" },
+  { guesses: 3, accept: "off" },
+  { guesses: 1, accept: "on" },
+  { guesses: 3, accept: "auto" },
+];
+
+test("a greedy request asks the library for no logits; any other does, at each step", () => {
+  withStore((store) => {
+    const seen = stepsSeen(store);
+    const asked = (options: GenerateOptions, draw?: (logits: Float32Array) => number) => {
+      seen.length = 0;
+      textOf(store, prompt, { maxTokens, ...options }, draw);
+      assertGreater(seen.length, 0);
+      assert(seen.every((each) => each === seen[0]));
+      return seen[0];
+    };
+    for (const options of greedyRequests) {
+      assertEquals(asked(options), false);
+      assertEquals(asked({ ...options, temperature: 0.7 }), true);
+      assertEquals(asked({ ...options, logprobs: 1 }), true);
+      assertEquals(asked(options, () => 1), true);
+    }
+  });
+});
+
+test("greedy text is the same by the library's likeliest tokens as by logits", () => {
+  withStore((store) => {
+    for (const options of greedyRequests) {
+      const all = { maxTokens, ...options };
+      const byLogits = textOf(store, prompt, { ...all, logprobs: 1 });
+      assertEquals(textOf(store, prompt, all), byLogits);
+      const draw = (logits: Float32Array) => sample(logits, { temperature: 0, seed: 0 }, 0);
+      assertEquals(textOf(store, prompt, all, draw), byLogits);
+    }
+  });
+});
+
+test("a step tells the largest of its logits, with one input or several", () => {
+  withStore((store) => assertLikeliest(store, prompt));
+});
+
+test("a largest logit that is not finite is refused alike with and without logits", async () => {
+  const sampling = { temperature: 0, seed: 0 };
+  for (
+    const [likeliest, logits] of [
+      [{ id: 0xffffffff, logit: -Infinity }, [NaN, NaN, -Infinity]],
+      [{ id: 1, logit: Infinity }, [NaN, Infinity, Infinity]],
+    ] as const
+  ) {
+    const sentence = `Cannot sample a token: largest logit ${likeliest.logit} is not finite`;
+    await assertRefused(() => greedy(likeliest), "data", sentence);
+    await assertRefused(() => sample(Float32Array.from(logits), sampling, 0), "data", sentence);
+  }
+  assertEquals(greedy({ id: 7, logit: -3 }), 7);
+});
