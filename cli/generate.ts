@@ -1,6 +1,7 @@
 // generate.ts - `specache generate`: streams text, or prints one JSON object.
 import process from "node:process";
-import { engineOptions, type GenerateOptions, generateOptions } from "../engine/config.ts";
+import { engineOptions } from "../engine/config.ts";
+import { type GenerateOptions, generateOptions } from "../engine/config_generate.ts";
 import type { AuditStats } from "../engine/audit.ts";
 import { Engine } from "../engine/engine.ts";
 import type { GenerateResult } from "../engine/generation.ts";
@@ -25,6 +26,12 @@ export const generateFlags = {
   "max-tokens": text,
   context: text,
   temperature: text,
+  "top-k": text,
+  "top-p": text,
+  "min-p": text,
+  "repetition-penalty": text,
+  "presence-penalty": text,
+  "frequency-penalty": text,
   seed: text,
   late: text,
   accept: text,
@@ -39,6 +46,8 @@ export const generateHelp = `specache generate - continue a text with a model's 
   --max-tokens N         default 128
   --context N            longest sequence; default prompt + max-tokens
   --temperature T        default 0; --seed N
+  --top-k N  --top-p P  --min-p P
+  --repetition-penalty R  --presence-penalty P  --frequency-penalty P
   --mode full|paper|specache  --rule rotated|paper
   --k K                  exact pairs a step; default 256 (paper: 64)
   --setting default|compact  --profile auto|none|FILE

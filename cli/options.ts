@@ -1,7 +1,8 @@
 // options.ts - the command line's flags as options. Values stay what the user wrote until zod has
 // judged them, so their types are only claimed here.
 import { readFileSync } from "node:fs";
-import type { CacheOptions, EngineOptions, GenerateOptions } from "../engine/config.ts";
+import type { CacheOptions, EngineOptions } from "../engine/config.ts";
+import type { GenerateOptions } from "../engine/config_generate.ts";
 import { SpecacheError } from "../engine/errors.ts";
 
 /** Flags with a value. */
@@ -127,6 +128,12 @@ export function generateOptionsOf(flags: Flags): GenerateOptions {
   return defined({
     maxTokens: number(flags, "max-tokens"),
     temperature: number(flags, "temperature"),
+    topK: number(flags, "top-k"),
+    topP: number(flags, "top-p"),
+    minP: number(flags, "min-p"),
+    repetitionPenalty: number(flags, "repetition-penalty"),
+    presencePenalty: number(flags, "presence-penalty"),
+    frequencyPenalty: number(flags, "frequency-penalty"),
     seed: number(flags, "seed"),
     late: typeof above === "number" ? { above } : above,
     guesses: number(flags, "guesses"),

@@ -15,7 +15,9 @@ import { SpecacheError } from "./errors.ts";
 import { Chain, countGuess, type TextSource } from "./guesses.ts";
 import { Lookup } from "./lookup.ts";
 import type { NativeStore } from "./native.ts";
-import { sample, type TokenLogprob, topLogprobs } from "./sampler.ts";
+import { sample } from "./sampler.ts";
+import { type Logprobs, logprobsOf } from "./sampling/logprobs.ts";
+import { penalises, TokenCounts } from "./sampling/penalties.ts";
 import type { Request } from "./settings.ts";
 import { type GuessStats, noGuesses } from "./stats.ts";
 
@@ -25,7 +27,7 @@ export type Stop = "eos" | "length" | "cancelled";
 /** What a decode tells as it goes. */
 export type DecodeEvent =
   | { readonly kind: "prefilled"; readonly tokens: number; readonly left: number }
-  | { readonly kind: "token"; readonly id: number; readonly logprobs: TokenLogprob[] };
+  | { readonly kind: "token"; readonly id: number; readonly logprobs: Logprobs | null };
 
 /** One text: its sequence, and what was asked or emitted but is not in the sequence yet. */
 export class DecodeState {
@@ -41,6 +43,8 @@ export class DecodeState {
   guessStats: GuessStats = noGuesses();
   /** The tokens of the sequence, and `next`. */
   text: TextSource = new Lookup();
+  /** Tokens of the text up to the end of the last prompt; those behind it were generated. */
+  prompted = 0;
   /** Decode steps so far. */
   steps = 0;
 
@@ -50,6 +54,7 @@ export class DecodeState {
   ask(ids: readonly number[]): void {
     const waiting = this.next === null ? [] : [this.next];
     this.text.add(ids);
+    this.prompted = this.text.length;
     this.unread = [...waiting, ...this.unread, ...ids];
     this.next = null;
     this.logits = null;
@@ -65,6 +70,7 @@ export class DecodeState {
     fork.logits = this.logits;
     fork.guesses = this.guesses.copy();
     fork.text = this.text.copy();
+    fork.prompted = this.prompted;
     return fork;
   }
 
@@ -81,6 +87,7 @@ export class DecodeState {
     this.logits = before.logits;
     this.guesses = before.guesses;
     this.text = before.text;
+    this.prompted = before.prompted;
   }
 
   /** Forgets what is beyond `tokens`, to which the sequence was cut. */
@@ -91,6 +98,7 @@ export class DecodeState {
     this.logits = null;
     this.guesses.restart();
     this.text.cut(tokens);
+    this.prompted = Math.min(this.prompted, tokens);
   }
 }
 
@@ -117,17 +125,21 @@ export function* decode(run: Run): Generator<DecodeEvent, Stop> {
   // (1 + guesses, vocabulary) of a step
   const inputs = 1 + Math.max(request.guesses, request.lookups);
   const logits = new Float32Array(inputs * run.store.vocabulary);
+  const counts = penalises(request) ? TokenCounts.of(state.text.ids, state.prompted) : null;
+  const drawing: Drawing = { ...run, counts };
   let emitted = 0;
   while (emitted < request.maxTokens) {
     if (run.cancelled()) return "cancelled";
     const drawn = state.next === null
-      ? [first(run)]
-      : step({ ...run, logits }, policy, request.maxTokens - emitted);
+      ? [first(drawing)]
+      : step({ ...drawing, logits }, policy, request.maxTokens - emitted);
     if (drawn === null) continue; // cancelled for another request: the flag above decides
     const ended = run.eos.includes(drawn.at(-1)!.id);
     const tokens = ended ? drawn.slice(0, -1) : drawn;
     state.next = ended ? null : drawn.at(-1)!.id;
-    state.text.add(tokens.map(({ id }) => id));
+    const ids = tokens.map(({ id }) => id);
+    state.text.add(ids);
+    counts?.add(ids);
     emitted += tokens.length;
     for (const token of tokens) yield { kind: "token", ...token };
     if (ended) return "eos";
@@ -135,13 +147,18 @@ export function* decode(run: Run): Generator<DecodeEvent, Stop> {
   return "length";
 }
 
-interface Stepping extends Run {
+interface Drawing extends Run {
+  /** The text's tokens, where penalties count them. */
+  readonly counts: TokenCounts | null;
+}
+
+interface Stepping extends Drawing {
   readonly logits: Float32Array;
 }
 
 interface Drawn {
   readonly id: number;
-  readonly logprobs: TokenLogprob[];
+  readonly logprobs: Logprobs | null;
 }
 
 function* prefill({ store, state, cancelled }: Run): Generator<DecodeEvent, boolean> {
@@ -161,8 +178,8 @@ function* prefill({ store, state, cancelled }: Run): Generator<DecodeEvent, bool
 }
 
 // The first token after a prompt is drawn from the prompt's own logits.
-function first(run: Run): Drawn {
-  const { state, request } = run;
+function first(run: Drawing): Drawn {
+  const { state } = run;
   const { logits } = state;
   if (logits === null) {
     throw new SpecacheError(
@@ -171,7 +188,7 @@ function first(run: Run): Drawn {
     );
   }
   state.logits = null;
-  return { id: draw(run, logits, state.length, 0), logprobs: logprobsOf(logits, request) };
+  return drawTrue(run, logits, state.length, []);
 }
 
 // Passes over the codes alone that bring the guesses to what the request asks; false: cancelled.
@@ -182,9 +199,10 @@ function predecode(run: Stepping): boolean {
     const inputs = [state.next!, ...guesses.after(request.guesses)];
     if (!store.step(sequence, inputs, 0, request, logits)) return false;
     store.keep(sequence, 0);
-    const input = inputs.length - 1;
-    const predicted = row(logits, input, store.vocabulary);
-    guesses.extend(draw(run, predicted, state.length + 1 + input, input + 1));
+    const ahead = inputs.slice(1);
+    const predicted = row(logits, ahead.length, store.vocabulary);
+    const position = state.length + 1 + ahead.length;
+    guesses.extend(draw(run, predicted, position, ahead, inputs.length));
   }
   return true;
 }
@@ -205,15 +223,19 @@ function step(run: Stepping, policy: AcceptPolicy, left: number): Drawn[] | null
   if (!store.step(state.sequence, inputs, 1 + trusted.length, request, logits)) return null;
   policy.timed(trusted.length, performance.now() - started);
   const rows = inputs.map((_, input) => row(logits, input, store.vocabulary));
-  const drawn = [drawTrue(run, rows[0], 0)];
+  // What input i predicts stands behind the guesses before it; those of true rows are true.
+  const after = state.length + 1;
+  const next = (row: number) => drawTrue(run, rows[row], after + row, guesses.slice(0, row));
+  const drawn = [next(0)];
   while (
     drawn.length <= trusted.length && drawn.at(-1)!.id === trusted[drawn.length - 1] &&
     !run.eos.includes(drawn.at(-1)!.id)
-  ) drawn.push(drawTrue(run, rows[drawn.length], drawn.length));
+  ) drawn.push(next(drawn.length));
   // What inputs behind the last true one predict is the chain's; a lookup leaves it nothing.
-  const predicted = rows.slice(drawn.length).map((logits, at) =>
-    draw(run, logits, state.length + 1 + drawn.length + at, drawn.length + at)
-  );
+  const predicted = rows.slice(drawn.length).map((logits, at) => {
+    const input = drawn.length + at;
+    return draw(run, logits, after + input, guesses.slice(0, input), input);
+  });
   store.keep(state.sequence, drawn.length);
   state.length += drawn.length;
   state.steps++;
@@ -236,17 +258,27 @@ function guessesAhead(
   return predecode(run) ? state.guesses.after(request.guesses) : null;
 }
 
-function drawTrue(run: Run, logits: Float32Array, input: number): Drawn {
-  const id = draw(run, logits, run.state.length + 1 + input, 0);
-  return { id, logprobs: logprobsOf(logits, run.request) };
+function drawTrue(
+  run: Drawing,
+  logits: Float32Array,
+  position: number,
+  ahead: readonly number[],
+): Drawn {
+  const { logprobs } = run.request;
+  const id = draw(run, logits, position, ahead, 0);
+  return { id, logprobs: logprobs === 0 ? null : logprobsOf(logits, id, logprobs) };
 }
 
-function draw(run: Run, logits: Float32Array, position: number, input: number): number {
-  return run.draw?.(logits, position, input) ?? sample(logits, run.request, position);
-}
-
-function logprobsOf(logits: Float32Array, request: Request): TokenLogprob[] {
-  return request.logprobs === 0 ? [] : topLogprobs(logits, request.logprobs);
+// The token of `position`, where the text has `ahead` behind the newest true token.
+function draw(
+  { request, counts, draw }: Drawing,
+  logits: Float32Array,
+  position: number,
+  ahead: readonly number[],
+  input: number,
+): number {
+  return draw?.(logits, position, input) ??
+    sample(logits, request, position, counts && counts.with(ahead));
 }
 
 function row(logits: Float32Array, input: number, vocabulary: number): Float32Array {

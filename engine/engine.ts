@@ -1,7 +1,8 @@
 // engine.ts - a model and its cache; native calls run on a worker, so the event loop stays free.
 import { sharedLibrary } from "../ffi/library.ts";
 import { WorkerClient } from "./client.ts";
-import { type EngineOptions, engineOptions, type GenerateOptions, tokenCount } from "./config.ts";
+import { type EngineOptions, engineOptions, tokenCount } from "./config.ts";
+import type { GenerateOptions } from "./config_generate.ts";
 import { SpecacheError } from "./errors.ts";
 import type { Generation } from "./generation.ts";
 import { describeModel, type ModelDescription, type ModelShape } from "./model/describe.ts";

@@ -5,7 +5,7 @@ import type { DecodeEvent, Stop } from "./decode.ts";
 import type { GenerateAnswer } from "./messages.ts";
 import type { Isa } from "./config.ts";
 import type { TextStream } from "./model/tokenizer.ts";
-import type { TokenLogprob } from "./sampler.ts";
+import type { TokenLogprob } from "./sampling/logprobs.ts";
 import type { CacheStats } from "./stats.ts";
 
 /** One generated token. */
@@ -17,6 +17,8 @@ export interface Piece {
    * the last token leaves unfinished is in the result's text alone.
    */
   readonly text: string;
+  /** Logarithm of its probability at temperature 1, where the request asked for logprobs. */
+  readonly logprob?: number;
   /** The most probable tokens at its place, where the request asked for them. */
   readonly logprobs?: readonly TokenLogprob[];
 }
@@ -35,6 +37,8 @@ export interface GenerateResult {
     readonly completionTokens: number;
     readonly cachedTokens: number;
   };
+  /** Per token the logarithm of its own probability, where the request asked for logprobs. */
+  readonly tokenLogprobs?: readonly number[];
   /** Per token its most probable alternatives, where the request asked for them. */
   readonly logprobs?: readonly (readonly TokenLogprob[])[];
   /** What the sequence holds and what was fetched for it. */
@@ -150,7 +154,11 @@ export class Generation implements AsyncIterable<Piece, GenerateResult> {
     const text = this.#parts.text?.push(event.id) ?? "";
     this.#text += text;
     const { id, logprobs } = event;
-    this.#pieces.push(this.#parts.withLogprobs ? { id, text, logprobs } : { id, text });
+    this.#pieces.push(
+      logprobs === null
+        ? { id, text }
+        : { id, text, logprob: logprobs.logprob, logprobs: logprobs.top },
+    );
     this.#changed.resolve();
     this.#changed = Promise.withResolvers<void>();
   }
@@ -163,7 +171,7 @@ export class Generation implements AsyncIterable<Piece, GenerateResult> {
       tokens: this.#pieces.map(({ id }) => id),
       stop: answer.stop,
       usage: { promptTokens, completionTokens: this.#pieces.length, cachedTokens },
-      ...withLogprobs ? { logprobs: this.#pieces.map(({ logprobs }) => logprobs ?? []) } : {},
+      ...withLogprobs ? logprobsOf(this.#pieces) : {},
       cache: answer.cache,
       timing: {
         loadMs,
@@ -176,4 +184,11 @@ export class Generation implements AsyncIterable<Piece, GenerateResult> {
       model,
     };
   }
+}
+
+function logprobsOf(pieces: readonly Piece[]): Pick<GenerateResult, "tokenLogprobs" | "logprobs"> {
+  return {
+    tokenLogprobs: pieces.map(({ logprob }) => logprob!),
+    logprobs: pieces.map(({ logprobs }) => logprobs!),
+  };
 }

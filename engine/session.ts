@@ -1,6 +1,7 @@
 // session.ts - one text: prompts and answers in turn, without a second prefill of what it holds.
 import type { WorkerClient } from "./client.ts";
-import { type GenerateOptions, generateOptions, tokenCount } from "./config.ts";
+import { tokenCount } from "./config.ts";
+import { type GenerateOptions, generateOptions } from "./config_generate.ts";
 import { SpecacheError } from "./errors.ts";
 import { type GenerateResult, Generation } from "./generation.ts";
 import type { SessionAnswer } from "./messages.ts";

@@ -68,10 +68,11 @@ test("generate --json prints one object with the documented fields and nothing e
 });
 
 test("generate --json --logprobs 3 adds three pairs a token, the likeliest first", async () => {
-  const { logprobs, tokens, ...rest } = await jsonOf([...ask, "--logprobs", "3"]);
+  const { logprobs, tokenLogprobs, tokens, ...rest } = await jsonOf([...ask, "--logprobs", "3"]);
   assertEquals(typesOf({ tokens, ...rest }), documented);
   assertEquals(logprobs.map((pairs: unknown[]) => pairs.length), [3, 3, 3, 3]);
   assertEquals(logprobs.map((pairs: number[][]) => pairs[0][0]), tokens);
+  assertEquals(logprobs.map((pairs: number[][]) => pairs[0][1]), tokenLogprobs);
   for (const pairs of logprobs) {
     const values = pairs.map(([, value]: number[]) => value);
     assertEquals(values, values.toSorted((a: number, b: number) => b - a));
@@ -139,6 +140,8 @@ const accepted: readonly [flags: string, holds: Record<string, unknown>][] = [
   ["--guesses 3", { cache: { guess: { made: 3, bySource: { chain: { made: 3 } } } } }],
   ["--near 100000000 --context 512 --threads 1", { device: { threads: 1 } }],
   ["--temperature 0.7 --seed 5 --verbose", {}],
+  ["--temperature 0.7 --top-k 20 --top-p 0.9 --min-p 0.05", {}],
+  ["--repetition-penalty 1.1 --presence-penalty -0.5 --frequency-penalty 0.5", {}],
   ["--max-tokens 0", { tokens: [], stop: "length" }],
 ];
 

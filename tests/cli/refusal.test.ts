@@ -56,7 +56,20 @@ const flags: readonly Row[] = [
 ];
 
 const values: readonly Row[] = [
-  ...["k", "slots", "near", "threads", "max-tokens", "context", "seed", "logprobs", "temperature"]
+  ...[
+    "k",
+    "slots",
+    "near",
+    "threads",
+    "max-tokens",
+    "context",
+    "seed",
+    "logprobs",
+    "temperature",
+    "top-k",
+    "top-p",
+    "min-p",
+  ]
     .flatMap((name): Row[] => [
       [`${tiny20} --${name} many`, /^Cannot generate: \w+ many is not a number$/],
       [[...tiny20.split(" "), `--${name}=`], /^Cannot generate: \w+ "" is not a number$/],
@@ -81,6 +94,17 @@ const values: readonly Row[] = [
   [`${tiny20} --late some`, /late some is none of all, none, /],
   [`${tiny20} --logprobs 1000`, /logprobs 1000 is above 100$/],
   [`${tiny20} --temperature 101`, /temperature 101 is above 100$/],
+  ...["repetition", "presence", "frequency"].flatMap((name): Row[] => [
+    [`${tiny20} --${name}-penalty many`, /^Cannot generate: \w+Penalty many is not a number$/],
+    [
+      `${tiny20} --${name}-penalty -3`,
+      /^Cannot generate: \w+Penalty -3 is (not above 0|below -2)$/,
+    ],
+    [`${tiny20} --${name}-penalty 101`, /^Cannot generate: \w+Penalty 101 is above (100|2)$/],
+  ]),
+  [`${tiny20} --top-k 2.5`, /topK 2\.5 is not an integer$/],
+  [`${tiny20} --top-p 1.5`, /topP 1\.5 is above 1$/],
+  [`${tiny20} --min-p 1.5`, /minP 1\.5 is above 1$/],
   [`${tiny20} --threads 0`, /threads 0 is below 1$/],
   [`${tiny20} --threads 1000`, /threads 1000 is above 256$/],
   [`${tiny20} --device tpu`, /device tpu is none of auto, cpu, cuda$/],
