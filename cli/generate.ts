@@ -33,6 +33,7 @@ export const generateFlags = {
   "presence-penalty": text,
   "frequency-penalty": text,
   seed: text,
+  stop: { ...text, multiple: true },
   late: text,
   accept: text,
   logprobs: text,
@@ -48,6 +49,7 @@ export const generateHelp = `specache generate - continue a text with a model's 
   --temperature T        default 0; --seed N
   --top-k N  --top-p P  --min-p P
   --repetition-penalty R  --presence-penalty P  --frequency-penalty P
+  --stop S               ends the text before S; may be given again
   --mode full|paper|specache  --rule rotated|paper
   --k K                  exact pairs a step; default 256 (paper: 64)
   --setting default|compact  --profile auto|none|FILE

@@ -5,9 +5,16 @@ import type { CacheOptions, EngineOptions } from "../engine/config.ts";
 import type { GenerateOptions } from "../engine/config_generate.ts";
 import { SpecacheError } from "../engine/errors.ts";
 
-/** Flags with a value. */
+/** Flags with a value; those that may be given several times have all, with NUL between them. */
 export type Flags = Readonly<Record<string, string | boolean | undefined>>;
 
+/** What a flag takes. */
+export type FlagKind = {
+  readonly type: "string" | "boolean";
+  readonly multiple?: boolean;
+};
+
+const NUL = "\0"; // no argument of a process holds one
 const text = { type: "string" } as const;
 const flag = { type: "boolean" } as const;
 
@@ -42,7 +49,7 @@ export const cacheFlags = {
 export function readFlags(
   command: string,
   args: readonly string[],
-  options: Readonly<Record<string, { readonly type: "string" | "boolean" }>>,
+  options: Readonly<Record<string, FlagKind>>,
 ): Flags {
   const refuse = (sentence: string): never => {
     throw new SpecacheError("argument", `Cannot ${command}: ${sentence}`);
@@ -59,7 +66,9 @@ export function readFlags(
     }
     const value = inline ?? args[++at];
     const missing = value === undefined || inline === undefined && value.startsWith("--");
-    flags[name] = missing ? refuse(`--${name} is given no value`) : value;
+    if (missing) refuse(`--${name} is given no value`);
+    const more = options[name].multiple && flags[name] !== undefined;
+    flags[name] = more ? `${flags[name]}${NUL}${value}` : value;
   }
   return flags;
 }
@@ -138,6 +147,7 @@ export function generateOptionsOf(flags: Flags): GenerateOptions {
     late: typeof above === "number" ? { above } : above,
     guesses: number(flags, "guesses"),
     accept: flags.accept,
+    stop: flags.stop === undefined ? undefined : String(flags.stop).split(NUL),
     logprobs: number(flags, "logprobs"),
   }) as GenerateOptions;
 }

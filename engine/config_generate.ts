@@ -6,6 +6,9 @@ import { type Accept, type Guesses, kOfStep, type Late, late, TOKENS_MAX } from 
 /** Most alternatives a token that `logprobs` gives. */
 export const LOGPROBS_MAX = 100;
 
+/** Most stop strings of a request. */
+export const STOPS_MAX = 16;
+
 /** Options of one generation. */
 export interface GenerateOptions {
   /** Text to go on from; special tokens in it are recognised. */
@@ -48,6 +51,11 @@ export interface GenerateOptions {
    * where `late` is not `all`: there a guess would err otherwise than a step.
    */
   readonly accept?: Accept;
+  /**
+   * The text ends before the first of these strings, which may span tokens; special tokens are no
+   * text. At most {@linkcode STOPS_MAX}.
+   */
+  readonly stop?: string | readonly string[];
   /** Most probable tokens to give with each token, 0 (default) to {@linkcode LOGPROBS_MAX}. */
   readonly logprobs?: number;
   /** Ends the generation with stop `cancelled`; the sequence can go on afterwards. */
@@ -55,6 +63,10 @@ export interface GenerateOptions {
   /** Told, during prefill, of prompt tokens done and of all. */
   readonly progress?: (prefilled: number, promptTokens: number) => void;
 }
+
+const stopString = z.string().min(1).max(1000).refine((text) => text.isWellFormed(), {
+  error: "holds half a character",
+});
 
 /** Checks {@linkcode GenerateOptions}. */
 export const generateOptions: z.ZodType<GenerateOptions> = z.strictObject({
@@ -73,6 +85,9 @@ export const generateOptions: z.ZodType<GenerateOptions> = z.strictObject({
   late: late.optional(),
   guesses: z.literal(["auto", 0, 1, 2, 3]).optional(),
   accept: z.enum(["auto", "on", "off"]).optional(),
+  stop: z.union([stopString, z.array(stopString).max(STOPS_MAX)], {
+    error: `is neither a string nor a list of at most ${STOPS_MAX} strings`,
+  }).optional(),
   logprobs: z.int().min(0).max(LOGPROBS_MAX).optional(),
   signal: z.custom<AbortSignal>((value) => value instanceof AbortSignal, {
     error: "is not an AbortSignal",

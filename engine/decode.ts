@@ -22,7 +22,7 @@ import type { Request } from "./settings.ts";
 import { type GuessStats, noGuesses } from "./stats.ts";
 
 /** Why a generation ended. */
-export type Stop = "eos" | "length" | "cancelled";
+export type Stop = "eos" | "length" | "stop" | "cancelled";
 
 /** What a decode tells as it goes. */
 export type DecodeEvent =
@@ -117,8 +117,11 @@ export interface Run {
   cancelled(): boolean;
 }
 
-/** Decodes until eos, the request's tokens, or its cancellation. */
-export function* decode(run: Run): Generator<DecodeEvent, Stop> {
+/**
+ * Decodes until eos, the request's tokens, its cancellation, or until who takes the events answers
+ * one that brings a token with true: then that token is the last.
+ */
+export function* decode(run: Run): Generator<DecodeEvent, Stop, boolean | void> {
   const { state, request } = run;
   if (!(yield* prefill(run))) return "cancelled";
   const policy = new AcceptPolicy(request.accept);
@@ -141,10 +144,25 @@ export function* decode(run: Run): Generator<DecodeEvent, Stop> {
     state.text.add(ids);
     counts?.add(ids);
     emitted += tokens.length;
-    for (const token of tokens) yield { kind: "token", ...token };
+    for (const [at, token] of tokens.entries()) {
+      if (!(yield { kind: "token", ...token })) continue;
+      endAt(run, token.id, tokens.length - 1 - at);
+      return "stop";
+    }
     if (ended) return "eos";
   }
   return "length";
+}
+
+// Leaves the text as if token `id`, behind which a step has given `more`, had been its last: it
+// waits for its turn as an input.
+function endAt({ store, state }: Run, id: number, more: number): void {
+  if (more === 0 && state.next !== null) return;
+  const held = state.text.length - 1 - more;
+  store.truncate(state.sequence, held);
+  state.cut(held);
+  state.text.add([id]);
+  state.next = id;
 }
 
 interface Drawing extends Run {
@@ -161,7 +179,7 @@ interface Drawn {
   readonly logprobs: Logprobs | null;
 }
 
-function* prefill({ store, state, cancelled }: Run): Generator<DecodeEvent, boolean> {
+function* prefill({ store, state, cancelled }: Run): Generator<DecodeEvent, boolean, unknown> {
   const { vocabulary } = store;
   while (state.unread.length > 0) {
     if (cancelled()) return false;

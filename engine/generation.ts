@@ -7,6 +7,7 @@ import type { Isa } from "./config.ts";
 import type { TextStream } from "./model/tokenizer.ts";
 import type { TokenLogprob } from "./sampling/logprobs.ts";
 import type { CacheStats } from "./stats.ts";
+import { StopFilter } from "./stop.ts";
 
 /** One generated token. */
 export interface Piece {
@@ -25,11 +26,11 @@ export interface Piece {
 
 /** What a generation came to. */
 export interface GenerateResult {
-  /** All pieces' text. */
+  /** All pieces' text; it ends before a stop string. */
   readonly text: string;
-  /** Ids of the generated tokens; eos is left out. */
+  /** Ids of the generated tokens, a stop string's too; eos is left out. */
   readonly tokens: readonly number[];
-  /** `eos`: the model ended; `length`: maxTokens; `cancelled`: the signal. */
+  /** `eos`: the model ended; `length`: maxTokens; `stop`, `cancelled`: by request. */
   readonly stop: Stop;
   /** Tokens of the prompt, generated, and held before the prompt. */
   readonly usage: {
@@ -72,14 +73,15 @@ export interface GenerateResult {
 /** What a generation needs of its session. */
 export interface GenerationParts {
   readonly text: TextStream | null;
+  readonly stops: readonly string[];
   readonly promptTokens: number;
   readonly cachedTokens: number;
   readonly withLogprobs: boolean;
   readonly loadMs: number;
   readonly device: GenerateResult["device"];
   readonly model: GenerateResult["model"];
-  /** Starts the request. */
-  start(event: (event: DecodeEvent) => void): Promise<GenerateAnswer>;
+  /** Starts the request; an event that is answered with true brought its last token. */
+  start(event: (event: DecodeEvent) => boolean): Promise<GenerateAnswer>;
   /** Asks it to end at the next layer. */
   cancel(): void;
   /** Told of prefilled tokens. */
@@ -92,6 +94,7 @@ export class Generation implements AsyncIterable<Piece, GenerateResult> {
   readonly result: Promise<GenerateResult>;
   #parts: GenerationParts;
   #pieces: Piece[] = [];
+  #stop: StopFilter<Piece>;
   #text = "";
   #prefilled = 0;
   #ended = false;
@@ -101,6 +104,7 @@ export class Generation implements AsyncIterable<Piece, GenerateResult> {
   /** Engine.generate and Session.generate make generations. */
   constructor(parts: GenerationParts) {
     this.#parts = parts;
+    this.#stop = new StopFilter(parts.stops);
     this.result = this.#run();
     this.result.catch(() => {}); // whoever iterates meets the error there
   }
@@ -127,7 +131,8 @@ export class Generation implements AsyncIterable<Piece, GenerateResult> {
     try {
       const answer = await this.#parts.start((event) => this.#hear(event));
       if (this.#fault !== null) throw this.#fault.error;
-      this.#text += this.#parts.text?.end() ?? "";
+      this.#give(this.#stop.end());
+      if (!this.#stop.stopped) this.#text += this.#parts.text?.end() ?? "";
       return this.#result(answer);
     } finally {
       this.#ended = true;
@@ -136,13 +141,14 @@ export class Generation implements AsyncIterable<Piece, GenerateResult> {
   }
 
   // What the caller's own progress throws is the result's error, not the worker's.
-  #hear(event: DecodeEvent): void {
+  #hear(event: DecodeEvent): boolean {
     try {
       this.#take(event);
     } catch (error) {
       this.#fault ??= { error };
       this.#parts.cancel();
     }
+    return this.#stop.stopped;
   }
 
   #take(event: DecodeEvent): void {
@@ -152,13 +158,18 @@ export class Generation implements AsyncIterable<Piece, GenerateResult> {
       return;
     }
     const text = this.#parts.text?.push(event.id) ?? "";
-    this.#text += text;
     const { id, logprobs } = event;
-    this.#pieces.push(
-      logprobs === null
-        ? { id, text }
-        : { id, text, logprob: logprobs.logprob, logprobs: logprobs.top },
-    );
+    const piece = logprobs === null
+      ? { id, text }
+      : { id, text, logprob: logprobs.logprob, logprobs: logprobs.top };
+    this.#give(this.#stop.push(piece));
+  }
+
+  #give(pieces: readonly Piece[]): void {
+    for (const piece of pieces) {
+      this.#pieces.push(piece);
+      this.#text += piece.text;
+    }
     this.#changed.resolve();
     this.#changed = Promise.withResolvers<void>();
   }

@@ -16,6 +16,7 @@ export interface Calls {
   open: { ask: OpenAsk; answer: OpenAnswer };
   session: { ask: null; answer: SessionAnswer };
   generate: { ask: GenerateAsk; answer: GenerateAnswer };
+  verdict: { ask: VerdictAsk; answer: null };
   stats: { ask: SessionAsk; answer: CacheStats };
   fork: { ask: SessionAsk; answer: SessionAnswer };
   truncate: { ask: SessionAsk & { readonly tokens: number }; answer: SessionAnswer };
@@ -65,7 +66,14 @@ export interface SessionAnswer extends SessionAsk {
 export interface GenerateAsk extends SessionAsk {
   readonly ids: readonly number[];
   readonly request: Request;
+  /** Whether each token waits for a verdict before the next is made. */
+  readonly judged: boolean;
   readonly cancel: Int32Array;
+}
+
+/** Whether a judged request ends with the token that it told last. */
+export interface VerdictAsk extends SessionAsk {
+  readonly stop: boolean;
 }
 
 /** How a request ended. */

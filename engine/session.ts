@@ -153,27 +153,30 @@ export class Session implements AsyncDisposable {
 
 // A text that has begun gets no second bos.
 function idsOf(host: SessionHost, options: GenerateOptions, begun: boolean): number[] {
-  const { tokenizer, description } = host;
+  const { description } = host;
   const { prompt, ids: given } = parse(generateOptions, options, ACTION);
   if (prompt !== undefined && given !== undefined) {
     throw new SpecacheError("argument", `Cannot ${ACTION}: prompt and ids are both given`);
   }
-  if (prompt !== undefined) {
-    if (tokenizer.refused !== null) throw tokenizer.refused;
-    if (tokenizer.load === null) {
-      throw new SpecacheError(
-        "unsupported",
-        `Cannot ${ACTION}: model ${description.name} has no tokenizer, so ids must be given`,
-      );
-    }
-  }
-  const ids = prompt === undefined ? [...given ?? []] : tokenizer.load!.encode(prompt, !begun);
+  const ids = prompt === undefined
+    ? [...given ?? []]
+    : tokenizerOf(host, "ids must be given").encode(prompt, !begun);
   const bad = ids.find((id) => id >= description.vocabulary);
   if (bad === undefined) return ids;
   throw new SpecacheError(
     "argument",
     `Cannot ${ACTION}: id ${bad} is not below the vocabulary's ${description.vocabulary}`,
     { details: { id: bad, vocabulary: description.vocabulary } },
+  );
+}
+
+// The tokenizer, where the model has one; else, says the error, `instead`.
+function tokenizerOf({ tokenizer, description }: SessionHost, instead: string): Tokenizer {
+  if (tokenizer.load !== null) return tokenizer.load;
+  if (tokenizer.refused !== null) throw tokenizer.refused;
+  throw new SpecacheError(
+    "unsupported",
+    `Cannot ${ACTION}: model ${description.name} has no tokenizer, so ${instead}`,
   );
 }
 
@@ -187,6 +190,8 @@ function generation(
   run: (start: Start) => ReturnType<Start>,
 ): Generation {
   const request = settleRequest(options, host.settings, ACTION);
+  const stops = [options.stop ?? []].flat();
+  if (stops.length > 0) tokenizerOf(host, "stop strings never come");
   const cancel = new Int32Array(new SharedArrayBuffer(4));
   const stop = () => {
     Atomics.store(cancel, 0, 1);
@@ -197,6 +202,7 @@ function generation(
   const { name, layers, kvHeads, queryHeads, headDim } = host.description;
   return new Generation({
     text: host.tokenizer.load?.stream() ?? null,
+    stops,
     promptTokens: ids.length,
     cachedTokens,
     withLogprobs: request.logprobs > 0,
@@ -209,9 +215,15 @@ function generation(
       signal?.addEventListener("abort", stop, { once: true });
       host.running.add(stop);
       try {
-        const answer = await run((session) =>
-          host.client.call("generate", { session, ids, request, cancel }, event)
-        );
+        const answer = await run((session) => {
+          const judged = stops.length > 0;
+          return host.client.call("generate", { session, ids, request, judged, cancel }, (told) => {
+            const stop = event(told);
+            if (judged && told.kind === "token") {
+              host.client.call("verdict", { session, stop }).catch(() => {}); // the answer tells
+            }
+          });
+        });
         if (!host.closed) return answer;
         throw new SpecacheError("closed", "Cannot use the engine: it is closed");
       } finally {

@@ -28,6 +28,7 @@ type Handlers = {
 // One worker serves one engine, hence one store.
 let opened: { readonly store: NativeStore; readonly eos: readonly number[] } | null = null;
 const sessions = new Map<number, DecodeState>();
+const judges = new Map<number, (stop: boolean) => void>(); // by session: who waits for a verdict
 let sessionsOpened = 0;
 
 const handlers: Handlers = {
@@ -51,6 +52,10 @@ const handlers: Handlers = {
     return added(new DecodeState(storeOf().openSequence()));
   },
   generate,
+  verdict({ session, stop }) {
+    judges.get(session)?.(stop);
+    return null;
+  },
   stats({ session }) {
     return statsOf(stateOf(session));
   },
@@ -99,7 +104,7 @@ async function generate(
 }
 
 async function run(
-  { session, ids, request, cancel }: Calls["generate"]["ask"],
+  { session, ids, request, judged, cancel }: Calls["generate"]["ask"],
   id: number,
 ): Promise<Calls["generate"]["answer"]> {
   const store = storeOf();
@@ -117,8 +122,9 @@ async function run(
     eos: opened!.eos,
     cancelled: () => Atomics.load(cancel, 0) === 1,
   });
+  let stop = false;
   while (true) {
-    const step = events.next();
+    const step = events.next(stop);
     if (step.done) {
       const ended = performance.now();
       return {
@@ -133,9 +139,17 @@ async function run(
       };
     }
     if (step.value.kind === "prefilled") [decoding, prefilled] = [performance.now(), state.length];
+    const verdict = judged && step.value.kind === "token" ? verdictOn(session) : null;
     scope.postMessage({ kind: "event", id, event: step.value });
+    stop = await verdict ?? false;
     await new Promise((turn) => setImmediate(turn)); // other messages and other requests
   }
+}
+
+function verdictOn(session: number): Promise<boolean> {
+  const { promise, resolve } = Promise.withResolvers<boolean>();
+  judges.set(session, resolve);
+  return promise.finally(() => judges.delete(session));
 }
 
 // The last token emitted is not in the sequence, so it needs no room.

@@ -157,7 +157,7 @@ for (const [flags, holds] of accepted) {
 test("the tables of these tests name every flag of generate", () => {
   // --prefetch wants device cuda: cuda/tests/engine.
   const elsewhere = ["model", "prompt", "prompt-file", "ids-file", "logprobs", "json", "help"]
-    .concat("prefetch");
+    .concat("prefetch", "stop");
   const named = accepted.flatMap(([flags]) => flags.match(/(?<=--)[\w-]+/g) ?? []);
   assertEquals([...new Set([...elsewhere, ...named])].sort(), Object.keys(generateFlags).sort());
 });
@@ -168,6 +168,17 @@ test("a temperature gives the same text with the same seed, and another with ano
   const [first, again, other] = await Promise.all([run("1"), run("1"), run("2")]);
   assertEquals(again.text, first.text);
   assert(other.text !== first.text);
+});
+
+test("--stop ends the text before it, and any of several does", async () => {
+  const { text } = await jsonOf(ask);
+  const stop = text.slice(2, 4);
+  for (const flags of [["--stop", stop], ["--stop", "never", `--stop=${stop}`]]) {
+    const given = await jsonOf([...ask, ...flags]);
+    assertEquals([given.text, given.stop], [text.slice(0, text.indexOf(stop)), "stop"]);
+    const { stdout } = await command([...ask, ...flags]);
+    assertEquals(stdout, `${given.text}\n`);
+  }
 });
 
 test("Ctrl-C ends a generation as cancelled, and no listener for it stays", async () => {
