@@ -29,7 +29,7 @@ export type {
   Rule,
   Setting,
 } from "./engine/config.ts";
-export type { GenerateOptions } from "./engine/config_generate.ts";
+export type { GenerateOptions, Message } from "./engine/config_generate.ts";
 export type { CachePlan } from "./engine/plan.ts";
 export type { AuditStats, Estimate } from "./engine/audit.ts";
 export type { CacheStats, GuessCount, GuessStats } from "./engine/stats.ts";

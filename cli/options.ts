@@ -128,6 +128,7 @@ export function engineOptionsOf(flags: Flags): EngineOptions {
     ...cacheOptions(flags),
     model: flags.model,
     contextTokens: number(flags, "context"),
+    chatTemplate: flags["chat-template"] && readUserFile(String(flags["chat-template"])),
   }) as EngineOptions;
 }
 
@@ -152,8 +153,24 @@ export function generateOptionsOf(flags: Flags): GenerateOptions {
   }) as GenerateOptions;
 }
 
-/** The prompt, or ids, of a command line: exactly one of three flags. */
-export function promptOf(flags: Flags): { prompt: string } | { ids: number[] } {
+/** The prompt, conversation or ids of a command line: exactly one of three flags. */
+export function promptFlags(flags: Flags): Pick<GenerateOptions, "prompt" | "messages" | "ids"> {
+  const given = textOf(flags);
+  if (!flags.chat) {
+    if (flags.system === undefined) return given;
+    throw new SpecacheError("argument", "Cannot generate: --system is given without --chat");
+  }
+  const { prompt } = given;
+  if (prompt === undefined) {
+    throw new SpecacheError("argument", "Cannot generate: --chat wants text, not --ids-file");
+  }
+  const system = flags.system === undefined
+    ? []
+    : [{ role: "system", content: String(flags.system) } as const];
+  return { messages: [...system, { role: "user", content: prompt }] };
+}
+
+function textOf(flags: Flags): { prompt?: string; ids?: number[] } {
   const given = ["prompt", "prompt-file", "ids-file"].filter((name) => flags[name] !== undefined);
   if (given.length !== 1) {
     throw new SpecacheError(

@@ -92,6 +92,8 @@ export interface CacheOptions {
 export interface EngineOptions extends CacheOptions {
   /** Folder of a Hugging Face model, or a GGUF file. */
   readonly model: string;
+  /** Chat template (Jinja) instead of the model's own. */
+  readonly chatTemplate?: string;
   /** Told, in a sentence, what an open does that takes time, or goes without. */
   readonly notice?: (sentence: string) => void;
 }
@@ -189,6 +191,7 @@ export const late: z.ZodType<Late> = z.union([
 /** Checks {@linkcode EngineOptions}. */
 export const engineOptions: z.ZodType<EngineOptions> = z.strictObject({
   model: path,
+  chatTemplate: z.string().min(1).optional(),
   notice: z.custom<(sentence: string) => void>((value) => typeof value === "function", {
     error: "is not a function",
   }).optional(),

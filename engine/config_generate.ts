@@ -9,12 +9,25 @@ export const LOGPROBS_MAX = 100;
 /** Most stop strings of a request. */
 export const STOPS_MAX = 16;
 
+/** One turn of a conversation. */
+export interface Message {
+  /** Who speaks; what becomes of it is up to the model's chat template. */
+  readonly role: "system" | "user" | "assistant" | "tool";
+  /** What is said. Special tokens in it are recognised, as everywhere. */
+  readonly content: string;
+}
+
 /** Options of one generation. */
 export interface GenerateOptions {
   /** Text to go on from; special tokens in it are recognised. */
   readonly prompt?: string;
   /** Token ids to go on from, instead of a prompt; no bos is added. */
   readonly ids?: readonly number[];
+  /**
+   * The whole conversation, instead of a prompt: the model's chat template makes the prompt of it.
+   * What a session holds of its beginning is not read again, what it holds beyond is forgotten.
+   */
+  readonly messages?: readonly Message[];
   /** Tokens to generate at most; default 128. */
   readonly maxTokens?: number;
   /**
@@ -68,10 +81,22 @@ const stopString = z.string().min(1).max(1000).refine((text) => text.isWellForme
   error: "holds half a character",
 });
 
+const message: z.ZodType<Message> = z.strictObject({
+  role: z.enum(["system", "user", "assistant", "tool"]),
+  content: z.string(),
+});
+
+const messages = z.array(message).min(1);
+
+/** Checks the messages of a conversation. */
+export const conversationOptions: z.ZodType<{ readonly messages: readonly Message[] }> = z
+  .strictObject({ messages });
+
 /** Checks {@linkcode GenerateOptions}. */
 export const generateOptions: z.ZodType<GenerateOptions> = z.strictObject({
   prompt: z.string().optional(),
   ids: z.array(z.int().min(0).max(2 ** 32 - 1)).optional(),
+  messages: messages.optional(),
   maxTokens: z.int().min(0).max(TOKENS_MAX).optional(),
   temperature: z.number().min(0).max(100).optional(),
   topK: z.int().min(0).max(2 ** 32 - 1).optional(),

@@ -74,8 +74,6 @@ export interface GenerateResult {
 export interface GenerationParts {
   readonly text: TextStream | null;
   readonly stops: readonly string[];
-  readonly promptTokens: number;
-  readonly cachedTokens: number;
   readonly withLogprobs: boolean;
   readonly loadMs: number;
   readonly device: GenerateResult["device"];
@@ -175,8 +173,8 @@ export class Generation implements AsyncIterable<Piece, GenerateResult> {
   }
 
   #result(answer: GenerateAnswer): GenerateResult {
-    const { promptTokens, cachedTokens, withLogprobs, loadMs, device, model } = this.#parts;
-    const { prefillMs, decodeMs, steps, stepTokens } = answer;
+    const { withLogprobs, loadMs, device, model } = this.#parts;
+    const { promptTokens, cachedTokens, prefillMs, decodeMs, steps, stepTokens } = answer;
     return {
       text: this.#text,
       tokens: this.#pieces.map(({ id }) => id),

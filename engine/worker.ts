@@ -56,6 +56,10 @@ const handlers: Handlers = {
     judges.get(session)?.(stop);
     return null;
   },
+  held({ session }) {
+    const { length, begun } = stateOf(session);
+    return { session, length, begun };
+  },
   stats({ session }) {
     return statsOf(stateOf(session));
   },
@@ -82,12 +86,19 @@ const handlers: Handlers = {
   },
 };
 
-// A request that fails leaves its session as it was; one that is cancelled can be gone on with.
+// A request that fails leaves its session as it was, but for what a whole text did not begin with;
+// one that is cancelled can be gone on with.
 async function generate(
-  ask: Calls["generate"]["ask"],
+  asked: Calls["generate"]["ask"],
   id: number,
 ): Promise<Calls["generate"]["answer"]> {
-  const state = stateOf(ask.session);
+  const state = stateOf(asked.session);
+  const { whole, ids, request } = asked;
+  const kept = whole ? heldOf(state, ids) : 0;
+  const ask = { ...asked, ids: ids.slice(kept) };
+  const held = whole ? kept : state.length + state.unread.length + (state.next === null ? 0 : 1);
+  checkRoom(storeOf(), held, ask.ids.length, request.maxTokens);
+  if (whole) cut(state, kept);
   const before = state.fork(state.sequence);
   try {
     return await run(ask, id);
@@ -109,7 +120,7 @@ async function run(
 ): Promise<Calls["generate"]["answer"]> {
   const store = storeOf();
   const state = stateOf(session);
-  checkRoom(store, state, ids.length, request.maxTokens);
+  const cachedTokens = state.length;
   if (ids.length > 0) state.ask(ids);
   const started = performance.now();
   let decoding = started; // when prefill had ended
@@ -129,6 +140,8 @@ async function run(
       const ended = performance.now();
       return {
         stop: step.value,
+        promptTokens: ids.length,
+        cachedTokens,
         length: state.length,
         begun: state.begun,
         cache: statsOf(state),
@@ -153,8 +166,7 @@ function verdictOn(session: number): Promise<boolean> {
 }
 
 // The last token emitted is not in the sequence, so it needs no room.
-function checkRoom(store: NativeStore, state: DecodeState, prompt: number, maxTokens: number) {
-  const held = state.length + state.unread.length + (state.next === null ? 0 : 1);
+function checkRoom(store: NativeStore, held: number, prompt: number, maxTokens: number) {
   const needed = held + prompt + Math.max(0, maxTokens - 1);
   const { tokensMax } = store.settings;
   if (needed <= tokensMax) return;
@@ -164,6 +176,20 @@ function checkRoom(store: NativeStore, state: DecodeState, prompt: number, maxTo
       `are above contextTokens ${tokensMax}`,
     { details: { held, prompt, maxTokens, contextTokens: tokensMax } },
   );
+}
+
+// Tokens of the sequence that a whole text begins with; its last one is read anew, for its logits.
+function heldOf(state: DecodeState, ids: readonly number[]): number {
+  const most = Math.min(state.length, ids.length - 1);
+  const held = state.text.ids;
+  let same = 0;
+  while (same < most && held[same] === ids[same]) same++;
+  return same;
+}
+
+function cut(state: DecodeState, tokens: number): void {
+  if (tokens < state.length) storeOf().truncate(state.sequence, tokens);
+  state.cut(tokens);
 }
 
 function added(state: DecodeState): Calls["session"]["answer"] {

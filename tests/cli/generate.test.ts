@@ -157,7 +157,7 @@ for (const [flags, holds] of accepted) {
 test("the tables of these tests name every flag of generate", () => {
   // --prefetch wants device cuda: cuda/tests/engine.
   const elsewhere = ["model", "prompt", "prompt-file", "ids-file", "logprobs", "json", "help"]
-    .concat("prefetch", "stop");
+    .concat("prefetch", "stop", "chat", "system", "chat-template");
   const named = accepted.flatMap(([flags]) => flags.match(/(?<=--)[\w-]+/g) ?? []);
   assertEquals([...new Set([...elsewhere, ...named])].sort(), Object.keys(generateFlags).sort());
 });
@@ -178,6 +178,24 @@ test("--stop ends the text before it, and any of several does", async () => {
     assertEquals([given.text, given.stop], [text.slice(0, text.indexOf(stop)), "stop"]);
     const { stdout } = await command([...ask, ...flags]);
     assertEquals(stdout, `${given.text}\n`);
+  }
+});
+
+test("--chat makes a turn of the prompt by the template, --system another before it", async () => {
+  using folder = new Folder();
+  const template = "{% for m in messages %}<{{ m.role }}>{{ m.content }}\n{% endfor %}" +
+    "{% if add_generation_prompt %}<a>{% endif %}";
+  const chat = ["--chat", "--chat-template", folder.file("template", template)];
+  const rest = ["generate", "--model", needle, "--max-tokens", "5"];
+  for (
+    const [flags, text] of [
+      [[], `<user>${TEXT}\n<a>`],
+      [["--system", "Be brief."], `<system>Be brief.\n<user>${TEXT}\n<a>`],
+    ] as const
+  ) {
+    const given = await jsonOf([...rest, ...chat, ...flags, "--prompt", TEXT]);
+    const plain = await jsonOf([...rest, "--prompt", text]);
+    assertEquals([given.tokens, given.usage], [plain.tokens, plain.usage]);
   }
 });
 
