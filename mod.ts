@@ -13,13 +13,12 @@ export type { Settings } from "./engine/settings.ts";
 export type { ModelShape } from "./engine/model/describe.ts";
 export type { TextStream, Tokenizer } from "./engine/model/tokenizer.ts";
 export type { Stop } from "./engine/decode.ts";
-export type { TokenLogprob } from "./engine/sampler.ts";
+export type { TokenLogprob } from "./engine/sampling/logprobs.ts";
 export type {
   Accept,
   CacheOptions,
   EngineOptions,
   Far,
-  GenerateOptions,
   Guesses,
   Isa,
   KvStoreOptions,
@@ -30,6 +29,7 @@ export type {
   Rule,
   Setting,
 } from "./engine/config.ts";
+export type { GenerateOptions, Message } from "./engine/config_generate.ts";
 export type { CachePlan } from "./engine/plan.ts";
 export type { AuditStats, Estimate } from "./engine/audit.ts";
 export type { CacheStats, GuessCount, GuessStats } from "./engine/stats.ts";

@@ -1,15 +1,21 @@
 // generate.ts - `specache generate`: streams text, or prints one JSON object.
 import process from "node:process";
-import { engineOptions, type GenerateOptions, generateOptions } from "../engine/config.ts";
+import { type EngineOptions, engineOptions } from "../engine/config.ts";
+import { type GenerateOptions, generateOptions } from "../engine/config_generate.ts";
 import type { AuditStats } from "../engine/audit.ts";
 import { Engine } from "../engine/engine.ts";
 import type { GenerateResult } from "../engine/generation.ts";
-import { describeModel } from "../engine/model/describe.ts";
-import { loadTokenizer } from "../engine/model/tokenizer.ts";
 import { parse } from "../engine/parse.ts";
+import { promptHost, promptOf } from "../engine/prompt.ts";
 import { MAX_TOKENS } from "../engine/settings.ts";
 import { ensureLibrary } from "./library.ts";
-import { cacheFlags, engineOptionsOf, generateOptionsOf, promptOf, readFlags } from "./options.ts";
+import {
+  cacheFlags,
+  engineOptionsOf,
+  generateOptionsOf,
+  promptFlags,
+  readFlags,
+} from "./options.ts";
 import { bytesText, progressBar, type Streams } from "./output.ts";
 
 const ACTION = "generate";
@@ -22,10 +28,20 @@ export const generateFlags = {
   prompt: text,
   "prompt-file": text,
   "ids-file": text,
+  chat: { type: "boolean" },
+  system: text,
+  "chat-template": text,
   "max-tokens": text,
   context: text,
   temperature: text,
+  "top-k": text,
+  "top-p": text,
+  "min-p": text,
+  "repetition-penalty": text,
+  "presence-penalty": text,
+  "frequency-penalty": text,
   seed: text,
+  stop: { ...text, multiple: true },
   late: text,
   accept: text,
   logprobs: text,
@@ -36,9 +52,14 @@ export const generateHelp = `specache generate - continue a text with a model's 
 
   --model PATH           folder of a Hugging Face model, or a GGUF file
   --prompt S | --prompt-file F | --ids-file F.json
+  --chat                 the prompt is a user's turn, which the model's chat template writes
+  --system S             what comes before it  --chat-template F  another template (Jinja)
   --max-tokens N         default 128
   --context N            longest sequence; default prompt + max-tokens
   --temperature T        default 0; --seed N
+  --top-k N  --top-p P  --min-p P
+  --repetition-penalty R  --presence-penalty P  --frequency-penalty P
+  --stop S               ends the text before S; may be given again
   --mode full|paper|specache  --rule rotated|paper
   --k K                  exact pairs a step; default 256 (paper: 64)
   --setting default|compact  --profile auto|none|FILE
@@ -55,6 +76,7 @@ export const generateHelp = `specache generate - continue a text with a model's 
   --help
 
   specache generate --model models/needle --prompt "The code of" --max-tokens 8
+  specache generate --model smollm2.gguf --chat --system "Be brief." --prompt "Who are you?"
 
 specache is \`npx -y deno@2 task specache\` in a checkout.
 `;
@@ -69,10 +91,14 @@ export async function generate(
     stdout.write(generateHelp);
     return;
   }
-  const asked = parse(generateOptions, { ...promptOf(flags), ...generateOptionsOf(flags) }, ACTION);
+  const asked = parse(
+    generateOptions,
+    { ...promptFlags(flags), ...generateOptionsOf(flags) },
+    ACTION,
+  );
   const options = parse(engineOptions, engineOptionsOf(flags), ACTION);
   await ensureLibrary(stderr);
-  const contextTokens = options.contextTokens ?? contextOf(options.model, asked);
+  const contextTokens = options.contextTokens ?? contextOf(options, asked);
   const notice = (sentence: string) => void stderr.write(`${sentence}\n`);
   await using engine = await Engine.open({ ...options, contextTokens, notice });
   using interrupt = onInterrupt();
@@ -89,10 +115,9 @@ export async function generate(
 }
 
 // Prompt and answer; at least one token.
-function contextOf(model: string, { prompt, ids, maxTokens }: GenerateOptions): number {
-  const promptTokens = ids?.length ??
-    loadTokenizer(model, describeModel(model))?.encode(prompt ?? "").length ?? 0;
-  return Math.max(1, promptTokens + (maxTokens ?? MAX_TOKENS));
+function contextOf(options: EngineOptions, asked: GenerateOptions): number {
+  const { ids } = promptOf(promptHost(options), asked);
+  return Math.max(1, ids.length + (asked.maxTokens ?? MAX_TOKENS));
 }
 
 // The first Ctrl-C ends the generation, with what it came to; a second one the process.

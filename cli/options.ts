@@ -1,12 +1,20 @@
 // options.ts - the command line's flags as options. Values stay what the user wrote until zod has
 // judged them, so their types are only claimed here.
 import { readFileSync } from "node:fs";
-import type { CacheOptions, EngineOptions, GenerateOptions } from "../engine/config.ts";
+import type { CacheOptions, EngineOptions } from "../engine/config.ts";
+import type { GenerateOptions } from "../engine/config_generate.ts";
 import { SpecacheError } from "../engine/errors.ts";
 
-/** Flags with a value. */
+/** Flags with a value; those that may be given several times have all, with NUL between them. */
 export type Flags = Readonly<Record<string, string | boolean | undefined>>;
 
+/** What a flag takes. */
+export type FlagKind = {
+  readonly type: "string" | "boolean";
+  readonly multiple?: boolean;
+};
+
+const NUL = "\0"; // no argument of a process holds one
 const text = { type: "string" } as const;
 const flag = { type: "boolean" } as const;
 
@@ -41,7 +49,7 @@ export const cacheFlags = {
 export function readFlags(
   command: string,
   args: readonly string[],
-  options: Readonly<Record<string, { readonly type: "string" | "boolean" }>>,
+  options: Readonly<Record<string, FlagKind>>,
 ): Flags {
   const refuse = (sentence: string): never => {
     throw new SpecacheError("argument", `Cannot ${command}: ${sentence}`);
@@ -58,7 +66,9 @@ export function readFlags(
     }
     const value = inline ?? args[++at];
     const missing = value === undefined || inline === undefined && value.startsWith("--");
-    flags[name] = missing ? refuse(`--${name} is given no value`) : value;
+    if (missing) refuse(`--${name} is given no value`);
+    const more = options[name].multiple && flags[name] !== undefined;
+    flags[name] = more ? `${flags[name]}${NUL}${value}` : value;
   }
   return flags;
 }
@@ -118,6 +128,7 @@ export function engineOptionsOf(flags: Flags): EngineOptions {
     ...cacheOptions(flags),
     model: flags.model,
     contextTokens: number(flags, "context"),
+    chatTemplate: flags["chat-template"] && readUserFile(String(flags["chat-template"])),
   }) as EngineOptions;
 }
 
@@ -127,16 +138,39 @@ export function generateOptionsOf(flags: Flags): GenerateOptions {
   return defined({
     maxTokens: number(flags, "max-tokens"),
     temperature: number(flags, "temperature"),
+    topK: number(flags, "top-k"),
+    topP: number(flags, "top-p"),
+    minP: number(flags, "min-p"),
+    repetitionPenalty: number(flags, "repetition-penalty"),
+    presencePenalty: number(flags, "presence-penalty"),
+    frequencyPenalty: number(flags, "frequency-penalty"),
     seed: number(flags, "seed"),
     late: typeof above === "number" ? { above } : above,
     guesses: number(flags, "guesses"),
     accept: flags.accept,
+    stop: flags.stop === undefined ? undefined : String(flags.stop).split(NUL),
     logprobs: number(flags, "logprobs"),
   }) as GenerateOptions;
 }
 
-/** The prompt, or ids, of a command line: exactly one of three flags. */
-export function promptOf(flags: Flags): { prompt: string } | { ids: number[] } {
+/** The prompt, conversation or ids of a command line: exactly one of three flags. */
+export function promptFlags(flags: Flags): Pick<GenerateOptions, "prompt" | "messages" | "ids"> {
+  const given = textOf(flags);
+  if (!flags.chat) {
+    if (flags.system === undefined) return given;
+    throw new SpecacheError("argument", "Cannot generate: --system is given without --chat");
+  }
+  const { prompt } = given;
+  if (prompt === undefined) {
+    throw new SpecacheError("argument", "Cannot generate: --chat wants text, not --ids-file");
+  }
+  const system = flags.system === undefined
+    ? []
+    : [{ role: "system", content: String(flags.system) } as const];
+  return { messages: [...system, { role: "user", content: prompt }] };
+}
+
+function textOf(flags: Flags): { prompt?: string; ids?: number[] } {
   const given = ["prompt", "prompt-file", "ids-file"].filter((name) => flags[name] !== undefined);
   if (given.length !== 1) {
     throw new SpecacheError(

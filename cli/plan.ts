@@ -1,10 +1,6 @@
 // plan.ts - `specache plan`: bytes of a cache, part by part, before anything is allocated.
-import {
-  type CacheOptions,
-  engineOptions,
-  generateOptions,
-  kvStoreOptions,
-} from "../engine/config.ts";
+import { type CacheOptions, engineOptions, kvStoreOptions } from "../engine/config.ts";
+import { generateOptions } from "../engine/config_generate.ts";
 import { SpecacheError } from "../engine/errors.ts";
 import { describeModel } from "../engine/model/describe.ts";
 import type { StoreShape } from "../engine/native.ts";

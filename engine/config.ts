@@ -1,6 +1,7 @@
 // config.ts - every option that a user gives, its interface and its zod schema, once.
 // Unknown options are refused: a misspelt one must not be silently ignored. What depends on other
-// options or on the model (defaults, caps) is in settings.ts.
+// options or on the model (defaults, caps) is in settings.ts; a generation's options are in
+// config_generate.ts.
 
 import { z } from "zod";
 
@@ -28,9 +29,6 @@ export type Accept = "auto" | "on" | "off";
 
 /** Longest sequence that any option may ask for: f32 counts tokens exactly up to here. */
 export const TOKENS_MAX = 2 ** 24;
-/** Most alternatives a token that `logprobs` gives. */
-export const LOGPROBS_MAX = 100;
-
 /** Cache of keys and values, common to {@linkcode EngineOptions} and KvStoreOptions. */
 export interface CacheOptions {
   /** Default `specache`. */
@@ -94,6 +92,8 @@ export interface CacheOptions {
 export interface EngineOptions extends CacheOptions {
   /** Folder of a Hugging Face model, or a GGUF file. */
   readonly model: string;
+  /** Chat template (Jinja) instead of the model's own. */
+  readonly chatTemplate?: string;
   /** Told, in a sentence, what an open does that takes time, or goes without. */
   readonly notice?: (sentence: string) => void;
 }
@@ -110,38 +110,6 @@ export interface KvStoreOptions extends CacheOptions {
   readonly headDim: number;
   /** Factor of the logits; default 1/sqrt(headDim). */
   readonly scale?: number;
-}
-
-/** Options of one generation. */
-export interface GenerateOptions {
-  /** Text to go on from; special tokens in it are recognised. */
-  readonly prompt?: string;
-  /** Token ids to go on from, instead of a prompt; no bos is added. */
-  readonly ids?: readonly number[];
-  /** Tokens to generate at most; default 128. */
-  readonly maxTokens?: number;
-  /** 0, the default, takes the most probable token. */
-  readonly temperature?: number;
-  /** Of the random numbers, one per position; default 0. */
-  readonly seed?: number;
-  /** Exact pairs a step takes; default the engine's k. */
-  readonly k?: number;
-  /** Default `all` (`paper`: `none`). */
-  readonly late?: Late;
-  /** Default `auto`. */
-  readonly guesses?: Guesses;
-  /**
-   * Whether guesses that the text itself gives, and that turn out right, are taken as tokens at
-   * once: `auto`, the default, where it pays. No token changes by it. `off` in mode `paper`, and
-   * where `late` is not `all`: there a guess would err otherwise than a step.
-   */
-  readonly accept?: Accept;
-  /** Most probable tokens to give with each token, 0 (default) to {@linkcode LOGPROBS_MAX}. */
-  readonly logprobs?: number;
-  /** Ends the generation with stop `cancelled`; the sequence can go on afterwards. */
-  readonly signal?: AbortSignal;
-  /** Told, during prefill, of prompt tokens done and of all. */
-  readonly progress?: (prefilled: number, promptTokens: number) => void;
 }
 
 /** A run of tokens of one layer. */
@@ -212,8 +180,10 @@ const cacheFields = {
   isa: z.enum(["reference", "portable", "avx2", "avx512"]).optional(),
 };
 
-const kOfStep = z.int().min(0).max(TOKENS_MAX);
-const late = z.union([
+/** Checks k of a step. */
+export const kOfStep: z.ZodType<number> = z.int().min(0).max(TOKENS_MAX);
+/** Checks {@linkcode Late}. */
+export const late: z.ZodType<Late> = z.union([
   z.enum(["all", "none"]),
   z.strictObject({ above: z.number().min(0).max(1) }),
 ], { error: "is none of all, none, { above: 0..1 }" });
@@ -221,6 +191,7 @@ const late = z.union([
 /** Checks {@linkcode EngineOptions}. */
 export const engineOptions: z.ZodType<EngineOptions> = z.strictObject({
   model: path,
+  chatTemplate: z.string().min(1).optional(),
   notice: z.custom<(sentence: string) => void>((value) => typeof value === "function", {
     error: "is not a function",
   }).optional(),
@@ -235,27 +206,6 @@ export const kvStoreOptions: z.ZodType<KvStoreOptions> = z.strictObject({
   headDim: z.int().min(16).max(256).multipleOf(8),
   scale: z.number().positive().optional(),
   ...cacheFields,
-});
-
-/** Checks {@linkcode GenerateOptions}. */
-export const generateOptions: z.ZodType<GenerateOptions> = z.strictObject({
-  prompt: z.string().optional(),
-  ids: z.array(z.int().min(0).max(2 ** 32 - 1)).optional(),
-  maxTokens: z.int().min(0).max(TOKENS_MAX).optional(),
-  temperature: z.number().min(0).max(100).optional(),
-  seed: z.int().min(0).optional(),
-  k: kOfStep.optional(),
-  late: late.optional(),
-  guesses: z.literal(["auto", 0, 1, 2, 3]).optional(),
-  accept: z.enum(["auto", "on", "off"]).optional(),
-  logprobs: z.int().min(0).max(LOGPROBS_MAX).optional(),
-  signal: z.custom<AbortSignal>((value) => value instanceof AbortSignal, {
-    error: "is not an AbortSignal",
-  }).optional(),
-  progress: z.custom<(prefilled: number, promptTokens: number) => void>(
-    (value) => typeof value === "function",
-    { error: "is not a function" },
-  ).optional(),
 });
 
 const inputsMax = 4; // the true token and three guesses

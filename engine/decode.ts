@@ -16,24 +16,19 @@ import { SpecacheError } from "./errors.ts";
 import { Chain, countGuess, type TextSource } from "./guesses.ts";
 import { Lookup } from "./lookup.ts";
 import type { NativeStore } from "./native.ts";
-import {
-  greedy,
-  type Likeliest,
-  needsLogits,
-  sample,
-  type TokenLogprob,
-  topLogprobs,
-} from "./sampler.ts";
+import { type Likeliest, mostProbable, needsLogits, sample } from "./sampler.ts";
+import { type Logprobs, logprobsOf } from "./sampling/logprobs.ts";
+import { penalises, TokenCounts } from "./sampling/penalties.ts";
 import type { Request } from "./settings.ts";
 import { type GuessStats, noGuesses } from "./stats.ts";
 
 /** Why a generation ended. */
-export type Stop = "eos" | "length" | "cancelled";
+export type Stop = "eos" | "length" | "stop" | "cancelled";
 
 /** What a decode tells as it goes. */
 export type DecodeEvent =
   | { readonly kind: "prefilled"; readonly tokens: number; readonly left: number }
-  | { readonly kind: "token"; readonly id: number; readonly logprobs: TokenLogprob[] };
+  | { readonly kind: "token"; readonly id: number; readonly logprobs: Logprobs | null };
 
 /** One text: its sequence, and what was asked or emitted but is not in the sequence yet. */
 export class DecodeState {
@@ -49,6 +44,8 @@ export class DecodeState {
   guessStats: GuessStats = noGuesses();
   /** The tokens of the sequence, and `next`. */
   text: TextSource = new Lookup();
+  /** Tokens of the text up to the end of the last prompt; those behind it were generated. */
+  prompted = 0;
   /** Decode steps so far. */
   steps = 0;
 
@@ -58,6 +55,7 @@ export class DecodeState {
   ask(ids: readonly number[]): void {
     const waiting = this.next === null ? [] : [this.next];
     this.text.add(ids);
+    this.prompted = this.text.length;
     this.unread = [...waiting, ...this.unread, ...ids];
     this.next = null;
     this.logits = null;
@@ -73,6 +71,7 @@ export class DecodeState {
     fork.logits = this.logits;
     fork.guesses = this.guesses.copy();
     fork.text = this.text.copy();
+    fork.prompted = this.prompted;
     return fork;
   }
 
@@ -89,6 +88,7 @@ export class DecodeState {
     this.logits = before.logits;
     this.guesses = before.guesses;
     this.text = before.text;
+    this.prompted = before.prompted;
   }
 
   /** Forgets what is beyond `tokens`, to which the sequence was cut. */
@@ -99,6 +99,7 @@ export class DecodeState {
     this.logits = null;
     this.guesses.restart();
     this.text.cut(tokens);
+    this.prompted = Math.min(this.prompted, tokens);
   }
 }
 
@@ -117,31 +118,54 @@ export interface Run {
   cancelled(): boolean;
 }
 
-/** Decodes until eos, the request's tokens, or its cancellation. */
-export function* decode(run: Run): Generator<DecodeEvent, Stop> {
+/**
+ * Decodes until eos, the request's tokens, its cancellation, or until who takes the events answers
+ * one that brings a token with true: then that token is the last.
+ */
+export function* decode(run: Run): Generator<DecodeEvent, Stop, boolean | void> {
   const { state, request } = run;
   if (!(yield* prefill(run))) return "cancelled";
   const policy = new AcceptPolicy(request.accept);
-  const stepping = { ...run, logits: logitsOf(run) };
+  const counts = penalises(request) ? TokenCounts.of(state.text.ids, state.prompted) : null;
+  const stepping: Stepping = { ...run, counts, logits: logitsOf(run) };
   let emitted = 0;
   while (emitted < request.maxTokens) {
     if (run.cancelled()) return "cancelled";
     const drawn = state.next === null
-      ? [first(run)]
+      ? [first(stepping)]
       : step(stepping, policy, request.maxTokens - emitted);
     if (drawn === null) continue; // cancelled for another request: the flag above decides
     const ended = run.eos.includes(drawn.at(-1)!.id);
     const tokens = ended ? drawn.slice(0, -1) : drawn;
     state.next = ended ? null : drawn.at(-1)!.id;
-    state.text.add(tokens.map(({ id }) => id));
+    const ids = tokens.map(({ id }) => id);
+    state.text.add(ids);
+    counts?.add(ids);
     emitted += tokens.length;
-    for (const token of tokens) yield { kind: "token", ...token };
+    for (const [at, token] of tokens.entries()) {
+      if (!(yield { kind: "token", ...token })) continue;
+      endAt(run, token.id, tokens.length - 1 - at);
+      return "stop";
+    }
     if (ended) return "eos";
   }
   return "length";
 }
 
+// Leaves the text as if token `id`, behind which a step has given `more`, had been its last: it
+// waits for its turn as an input.
+function endAt({ store, state }: Run, id: number, more: number): void {
+  if (more === 0 && state.next !== null) return;
+  const held = state.text.length - 1 - more;
+  store.truncate(state.sequence, held);
+  state.cut(held);
+  state.text.add([id]);
+  state.next = id;
+}
+
 interface Stepping extends Run {
+  /** The text's tokens, where penalties count them. */
+  readonly counts: TokenCounts | null;
   /** (1 + guesses, vocabulary) of a step; null: the likeliest tokens say all that is asked. */
   readonly logits: Float32Array | null;
 }
@@ -171,10 +195,10 @@ function predict(run: Stepping, inputs: readonly number[], trusted: number): Pre
 
 interface Drawn {
   readonly id: number;
-  readonly logprobs: TokenLogprob[];
+  readonly logprobs: Logprobs | null;
 }
 
-function* prefill({ store, state, cancelled }: Run): Generator<DecodeEvent, boolean> {
+function* prefill({ store, state, cancelled }: Run): Generator<DecodeEvent, boolean, unknown> {
   const { vocabulary } = store;
   while (state.unread.length > 0) {
     if (cancelled()) return false;
@@ -191,7 +215,7 @@ function* prefill({ store, state, cancelled }: Run): Generator<DecodeEvent, bool
 }
 
 // The first token after a prompt is drawn from the prompt's own logits.
-function first(run: Run): Drawn {
+function first(run: Stepping): Drawn {
   const { state, request } = run;
   const { logits } = state;
   if (logits === null) {
@@ -201,7 +225,8 @@ function first(run: Run): Drawn {
     );
   }
   state.logits = null;
-  return { id: draw(run, logits, state.length, 0), logprobs: logprobsOf(logits, request) };
+  const id = draw(run, logits, state.length, [], 0);
+  return { id, logprobs: toldOf(logits, id, request) };
 }
 
 // Passes over the codes alone that bring the guesses to what the request asks; false: cancelled.
@@ -214,7 +239,8 @@ function predecode(run: Stepping): boolean {
     if (predicted === null) return false;
     store.keep(sequence, 0);
     const input = inputs.length - 1;
-    guesses.extend(drawOf(run, predicted[input], state.length + 1 + input, input + 1));
+    const position = state.length + 1 + input;
+    guesses.extend(drawOf(run, predicted[input], position, inputs.slice(1), input + 1));
   }
   return true;
 }
@@ -235,15 +261,19 @@ function step(run: Stepping, policy: AcceptPolicy, left: number): Drawn[] | null
   const rows = predict(run, inputs, 1 + trusted.length);
   if (rows === null) return null;
   policy.timed(trusted.length, performance.now() - started);
-  const drawn = [drawTrue(run, rows[0], 0)];
+  // What input i predicts stands behind the guesses before it; those of true rows are true.
+  const after = state.length + 1;
+  const next = (row: number) => drawTrue(run, rows[row], after + row, guesses.slice(0, row));
+  const drawn = [next(0)];
   while (
     drawn.length <= trusted.length && drawn.at(-1)!.id === trusted[drawn.length - 1] &&
     !run.eos.includes(drawn.at(-1)!.id)
-  ) drawn.push(drawTrue(run, rows[drawn.length], drawn.length));
+  ) drawn.push(next(drawn.length));
   // What inputs behind the last true one predict is the chain's; a lookup leaves it nothing.
-  const predicted = rows.slice(drawn.length).map((row, at) =>
-    drawOf(run, row, state.length + 1 + drawn.length + at, drawn.length + at)
-  );
+  const predicted = rows.slice(drawn.length).map((row, at) => {
+    const input = drawn.length + at;
+    return drawOf(run, row, after + input, guesses.slice(0, input), input);
+  });
   store.keep(state.sequence, drawn.length);
   state.length += drawn.length;
   state.steps++;
@@ -266,22 +296,41 @@ function guessesAhead(
   return predecode(run) ? state.guesses.after(request.guesses) : null;
 }
 
-function drawTrue(run: Run, predicted: Predicted, input: number): Drawn {
-  const id = drawOf(run, predicted, run.state.length + 1 + input, 0);
+function drawTrue(
+  run: Stepping,
+  predicted: Predicted,
+  position: number,
+  ahead: readonly number[],
+): Drawn {
+  const id = drawOf(run, predicted, position, ahead, 0);
   const { logits } = predicted;
-  return { id, logprobs: logits === null ? [] : logprobsOf(logits, run.request) };
+  return { id, logprobs: logits === null ? null : toldOf(logits, id, run.request) };
 }
 
-function drawOf(run: Run, { likeliest, logits }: Predicted, position: number, input: number) {
-  return logits === null ? greedy(likeliest) : draw(run, logits, position, input);
+function toldOf(logits: Float32Array, id: number, { logprobs }: Request): Logprobs | null {
+  return logprobs === 0 ? null : logprobsOf(logits, id, logprobs);
 }
 
-function draw(run: Run, logits: Float32Array, position: number, input: number): number {
-  return run.draw?.(logits, position, input) ?? sample(logits, run.request, position);
+// The token of `position`, where the text has `ahead` behind the newest true token.
+function drawOf(
+  run: Stepping,
+  { likeliest, logits }: Predicted,
+  position: number,
+  ahead: readonly number[],
+  input: number,
+): number {
+  return logits === null ? mostProbable(likeliest) : draw(run, logits, position, ahead, input);
 }
 
-function logprobsOf(logits: Float32Array, request: Request): TokenLogprob[] {
-  return request.logprobs === 0 ? [] : topLogprobs(logits, request.logprobs);
+function draw(
+  { request, counts, draw }: Stepping,
+  logits: Float32Array,
+  position: number,
+  ahead: readonly number[],
+  input: number,
+): number {
+  return draw?.(logits, position, input) ??
+    sample(logits, request, position, counts && counts.with(ahead));
 }
 
 function row(logits: Float32Array, input: number, vocabulary: number): Float32Array {

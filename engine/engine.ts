@@ -1,15 +1,17 @@
 // engine.ts - a model and its cache; native calls run on a worker, so the event loop stays free.
 import { sharedLibrary } from "../ffi/library.ts";
 import { WorkerClient } from "./client.ts";
-import { type EngineOptions, engineOptions, type GenerateOptions, tokenCount } from "./config.ts";
+import { type EngineOptions, engineOptions, tokenCount } from "./config.ts";
+import { conversationOptions, type GenerateOptions, type Message } from "./config_generate.ts";
 import { SpecacheError } from "./errors.ts";
 import type { Generation } from "./generation.ts";
 import { describeModel, type ModelDescription, type ModelShape } from "./model/describe.ts";
-import { loadTokenizer, type Tokenizer } from "./model/tokenizer.ts";
+import type { Tokenizer } from "./model/tokenizer.ts";
 import { parse } from "./parse.ts";
 import { type CachePlan, planCache } from "./plan.ts";
 import type { Profile } from "./profile.ts";
 import { profileFor, usesProfile } from "./profile_auto.ts";
+import { conversationText, promptHost } from "./prompt.ts";
 import { Session, type SessionHost } from "./session.ts";
 import { type ProfileParts, type Settings, settle } from "./settings.ts";
 
@@ -48,7 +50,7 @@ export class Engine implements AsyncDisposable {
     const started = performance.now();
     const description = describeModel(asked.model);
     settingsOf(asked, description, expectedParts(asked)); // refuses before anything takes long
-    const tokenizer = tokenizerOf(asked.model, description);
+    const prompts = promptHost(asked, description);
     const library = sharedLibrary();
     const client = new WorkerClient();
     try {
@@ -61,8 +63,7 @@ export class Engine implements AsyncDisposable {
       return new Engine({
         client,
         settings,
-        description,
-        tokenizer,
+        ...prompts,
         loadMs: performance.now() - started,
         device: { name: opened.device, isa: opened.isa, threads: opened.threads },
         cancel: () => library.symbols.specache_cancel(opened.store),
@@ -100,6 +101,16 @@ export class Engine implements AsyncDisposable {
   generate(options: GenerateOptions): Generation {
     this.#checkOpen();
     return Session.once(this.#host, options, () => this.session());
+  }
+
+  /**
+   * The text that messages become for the model, up to where it answers.
+   *
+   * @throws {SpecacheError} argument: its chat template refuses them; unsupported: it has none
+   */
+  conversation(messages: readonly Message[]): string {
+    parse(conversationOptions, { messages }, "write a conversation");
+    return conversationText(this.#host, messages, true);
   }
 
   /** Bytes of the cache, part by part, for a sequence of `tokens` (contextTokens if left out). */
@@ -173,16 +184,4 @@ function settingsOf(
     );
   }
   return settle(asked, tokensMax, profile, ACTION);
-}
-
-// A vocabulary that is refused only matters to who gives text: ids work without.
-function tokenizerOf(path: string, description: ModelDescription): SessionHost["tokenizer"] {
-  try {
-    return { load: loadTokenizer(path, description), refused: null };
-  } catch (error) {
-    if (error instanceof SpecacheError && error.code === "unsupported") {
-      return { load: null, refused: error };
-    }
-    throw error;
-  }
 }

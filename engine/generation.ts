@@ -5,8 +5,9 @@ import type { DecodeEvent, Stop } from "./decode.ts";
 import type { GenerateAnswer } from "./messages.ts";
 import type { Isa } from "./config.ts";
 import type { TextStream } from "./model/tokenizer.ts";
-import type { TokenLogprob } from "./sampler.ts";
+import type { TokenLogprob } from "./sampling/logprobs.ts";
 import type { CacheStats } from "./stats.ts";
+import { StopFilter } from "./stop.ts";
 
 /** One generated token. */
 export interface Piece {
@@ -17,17 +18,19 @@ export interface Piece {
    * the last token leaves unfinished is in the result's text alone.
    */
   readonly text: string;
+  /** Logarithm of its probability at temperature 1, where the request asked for logprobs. */
+  readonly logprob?: number;
   /** The most probable tokens at its place, where the request asked for them. */
   readonly logprobs?: readonly TokenLogprob[];
 }
 
 /** What a generation came to. */
 export interface GenerateResult {
-  /** All pieces' text. */
+  /** All pieces' text; it ends before a stop string. */
   readonly text: string;
-  /** Ids of the generated tokens; eos is left out. */
+  /** Ids of the generated tokens, a stop string's too; eos is left out. */
   readonly tokens: readonly number[];
-  /** `eos`: the model ended; `length`: maxTokens; `cancelled`: the signal. */
+  /** `eos`: the model ended; `length`: maxTokens; `stop`, `cancelled`: by request. */
   readonly stop: Stop;
   /** Tokens of the prompt, generated, and held before the prompt. */
   readonly usage: {
@@ -35,6 +38,8 @@ export interface GenerateResult {
     readonly completionTokens: number;
     readonly cachedTokens: number;
   };
+  /** Per token the logarithm of its own probability, where the request asked for logprobs. */
+  readonly tokenLogprobs?: readonly number[];
   /** Per token its most probable alternatives, where the request asked for them. */
   readonly logprobs?: readonly (readonly TokenLogprob[])[];
   /** What the sequence holds and what was fetched for it. */
@@ -68,14 +73,13 @@ export interface GenerateResult {
 /** What a generation needs of its session. */
 export interface GenerationParts {
   readonly text: TextStream | null;
-  readonly promptTokens: number;
-  readonly cachedTokens: number;
+  readonly stops: readonly string[];
   readonly withLogprobs: boolean;
   readonly loadMs: number;
   readonly device: GenerateResult["device"];
   readonly model: GenerateResult["model"];
-  /** Starts the request. */
-  start(event: (event: DecodeEvent) => void): Promise<GenerateAnswer>;
+  /** Starts the request; an event that is answered with true brought its last token. */
+  start(event: (event: DecodeEvent) => boolean): Promise<GenerateAnswer>;
   /** Asks it to end at the next layer. */
   cancel(): void;
   /** Told of prefilled tokens. */
@@ -88,6 +92,7 @@ export class Generation implements AsyncIterable<Piece, GenerateResult> {
   readonly result: Promise<GenerateResult>;
   #parts: GenerationParts;
   #pieces: Piece[] = [];
+  #stop: StopFilter<Piece>;
   #text = "";
   #prefilled = 0;
   #ended = false;
@@ -97,6 +102,7 @@ export class Generation implements AsyncIterable<Piece, GenerateResult> {
   /** Engine.generate and Session.generate make generations. */
   constructor(parts: GenerationParts) {
     this.#parts = parts;
+    this.#stop = new StopFilter(parts.stops);
     this.result = this.#run();
     this.result.catch(() => {}); // whoever iterates meets the error there
   }
@@ -123,7 +129,8 @@ export class Generation implements AsyncIterable<Piece, GenerateResult> {
     try {
       const answer = await this.#parts.start((event) => this.#hear(event));
       if (this.#fault !== null) throw this.#fault.error;
-      this.#text += this.#parts.text?.end() ?? "";
+      this.#give(this.#stop.end());
+      if (!this.#stop.stopped) this.#text += this.#parts.text?.end() ?? "";
       return this.#result(answer);
     } finally {
       this.#ended = true;
@@ -132,13 +139,14 @@ export class Generation implements AsyncIterable<Piece, GenerateResult> {
   }
 
   // What the caller's own progress throws is the result's error, not the worker's.
-  #hear(event: DecodeEvent): void {
+  #hear(event: DecodeEvent): boolean {
     try {
       this.#take(event);
     } catch (error) {
       this.#fault ??= { error };
       this.#parts.cancel();
     }
+    return this.#stop.stopped;
   }
 
   #take(event: DecodeEvent): void {
@@ -148,22 +156,31 @@ export class Generation implements AsyncIterable<Piece, GenerateResult> {
       return;
     }
     const text = this.#parts.text?.push(event.id) ?? "";
-    this.#text += text;
     const { id, logprobs } = event;
-    this.#pieces.push(this.#parts.withLogprobs ? { id, text, logprobs } : { id, text });
+    const piece = logprobs === null
+      ? { id, text }
+      : { id, text, logprob: logprobs.logprob, logprobs: logprobs.top };
+    this.#give(this.#stop.push(piece));
+  }
+
+  #give(pieces: readonly Piece[]): void {
+    for (const piece of pieces) {
+      this.#pieces.push(piece);
+      this.#text += piece.text;
+    }
     this.#changed.resolve();
     this.#changed = Promise.withResolvers<void>();
   }
 
   #result(answer: GenerateAnswer): GenerateResult {
-    const { promptTokens, cachedTokens, withLogprobs, loadMs, device, model } = this.#parts;
-    const { prefillMs, decodeMs, steps, stepTokens } = answer;
+    const { withLogprobs, loadMs, device, model } = this.#parts;
+    const { promptTokens, cachedTokens, prefillMs, decodeMs, steps, stepTokens } = answer;
     return {
       text: this.#text,
       tokens: this.#pieces.map(({ id }) => id),
       stop: answer.stop,
       usage: { promptTokens, completionTokens: this.#pieces.length, cachedTokens },
-      ...withLogprobs ? { logprobs: this.#pieces.map(({ logprobs }) => logprobs ?? []) } : {},
+      ...withLogprobs ? logprobsOf(this.#pieces) : {},
       cache: answer.cache,
       timing: {
         loadMs,
@@ -176,4 +193,11 @@ export class Generation implements AsyncIterable<Piece, GenerateResult> {
       model,
     };
   }
+}
+
+function logprobsOf(pieces: readonly Piece[]): Pick<GenerateResult, "tokenLogprobs" | "logprobs"> {
+  return {
+    tokenLogprobs: pieces.map(({ logprob }) => logprob!),
+    logprobs: pieces.map(({ logprobs }) => logprobs!),
+  };
 }

@@ -22,6 +22,8 @@ export interface GuessSource {
 export interface TextSource extends GuessSource {
   /** Tokens of the text. */
   readonly length: number;
+  /** Their ids. */
+  readonly ids: readonly number[];
   /** The text goes on. */
   add(ids: readonly number[]): void;
   /** Forgets all but the first `tokens`. */

@@ -28,6 +28,11 @@ export class Lookup implements TextSource {
     return this.#ids.length;
   }
 
+  /** Their ids. */
+  get ids(): readonly number[] {
+    return this.#ids;
+  }
+
   /** The same text, with an index of its own. */
   copy(): Lookup {
     return new Lookup(this.#ids);

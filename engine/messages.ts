@@ -16,6 +16,8 @@ export interface Calls {
   open: { ask: OpenAsk; answer: OpenAnswer };
   session: { ask: null; answer: SessionAnswer };
   generate: { ask: GenerateAsk; answer: GenerateAnswer };
+  verdict: { ask: VerdictAsk; answer: null };
+  held: { ask: SessionAsk; answer: SessionAnswer };
   stats: { ask: SessionAsk; answer: CacheStats };
   fork: { ask: SessionAsk; answer: SessionAnswer };
   truncate: { ask: SessionAsk & { readonly tokens: number }; answer: SessionAnswer };
@@ -64,13 +66,25 @@ export interface SessionAnswer extends SessionAsk {
 /** A request; `cancel` (1) i32 is set to 1 from the main thread. */
 export interface GenerateAsk extends SessionAsk {
   readonly ids: readonly number[];
+  /** Whether `ids` are the whole text, of which the session keeps what it holds already. */
+  readonly whole: boolean;
   readonly request: Request;
+  /** Whether each token waits for a verdict before the next is made. */
+  readonly judged: boolean;
   readonly cancel: Int32Array;
+}
+
+/** Whether a judged request ends with the token that it told last. */
+export interface VerdictAsk extends SessionAsk {
+  readonly stop: boolean;
 }
 
 /** How a request ended. */
 export interface GenerateAnswer {
   readonly stop: Stop;
+  /** Tokens of the prompt that were to be read, and those that the sequence held before it. */
+  readonly promptTokens: number;
+  readonly cachedTokens: number;
   /** Tokens that the sequence holds now. */
   readonly length: number;
   /** As in SessionAnswer. */

@@ -34,7 +34,7 @@ function sentence(issue: Issue, name: string, value: unknown): string {
 function relation(issue: Issue): string {
   switch (issue.code) {
     case "too_small":
-      if (issue.origin === "string") return "is empty";
+      if (issue.origin === "string" || issue.origin === "array") return "is empty";
       return issue.inclusive === false
         ? `is not above ${issue.minimum}`
         : `is below ${issue.minimum}`;

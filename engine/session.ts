@@ -1,23 +1,23 @@
 // session.ts - one text: prompts and answers in turn, without a second prefill of what it holds.
 import type { WorkerClient } from "./client.ts";
-import { type GenerateOptions, generateOptions, tokenCount } from "./config.ts";
+import { tokenCount } from "./config.ts";
+import { type GenerateOptions, generateOptions } from "./config_generate.ts";
 import { SpecacheError } from "./errors.ts";
 import { type GenerateResult, Generation } from "./generation.ts";
 import type { SessionAnswer } from "./messages.ts";
 import type { ModelDescription } from "./model/describe.ts";
-import type { Tokenizer } from "./model/tokenizer.ts";
 import { parse } from "./parse.ts";
+import { type Prompt, type PromptHost, promptOf, tokenizerOf, type Written } from "./prompt.ts";
 import { type Settings, settleRequest } from "./settings.ts";
 import type { CacheStats } from "./stats.ts";
 
 const ACTION = "generate";
 
 /** What an engine shares with its sessions. */
-export interface SessionHost {
+export interface SessionHost extends PromptHost {
   readonly client: WorkerClient;
   readonly settings: Settings;
   readonly description: ModelDescription;
-  readonly tokenizer: { readonly load: Tokenizer | null; readonly refused: SpecacheError | null };
   readonly loadMs: number;
   readonly device: GenerateResult["device"];
   /** Makes the native call at work end at the next layer. */
@@ -34,6 +34,7 @@ export class Session implements AsyncDisposable {
   readonly #id: number;
   #length: number;
   #begun: boolean;
+  #conversation: Written | null = null;
   #running = false;
   #closed = false;
 
@@ -51,8 +52,9 @@ export class Session implements AsyncDisposable {
     options: GenerateOptions,
     open: () => Promise<Session>,
   ): Generation {
-    const ids = idsOf(host, options, false);
-    return generation(host, options, ids, 0, async (start) => {
+    parse(generateOptions, options, ACTION);
+    const prompt = promptOf(host, options);
+    return generation(host, options, prompt, async (start) => {
       await using session = await open();
       return await start(session.#id);
     });
@@ -65,7 +67,8 @@ export class Session implements AsyncDisposable {
 
   /**
    * Goes on from what the session holds and the prompt or ids given; neither: from where the last
-   * generation stopped.
+   * generation stopped. Messages are the whole text: of what the session holds, it keeps what they
+   * begin with.
    *
    * @throws {SpecacheError} argument, busy, closed; others reach whoever awaits the result
    */
@@ -74,14 +77,19 @@ export class Session implements AsyncDisposable {
     if (this.#running) {
       throw new SpecacheError("busy", `Cannot ${ACTION}: the session is generating`);
     }
-    const ids = idsOf(this.#host, options, this.#begun);
-    const run = generation(this.#host, options, ids, this.#length, async (start) => {
+    parse(generateOptions, options, ACTION);
+    const before = { begun: this.#begun, conversation: this.#conversation };
+    return this.#go(options, promptOf(this.#host, options, before));
+  }
+
+  #go(options: GenerateOptions, prompt: Prompt): Generation {
+    const run = generation(this.#host, options, prompt, async (start) => {
       try {
         const answer = await start(this.#id);
-        this.#length = answer.length;
-        this.#begun = answer.begun;
+        this.#hold(answer);
         return answer;
       } catch (cause) {
+        if (prompt.whole !== null) await this.#askHeld();
         if (!this.#closed) throw cause;
         throw new SpecacheError("closed", "Cannot use the session: it is closed", { cause });
       } finally {
@@ -89,7 +97,24 @@ export class Session implements AsyncDisposable {
       }
     });
     this.#running = true;
+    const { whole, ids } = prompt;
+    if (whole !== null) {
+      run.result.then(({ stop, text, tokens }) => {
+        // A stop string's tokens are no part of the text.
+        const [answer, generated] = stop === "stop" ? ["", []] : [text, tokens];
+        this.#conversation = { text: whole + answer, ids: [...ids, ...generated] };
+      }, () => {});
+    }
     return run;
+  }
+
+  // A conversation that failed has cut off already what it did not begin with.
+  async #askHeld(): Promise<void> {
+    try {
+      this.#hold(await this.#host.client.call("held", { session: this.#id }));
+    } catch {
+      // A session that is closed holds nothing, and the caller hears of the first error.
+    }
   }
 
   /** What the session holds and what was fetched for it. */
@@ -100,7 +125,9 @@ export class Session implements AsyncDisposable {
   /** A second session with the same tokens; full pages are shared. */
   async fork(): Promise<Session> {
     const { session, ...held } = await this.#ask("fork");
-    return new Session(this.#host, session, held);
+    const fork = new Session(this.#host, session, held);
+    fork.#conversation = this.#conversation;
+    return fork;
   }
 
   /**
@@ -111,9 +138,7 @@ export class Session implements AsyncDisposable {
     this.#checkIdle();
     parse(tokenCount, { tokens }, "truncate");
     const { client } = this.#host;
-    const { length, begun } = await client.call("truncate", { session: this.#id, tokens });
-    this.#length = length;
-    this.#begun = begun;
+    this.#hold(await client.call("truncate", { session: this.#id, tokens }));
   }
 
   /** Gives the session's memory back; closing twice is fine. */
@@ -133,6 +158,11 @@ export class Session implements AsyncDisposable {
     return this.close();
   }
 
+  #hold({ length, begun }: Omit<SessionAnswer, "session">): void {
+    this.#length = length;
+    this.#begun = begun;
+  }
+
   #ask(name: "stats"): Promise<CacheStats>;
   #ask(name: "fork"): Promise<SessionAnswer>;
   #ask(name: "stats" | "fork"): Promise<unknown> {
@@ -150,42 +180,17 @@ export class Session implements AsyncDisposable {
   }
 }
 
-// A text that has begun gets no second bos.
-function idsOf(host: SessionHost, options: GenerateOptions, begun: boolean): number[] {
-  const { tokenizer, description } = host;
-  const { prompt, ids: given } = parse(generateOptions, options, ACTION);
-  if (prompt !== undefined && given !== undefined) {
-    throw new SpecacheError("argument", `Cannot ${ACTION}: prompt and ids are both given`);
-  }
-  if (prompt !== undefined) {
-    if (tokenizer.refused !== null) throw tokenizer.refused;
-    if (tokenizer.load === null) {
-      throw new SpecacheError(
-        "unsupported",
-        `Cannot ${ACTION}: model ${description.name} has no tokenizer, so ids must be given`,
-      );
-    }
-  }
-  const ids = prompt === undefined ? [...given ?? []] : tokenizer.load!.encode(prompt, !begun);
-  const bad = ids.find((id) => id >= description.vocabulary);
-  if (bad === undefined) return ids;
-  throw new SpecacheError(
-    "argument",
-    `Cannot ${ACTION}: id ${bad} is not below the vocabulary's ${description.vocabulary}`,
-    { details: { id: bad, vocabulary: description.vocabulary } },
-  );
-}
-
 type Start = (session: number) => ReturnType<ConstructorParameters<typeof Generation>[0]["start"]>;
 
 function generation(
   host: SessionHost,
   options: GenerateOptions,
-  ids: readonly number[],
-  cachedTokens: number,
+  { ids, whole }: Prompt,
   run: (start: Start) => ReturnType<Start>,
 ): Generation {
   const request = settleRequest(options, host.settings, ACTION);
+  const stops = [options.stop ?? []].flat();
+  if (stops.length > 0) tokenizerOf(host, "stop strings never come");
   const cancel = new Int32Array(new SharedArrayBuffer(4));
   const stop = () => {
     Atomics.store(cancel, 0, 1);
@@ -196,8 +201,7 @@ function generation(
   const { name, layers, kvHeads, queryHeads, headDim } = host.description;
   return new Generation({
     text: host.tokenizer.load?.stream() ?? null,
-    promptTokens: ids.length,
-    cachedTokens,
+    stops,
     withLogprobs: request.logprobs > 0,
     loadMs: host.loadMs,
     device: host.device,
@@ -208,9 +212,16 @@ function generation(
       signal?.addEventListener("abort", stop, { once: true });
       host.running.add(stop);
       try {
-        const answer = await run((session) =>
-          host.client.call("generate", { session, ids, request, cancel }, event)
-        );
+        const answer = await run((session) => {
+          const judged = stops.length > 0;
+          const ask = { session, ids, whole: whole !== null, request, judged, cancel };
+          return host.client.call("generate", ask, (told) => {
+            const stop = event(told);
+            if (judged && told.kind === "token") {
+              host.client.call("verdict", { session, stop }).catch(() => {}); // the answer tells
+            }
+          });
+        });
         if (!host.closed) return answer;
         throw new SpecacheError("closed", "Cannot use the engine: it is closed");
       } finally {

@@ -2,18 +2,10 @@
 // Defaults that depend on mode, tier, profile or model are here and nowhere else.
 
 import process from "node:process";
-import type {
-  Accept,
-  CacheOptions,
-  GenerateOptions,
-  Isa,
-  KvType,
-  Late,
-  Mode,
-  Prefetch,
-  Rule,
-} from "./config.ts";
+import type { Accept, CacheOptions, Isa, KvType, Late, Mode, Prefetch, Rule } from "./config.ts";
+import type { GenerateOptions } from "./config_generate.ts";
 import { SpecacheError } from "./errors.ts";
+import { greedy, type Sampling } from "./sampler.ts";
 
 /** A cache's options, complete. */
 export interface Settings {
@@ -66,10 +58,8 @@ export interface Settings {
 }
 
 /** One request's options, complete. */
-export interface Request {
+export interface Request extends Sampling {
   readonly maxTokens: number;
-  readonly temperature: number;
-  readonly seed: number;
   readonly k: number;
   readonly late: Late;
   readonly guesses: number;
@@ -193,8 +183,7 @@ export function settleRequest(
   }
   return {
     maxTokens: options.maxTokens ?? MAX_TOKENS,
-    temperature: options.temperature ?? 0,
-    seed: options.seed ?? 0,
+    ...samplingOf(options),
     k: full ? 0 : k,
     late,
     guesses,
@@ -202,6 +191,12 @@ export function settleRequest(
     lookups: paper ? 0 : accept === "off" ? guesses : settings.guessesMax,
     logprobs: options.logprobs ?? 0,
   };
+}
+
+function samplingOf(options: GenerateOptions): Sampling {
+  const names = Object.keys(greedy) as (keyof Sampling)[];
+  const entries = names.map((name) => [name, options[name] ?? greedy[name]]);
+  return Object.fromEntries(entries) as Sampling;
 }
 
 const ISAS: readonly string[] = ["reference", "portable", "avx2", "avx512"];

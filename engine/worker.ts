@@ -28,6 +28,7 @@ type Handlers = {
 // One worker serves one engine, hence one store.
 let opened: { readonly store: NativeStore; readonly eos: readonly number[] } | null = null;
 const sessions = new Map<number, DecodeState>();
+const judges = new Map<number, (stop: boolean) => void>(); // by session: who waits for a verdict
 let sessionsOpened = 0;
 
 const handlers: Handlers = {
@@ -51,6 +52,14 @@ const handlers: Handlers = {
     return added(new DecodeState(storeOf().openSequence()));
   },
   generate,
+  verdict({ session, stop }) {
+    judges.get(session)?.(stop);
+    return null;
+  },
+  held({ session }) {
+    const { length, begun } = stateOf(session);
+    return { session, length, begun };
+  },
   stats({ session }) {
     return statsOf(stateOf(session));
   },
@@ -77,12 +86,19 @@ const handlers: Handlers = {
   },
 };
 
-// A request that fails leaves its session as it was; one that is cancelled can be gone on with.
+// A request that fails leaves its session as it was, but for what a whole text did not begin with;
+// one that is cancelled can be gone on with.
 async function generate(
-  ask: Calls["generate"]["ask"],
+  asked: Calls["generate"]["ask"],
   id: number,
 ): Promise<Calls["generate"]["answer"]> {
-  const state = stateOf(ask.session);
+  const state = stateOf(asked.session);
+  const { whole, ids, request } = asked;
+  const kept = whole ? heldOf(state, ids) : 0;
+  const ask = { ...asked, ids: ids.slice(kept) };
+  const held = whole ? kept : state.length + state.unread.length + (state.next === null ? 0 : 1);
+  checkRoom(storeOf(), held, ask.ids.length, request.maxTokens);
+  if (whole) cut(state, kept);
   const before = state.fork(state.sequence);
   try {
     return await run(ask, id);
@@ -99,12 +115,12 @@ async function generate(
 }
 
 async function run(
-  { session, ids, request, cancel }: Calls["generate"]["ask"],
+  { session, ids, request, judged, cancel }: Calls["generate"]["ask"],
   id: number,
 ): Promise<Calls["generate"]["answer"]> {
   const store = storeOf();
   const state = stateOf(session);
-  checkRoom(store, state, ids.length, request.maxTokens);
+  const cachedTokens = state.length;
   if (ids.length > 0) state.ask(ids);
   const started = performance.now();
   let decoding = started; // when prefill had ended
@@ -117,12 +133,15 @@ async function run(
     eos: opened!.eos,
     cancelled: () => Atomics.load(cancel, 0) === 1,
   });
+  let stop = false;
   while (true) {
-    const step = events.next();
+    const step = events.next(stop);
     if (step.done) {
       const ended = performance.now();
       return {
         stop: step.value,
+        promptTokens: ids.length,
+        cachedTokens,
         length: state.length,
         begun: state.begun,
         cache: statsOf(state),
@@ -133,14 +152,21 @@ async function run(
       };
     }
     if (step.value.kind === "prefilled") [decoding, prefilled] = [performance.now(), state.length];
+    const verdict = judged && step.value.kind === "token" ? verdictOn(session) : null;
     scope.postMessage({ kind: "event", id, event: step.value });
+    stop = await verdict ?? false;
     await new Promise((turn) => setImmediate(turn)); // other messages and other requests
   }
 }
 
+function verdictOn(session: number): Promise<boolean> {
+  const { promise, resolve } = Promise.withResolvers<boolean>();
+  judges.set(session, resolve);
+  return promise.finally(() => judges.delete(session));
+}
+
 // The last token emitted is not in the sequence, so it needs no room.
-function checkRoom(store: NativeStore, state: DecodeState, prompt: number, maxTokens: number) {
-  const held = state.length + state.unread.length + (state.next === null ? 0 : 1);
+function checkRoom(store: NativeStore, held: number, prompt: number, maxTokens: number) {
   const needed = held + prompt + Math.max(0, maxTokens - 1);
   const { tokensMax } = store.settings;
   if (needed <= tokensMax) return;
@@ -150,6 +176,20 @@ function checkRoom(store: NativeStore, state: DecodeState, prompt: number, maxTo
       `are above contextTokens ${tokensMax}`,
     { details: { held, prompt, maxTokens, contextTokens: tokensMax } },
   );
+}
+
+// Tokens of the sequence that a whole text begins with; its last one is read anew, for its logits.
+function heldOf(state: DecodeState, ids: readonly number[]): number {
+  const most = Math.min(state.length, ids.length - 1);
+  const held = state.text.ids;
+  let same = 0;
+  while (same < most && held[same] === ids[same]) same++;
+  return same;
+}
+
+function cut(state: DecodeState, tokens: number): void {
+  if (tokens < state.length) storeOf().truncate(state.sequence, tokens);
+  state.cut(tokens);
 }
 
 function added(state: DecodeState): Calls["session"]["answer"] {

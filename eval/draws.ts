@@ -1,6 +1,6 @@
 // draws.ts - random choices that a task makes, all from one seed, so that it can be made again.
 
-import { randomOf } from "../engine/sampler.ts";
+import { randomOf } from "../engine/sampling/race.ts";
 
 /** A stream of random choices. */
 export class Draws {

@@ -1,7 +1,7 @@
 // modes.ts - what an evaluation compares: modes by name, with options in brackets:
 //   full   paper   specache   compact   specache[k=64,keyBits=1]   paper[rule=rotated,guesses=0]
-import { type CacheOptions, engineOptions, generateOptions } from "../engine/config.ts";
-import type { GenerateOptions, Mode } from "../engine/config.ts";
+import { type CacheOptions, engineOptions, type Mode } from "../engine/config.ts";
+import { type GenerateOptions, generateOptions } from "../engine/config_generate.ts";
 import { SpecacheError } from "../engine/errors.ts";
 import { parse } from "../engine/parse.ts";
 

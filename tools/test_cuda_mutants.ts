@@ -6,7 +6,7 @@ import { basename, normalize } from "node:path";
 import process from "node:process";
 import type { Mutant } from "../cuda/emulator/mutants.ts";
 import { SpecacheError } from "../engine/errors.ts";
-import { randomOf } from "../engine/sampler.ts";
+import { randomOf } from "../engine/sampling/race.ts";
 import {
   buildKernels,
   inParallel,

@@ -1,7 +1,7 @@
 // mutants.ts - draws mistakes for the kernels of a program: the translator writes each beside the
 // right instruction, and EMULATOR_MUTANT chooses one at run time, so that one build serves for all.
 import { createHash } from "node:crypto";
-import { randomOf } from "../../engine/sampler.ts";
+import { randomOf } from "../../engine/sampling/race.ts";
 import { mutationsOf } from "./translate/mutations.ts";
 import type { Function } from "./translate/parse.ts";
 import { parse } from "./translate/parse.ts";

@@ -4,6 +4,7 @@
 #include <bit>
 #include <cmath>
 
+#include "../device.h"
 #include "../failure.h"
 #include "../scratch.h"
 

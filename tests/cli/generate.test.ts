@@ -68,10 +68,11 @@ test("generate --json prints one object with the documented fields and nothing e
 });
 
 test("generate --json --logprobs 3 adds three pairs a token, the likeliest first", async () => {
-  const { logprobs, tokens, ...rest } = await jsonOf([...ask, "--logprobs", "3"]);
+  const { logprobs, tokenLogprobs, tokens, ...rest } = await jsonOf([...ask, "--logprobs", "3"]);
   assertEquals(typesOf({ tokens, ...rest }), documented);
   assertEquals(logprobs.map((pairs: unknown[]) => pairs.length), [3, 3, 3, 3]);
   assertEquals(logprobs.map((pairs: number[][]) => pairs[0][0]), tokens);
+  assertEquals(logprobs.map((pairs: number[][]) => pairs[0][1]), tokenLogprobs);
   for (const pairs of logprobs) {
     const values = pairs.map(([, value]: number[]) => value);
     assertEquals(values, values.toSorted((a: number, b: number) => b - a));
@@ -139,6 +140,8 @@ const accepted: readonly [flags: string, holds: Record<string, unknown>][] = [
   ["--guesses 3", { cache: { guess: { made: 3, bySource: { chain: { made: 3 } } } } }],
   ["--near 100000000 --context 512 --threads 1", { device: { threads: 1 } }],
   ["--temperature 0.7 --seed 5 --verbose", {}],
+  ["--temperature 0.7 --top-k 20 --top-p 0.9 --min-p 0.05", {}],
+  ["--repetition-penalty 1.1 --presence-penalty -0.5 --frequency-penalty 0.5", {}],
   ["--max-tokens 0", { tokens: [], stop: "length" }],
 ];
 
@@ -154,7 +157,7 @@ for (const [flags, holds] of accepted) {
 test("the tables of these tests name every flag of generate", () => {
   // --prefetch wants device cuda: cuda/tests/engine.
   const elsewhere = ["model", "prompt", "prompt-file", "ids-file", "logprobs", "json", "help"]
-    .concat("prefetch");
+    .concat("prefetch", "stop", "chat", "system", "chat-template");
   const named = accepted.flatMap(([flags]) => flags.match(/(?<=--)[\w-]+/g) ?? []);
   assertEquals([...new Set([...elsewhere, ...named])].sort(), Object.keys(generateFlags).sort());
 });
@@ -165,6 +168,35 @@ test("a temperature gives the same text with the same seed, and another with ano
   const [first, again, other] = await Promise.all([run("1"), run("1"), run("2")]);
   assertEquals(again.text, first.text);
   assert(other.text !== first.text);
+});
+
+test("--stop ends the text before it, and any of several does", async () => {
+  const { text } = await jsonOf(ask);
+  const stop = text.slice(2, 4);
+  for (const flags of [["--stop", stop], ["--stop", "never", `--stop=${stop}`]]) {
+    const given = await jsonOf([...ask, ...flags]);
+    assertEquals([given.text, given.stop], [text.slice(0, text.indexOf(stop)), "stop"]);
+    const { stdout } = await command([...ask, ...flags]);
+    assertEquals(stdout, `${given.text}\n`);
+  }
+});
+
+test("--chat makes a turn of the prompt by the template, --system another before it", async () => {
+  using folder = new Folder();
+  const template = "{% for m in messages %}<{{ m.role }}>{{ m.content }}\n{% endfor %}" +
+    "{% if add_generation_prompt %}<a>{% endif %}";
+  const chat = ["--chat", "--chat-template", folder.file("template", template)];
+  const rest = ["generate", "--model", needle, "--max-tokens", "5"];
+  for (
+    const [flags, text] of [
+      [[], `<user>${TEXT}\n<a>`],
+      [["--system", "Be brief."], `<system>Be brief.\n<user>${TEXT}\n<a>`],
+    ] as const
+  ) {
+    const given = await jsonOf([...rest, ...chat, ...flags, "--prompt", TEXT]);
+    const plain = await jsonOf([...rest, "--prompt", text]);
+    assertEquals([given.tokens, given.usage], [plain.tokens, plain.usage]);
+  }
 });
 
 test("Ctrl-C ends a generation as cancelled, and no listener for it stays", async () => {

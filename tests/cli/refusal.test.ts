@@ -20,6 +20,8 @@ function paths(folder: Folder): Record<string, string> {
     WORD: folder.file("word", '[1, "two"]'),
     LARGE: folder.file("large", "[1, 99999]"),
     NOTHING: folder.file("nothing", "[]"),
+    BROKEN: folder.file("broken", "{% for %}"),
+    BLANK: folder.file("blank", ""),
     PROFILE: folder.file("profile", profileBytes({ layers: 1, kvHeads: 2, headDim: 16 })),
     FAR: folder.of("far"),
   };
@@ -56,7 +58,20 @@ const flags: readonly Row[] = [
 ];
 
 const values: readonly Row[] = [
-  ...["k", "slots", "near", "threads", "max-tokens", "context", "seed", "logprobs", "temperature"]
+  ...[
+    "k",
+    "slots",
+    "near",
+    "threads",
+    "max-tokens",
+    "context",
+    "seed",
+    "logprobs",
+    "temperature",
+    "top-k",
+    "top-p",
+    "min-p",
+  ]
     .flatMap((name): Row[] => [
       [`${tiny20} --${name} many`, /^Cannot generate: \w+ many is not a number$/],
       [[...tiny20.split(" "), `--${name}=`], /^Cannot generate: \w+ "" is not a number$/],
@@ -81,6 +96,34 @@ const values: readonly Row[] = [
   [`${tiny20} --late some`, /late some is none of all, none, /],
   [`${tiny20} --logprobs 1000`, /logprobs 1000 is above 100$/],
   [`${tiny20} --temperature 101`, /temperature 101 is above 100$/],
+  ...["repetition", "presence", "frequency"].flatMap((name): Row[] => [
+    [`${tiny20} --${name}-penalty many`, /^Cannot generate: \w+Penalty many is not a number$/],
+    [
+      `${tiny20} --${name}-penalty -3`,
+      /^Cannot generate: \w+Penalty -3 is (not above 0|below -2)$/,
+    ],
+    [`${tiny20} --${name}-penalty 101`, /^Cannot generate: \w+Penalty 101 is above (100|2)$/],
+  ]),
+  [`${tiny20} --top-k 2.5`, /topK 2\.5 is not an integer$/],
+  [`${tiny20} --top-p 1.5`, /topP 1\.5 is above 1$/],
+  [`${tiny20} --min-p 1.5`, /minP 1\.5 is above 1$/],
+  [[...tiny20.split(" "), "--stop", ""], /^Cannot generate: stop\[0\] "" is empty$/],
+  [`${tiny20} --stop a`, /has no tokenizer, so stop strings never come$/],
+  [`${tiny20} --stop`, /--stop is given no value$/],
+  [`${tiny20} --system S`, /^Cannot generate: --system is given without --chat$/],
+  [`${tiny20} --chat`, /^Cannot generate: --chat wants text, not --ids-file$/],
+  ["generate --model TINY --chat --prompt a", /^Cannot generate: model llama-plain has no tokeniz/],
+  ["generate --model NEEDLE --chat --prompt a", /model needle has no chat template, so chatTempl/],
+  ["generate --model NEEDLE --chat --prompt a --chat-template NONE", /^Cannot read NONE: ENOENT/],
+  ["generate --model NEEDLE --chat --prompt a --chat-template EMPTY", /^Cannot read EMPTY: EISD/],
+  [
+    "generate --model NEEDLE --chat --prompt a --chat-template BROKEN",
+    /^Cannot generate: the chat template of model needle is not understood: /,
+  ],
+  [
+    "generate --model NEEDLE --chat --prompt a --chat-template BLANK",
+    /^Cannot generate: chatTemplate "" is empty$/,
+  ],
   [`${tiny20} --threads 0`, /threads 0 is below 1$/],
   [`${tiny20} --threads 1000`, /threads 1000 is above 256$/],
   [`${tiny20} --device tpu`, /device tpu is none of auto, cpu, cuda$/],

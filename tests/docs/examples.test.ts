@@ -1,5 +1,5 @@
-// Every ```ts block of the README and of a public docstring runs, and prints what its comments say:
-// a line `console.log(...); // 4 32` must print "4 32".
+// Every ```ts block of the README, of docs/ and of a public docstring runs, and prints what its
+// comments say: a line `console.log(...); // 4 32` must print "4 32".
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { join } from "node:path";
@@ -40,8 +40,16 @@ async function printed(code: string): Promise<string[]> {
   return lines;
 }
 
-const engine = (await readdir(join(root, "engine"))).filter((name) => name.endsWith(".ts"));
-const paths = ["README.md", "mod.ts", ...engine.map((name) => `engine/${name}`)];
+async function filesOf(folder: string, ending: string): Promise<string[]> {
+  const names = (await readdir(join(root, folder))).filter((name) => name.endsWith(ending));
+  return names.map((name) => `${folder}/${name}`);
+}
+
+const paths = [
+  ...["README.md", "mod.ts"],
+  ...await filesOf("docs", ".md"),
+  ...await filesOf("engine", ".ts"),
+];
 const examples = (await Promise.all(paths.map(examplesOf))).flat();
 
 test("the README and the public classes have examples", () => {

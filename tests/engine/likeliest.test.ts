@@ -2,7 +2,7 @@
 // logits only where they are asked for.
 import type { GenerateOptions } from "../../mod.ts";
 import type { NativeStore } from "../../engine/native.ts";
-import { greedy, sample } from "../../engine/sampler.ts";
+import { greedy, mostProbable, sample } from "../../engine/sampler.ts";
 import { goldenModel } from "../parity/golden.ts";
 import { assertLikeliest, openModel, textOf } from "../parity/run.ts";
 import { assert, assertEquals, assertGreater, test } from "../harness.ts";
@@ -59,6 +59,7 @@ test("a greedy request asks the library for no logits; any other does, at each s
       assertEquals(asked(options), false);
       assertEquals(asked({ ...options, temperature: 0.7 }), true);
       assertEquals(asked({ ...options, logprobs: 1 }), true);
+      assertEquals(asked({ ...options, presencePenalty: 1 }), true);
       assertEquals(asked(options, () => 1), true);
     }
   });
@@ -70,7 +71,7 @@ test("greedy text is the same by the library's likeliest tokens as by logits", (
       const all = { maxTokens, ...options };
       const byLogits = textOf(store, prompt, { ...all, logprobs: 1 });
       assertEquals(textOf(store, prompt, all), byLogits);
-      const draw = (logits: Float32Array) => sample(logits, { temperature: 0, seed: 0 }, 0);
+      const draw = (logits: Float32Array) => sample(logits, greedy, 0);
       assertEquals(textOf(store, prompt, all, draw), byLogits);
     }
   });
@@ -81,7 +82,6 @@ test("a step tells the largest of its logits, with one input or several", () => 
 });
 
 test("a largest logit that is not finite is refused alike with and without logits", async () => {
-  const sampling = { temperature: 0, seed: 0 };
   for (
     const [likeliest, logits] of [
       [{ id: 0xffffffff, logit: -Infinity }, [NaN, NaN, -Infinity]],
@@ -89,8 +89,8 @@ test("a largest logit that is not finite is refused alike with and without logit
     ] as const
   ) {
     const sentence = `Cannot sample a token: largest logit ${likeliest.logit} is not finite`;
-    await assertRefused(() => greedy(likeliest), "data", sentence);
-    await assertRefused(() => sample(Float32Array.from(logits), sampling, 0), "data", sentence);
+    await assertRefused(() => mostProbable(likeliest), "data", sentence);
+    await assertRefused(() => sample(Float32Array.from(logits), greedy, 0), "data", sentence);
   }
-  assertEquals(greedy({ id: 7, logit: -3 }), 7);
+  assertEquals(mostProbable({ id: 7, logit: -3 }), 7);
 });

@@ -176,7 +176,7 @@ const generateRows: readonly Row<GenerateOptions>[] = [
   [{ ids, k: NaN }, "k NaN is not a number"],
   [{ ids, k: K + 1 }, `k ${K + 1} is above kMax ${K}`],
   [{ ids, k: 10_000 }, `k 10000 is above kMax ${K}`],
-  [untyped({ ids, topK: 5 }), "option topK is not known"],
+  [untyped({ ids, topk: 5 }), "option topk is not known"],
   [{ ids, prompt: "The code" }, "prompt and ids are both given"],
   [{ ids: [1_024] }, "id 1024 is not below the vocabulary's 1024"],
   [{ ids: [5, -1] }, "ids[1] -1 is below 0"],
@@ -199,6 +199,35 @@ const generateRows: readonly Row<GenerateOptions>[] = [
   [untyped({ ids, signal: {} }), "signal {} is not an AbortSignal"],
   [untyped({ ids, progress: 3 }), "progress 3 is not a function"],
 ];
+
+const samplingRows: readonly Row<GenerateOptions>[] = [
+  ...["topK", "topP", "minP", "repetitionPenalty", "presencePenalty", "frequencyPenalty"].flatMap(
+    (name): Row<GenerateOptions>[] => [
+      [untyped({ ids, [name]: NaN }), `${name} NaN is not a number`],
+      [untyped({ ids, [name]: Infinity }), `${name} Infinity is not a number`],
+      [untyped({ ids, [name]: "1" }), `${name} 1 is not a number`],
+      [untyped({ ids, [name]: null }), `${name} null is not a number`],
+      [untyped({ ids, [name]: [1] }), `${name} [ 1 ] is not a number`],
+      [untyped({ ids, [name]: -3 }), `${name} -3 is `],
+      [untyped({ ids, [name]: 2 ** 32 }), `${name} 4294967296 is above `],
+    ],
+  ),
+  [{ ids, topK: 2.5 }, "topK 2.5 is not an integer"],
+  [{ ids, topP: 1.01 }, "topP 1.01 is above 1"],
+  [{ ids, topP: -0.01 }, "topP -0.01 is below 0"],
+  [{ ids, minP: 1.01 }, "minP 1.01 is above 1"],
+  [{ ids, repetitionPenalty: 0 }, "repetitionPenalty 0 is not above 0"],
+  [{ ids, presencePenalty: 2.1 }, "presencePenalty 2.1 is above 2"],
+  [{ ids, frequencyPenalty: -2.1 }, "frequencyPenalty -2.1 is below -2"],
+];
+
+test("a session refuses each bad value of a sampler", () =>
+  withEngine({}, async (engine) => {
+    await using session = await engine.session();
+    for (const [options, message, code = "argument"] of samplingRows) {
+      await assertRefused(() => session.generate(options), code, message);
+    }
+  }));
 
 test("a session refuses each bad request and goes on as if it had not been asked", () =>
   withEngine({ far: "file", guessesMax: 1 }, async (engine) => {

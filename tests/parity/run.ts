@@ -1,6 +1,7 @@
 // run.ts - runs a model on the native store itself, with no worker between.
 
-import type { CacheOptions, GenerateOptions, Isa } from "../../engine/config.ts";
+import type { CacheOptions, Isa } from "../../engine/config.ts";
+import type { GenerateOptions } from "../../engine/config_generate.ts";
 import { decode, DecodeState, type Run } from "../../engine/decode.ts";
 import { describeModel } from "../../engine/model/describe.ts";
 import { NativeStore } from "../../engine/native.ts";

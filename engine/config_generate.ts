@@ -1,0 +1,124 @@
+// config_generate.ts - the options of one generation, their interface and their zod schema.
+
+import { z } from "zod";
+import { type Accept, type Guesses, kOfStep, type Late, late, TOKENS_MAX } from "./config.ts";
+
+/** Most alternatives a token that `logprobs` gives. */
+export const LOGPROBS_MAX = 100;
+
+/** Most stop strings of a request. */
+export const STOPS_MAX = 16;
+
+/** One turn of a conversation. */
+export interface Message {
+  /** Who speaks; what becomes of it is up to the model's chat template. */
+  readonly role: "system" | "user" | "assistant" | "tool";
+  /** What is said. Special tokens in it are recognised, as everywhere. */
+  readonly content: string;
+}
+
+/** Options of one generation. */
+export interface GenerateOptions {
+  /** Text to go on from; special tokens in it are recognised. */
+  readonly prompt?: string;
+  /** Token ids to go on from, instead of a prompt; no bos is added. */
+  readonly ids?: readonly number[];
+  /**
+   * The whole conversation, instead of a prompt: the model's chat template makes the prompt of it.
+   * What a session holds of its beginning is not read again, what it holds beyond is forgotten.
+   */
+  readonly messages?: readonly Message[];
+  /** Tokens to generate at most; default 128. */
+  readonly maxTokens?: number;
+  /**
+   * 0, the default, takes the most probable token; then topK, topP, minP and seed have no use.
+   * Order and formulas of these options are in docs/SAMPLING.md.
+   */
+  readonly temperature?: number;
+  /** Draws from the topK most probable tokens; 0, the default: from all. */
+  readonly topK?: number;
+  /** Draws from the fewest tokens whose probabilities reach topP, 0 to 1, the default: all. */
+  readonly topP?: number;
+  /** Draws from tokens at least minP times as probable as the most probable; default 0: all. */
+  readonly minP?: number;
+  /**
+   * Divides logits above 0 of tokens that prompt or answer hold, and multiplies those below;
+   * default 1.
+   */
+  readonly repetitionPenalty?: number;
+  /** Taken from the logit of each token that was generated, -2 to 2; default 0. */
+  readonly presencePenalty?: number;
+  /** Taken from a token's logit as often as it was generated, -2 to 2; default 0. */
+  readonly frequencyPenalty?: number;
+  /** Of the random numbers, one per position; default 0. */
+  readonly seed?: number;
+  /** Exact pairs a step takes; default the engine's k. */
+  readonly k?: number;
+  /** Default `all` (`paper`: `none`). */
+  readonly late?: Late;
+  /** Default `auto`. */
+  readonly guesses?: Guesses;
+  /**
+   * Whether guesses that the text itself gives, and that turn out right, are taken as tokens at
+   * once: `auto`, the default, where it pays. No token changes by it. `off` in mode `paper`, and
+   * where `late` is not `all`: there a guess would err otherwise than a step.
+   */
+  readonly accept?: Accept;
+  /**
+   * The text ends before the first of these strings, which may span tokens; special tokens are no
+   * text. At most {@linkcode STOPS_MAX}.
+   */
+  readonly stop?: string | readonly string[];
+  /** Most probable tokens to give with each token, 0 (default) to {@linkcode LOGPROBS_MAX}. */
+  readonly logprobs?: number;
+  /** Ends the generation with stop `cancelled`; the sequence can go on afterwards. */
+  readonly signal?: AbortSignal;
+  /** Told, during prefill, of prompt tokens done and of all. */
+  readonly progress?: (prefilled: number, promptTokens: number) => void;
+}
+
+const stopString = z.string().min(1).max(1000).refine((text) => text.isWellFormed(), {
+  error: "holds half a character",
+});
+
+const message: z.ZodType<Message> = z.strictObject({
+  role: z.enum(["system", "user", "assistant", "tool"]),
+  content: z.string(),
+});
+
+const messages = z.array(message).min(1);
+
+/** Checks the messages of a conversation. */
+export const conversationOptions: z.ZodType<{ readonly messages: readonly Message[] }> = z
+  .strictObject({ messages });
+
+/** Checks {@linkcode GenerateOptions}. */
+export const generateOptions: z.ZodType<GenerateOptions> = z.strictObject({
+  prompt: z.string().optional(),
+  ids: z.array(z.int().min(0).max(2 ** 32 - 1)).optional(),
+  messages: messages.optional(),
+  maxTokens: z.int().min(0).max(TOKENS_MAX).optional(),
+  temperature: z.number().min(0).max(100).optional(),
+  topK: z.int().min(0).max(2 ** 32 - 1).optional(),
+  topP: z.number().min(0).max(1).optional(),
+  minP: z.number().min(0).max(1).optional(),
+  repetitionPenalty: z.number().positive().max(100).optional(),
+  presencePenalty: z.number().min(-2).max(2).optional(),
+  frequencyPenalty: z.number().min(-2).max(2).optional(),
+  seed: z.int().min(0).optional(),
+  k: kOfStep.optional(),
+  late: late.optional(),
+  guesses: z.literal(["auto", 0, 1, 2, 3]).optional(),
+  accept: z.enum(["auto", "on", "off"]).optional(),
+  stop: z.union([stopString, z.array(stopString).max(STOPS_MAX)], {
+    error: `is neither a string nor a list of at most ${STOPS_MAX} strings`,
+  }).optional(),
+  logprobs: z.int().min(0).max(LOGPROBS_MAX).optional(),
+  signal: z.custom<AbortSignal>((value) => value instanceof AbortSignal, {
+    error: "is not an AbortSignal",
+  }).optional(),
+  progress: z.custom<(prefilled: number, promptTokens: number) => void>(
+    (value) => typeof value === "function",
+    { error: "is not a function" },
+  ).optional(),
+});
