@@ -1,6 +1,6 @@
 // prompt.ts - what a request goes on from, as token ids: prompt, messages or ids.
 import type { EngineOptions } from "./config.ts";
-import type { GenerateOptions, Message } from "./config_generate.ts";
+import type { Message, PromptOptions } from "./config_generate.ts";
 import { SpecacheError } from "./errors.ts";
 import { ChatTemplate, readChatSource } from "./model/chat_template.ts";
 import { describeModel, type ModelDescription, type ModelShape } from "./model/describe.ts";
@@ -62,7 +62,7 @@ export interface Before {
  */
 export function promptOf(
   host: PromptHost,
-  { prompt, ids, messages }: GenerateOptions,
+  { prompt, ids, messages }: PromptOptions,
   before: Before = { begun: false, conversation: null },
   answers = true,
 ): Prompt {
