@@ -107,8 +107,8 @@ export function conversationText(
   if (template !== null) return template.render(messages, answers);
   throw new SpecacheError(
     "unsupported",
-    `Cannot generate: model ${description.name} has no chat template, so chatTemplate or a ` +
-      "prompt must be given",
+    `Cannot write a conversation: model ${description.name} has no chat template, so ` +
+      "chatTemplate or a prompt must be given",
   );
 }
 

@@ -118,7 +118,7 @@ const values: readonly Row[] = [
   ["generate --model NEEDLE --chat --prompt a --chat-template EMPTY", /^Cannot read EMPTY: EISD/],
   [
     "generate --model NEEDLE --chat --prompt a --chat-template BROKEN",
-    /^Cannot generate: the chat template of model needle is not understood: /,
+    /^Cannot write a conversation: the template of model needle is not understood: /,
   ],
   [
     "generate --model NEEDLE --chat --prompt a --chat-template BLANK",
