@@ -50,8 +50,8 @@ export interface GenerateOptions extends PromptOptions {
   /** Draws from tokens at least minP times as probable as the most probable; default 0: all. */
   readonly minP?: number;
   /**
-   * Divides logits above 0 of tokens that prompt or answer hold, and multiplies those below;
-   * default 1.
+   * Divides logits above 0 of tokens that prompt or answer hold, and multiplies those below, .01
+   * to 100; default 1.
    */
   readonly repetitionPenalty?: number;
   /** Taken from the logit of each token that was generated, -2 to 2; default 0. */
@@ -120,7 +120,7 @@ export const generateOptions: z.ZodType<GenerateOptions> = z.strictObject({
   topK: z.int().min(0).max(2 ** 32 - 1).optional(),
   topP: z.number().min(0).max(1).optional(),
   minP: z.number().min(0).max(1).optional(),
-  repetitionPenalty: z.number().positive().max(100).optional(),
+  repetitionPenalty: z.number().min(0.01).max(100).optional(),
   presencePenalty: z.number().min(-2).max(2).optional(),
   frequencyPenalty: z.number().min(-2).max(2).optional(),
   seed: z.int().min(0).optional(),
