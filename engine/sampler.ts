@@ -25,7 +25,7 @@ export interface Sampling extends Filters, Penalties {
 }
 
 /** The most probable token, whatever the text: what a request that asks for nothing gets. */
-export const plainSampling: Sampling = {
+export const greedy: Sampling = {
   temperature: 0,
   seed: 0,
   topK: 0,

@@ -5,7 +5,7 @@ import process from "node:process";
 import type { Accept, CacheOptions, Isa, KvType, Late, Mode, Prefetch, Rule } from "./config.ts";
 import type { GenerateOptions } from "./config_generate.ts";
 import { SpecacheError } from "./errors.ts";
-import { plainSampling, type Sampling } from "./sampler.ts";
+import { greedy, type Sampling } from "./sampler.ts";
 
 /** A cache's options, complete. */
 export interface Settings {
@@ -194,8 +194,8 @@ export function settleRequest(
 }
 
 function samplingOf(options: GenerateOptions): Sampling {
-  const names = Object.keys(plainSampling) as (keyof Sampling)[];
-  const entries = names.map((name) => [name, options[name] ?? plainSampling[name]]);
+  const names = Object.keys(greedy) as (keyof Sampling)[];
+  const entries = names.map((name) => [name, options[name] ?? greedy[name]]);
   return Object.fromEntries(entries) as Sampling;
 }
 

@@ -1,6 +1,6 @@
 // The sampler: each way of drawing gives tokens as often as its plain reference says, and logits
 // that differ a little draw the same.
-import { needsLogits, plainSampling, sample, type Sampling } from "../../engine/sampler.ts";
+import { greedy, needsLogits, sample, type Sampling } from "../../engine/sampler.ts";
 import { TokenCounts } from "../../engine/sampling/penalties.ts";
 import { assertEquals, assertGreater, assertLess, test } from "../harness.ts";
 import { plainDistribution } from "./sampler_reference.ts";
@@ -73,7 +73,7 @@ const samplings: readonly Partial<Sampling>[] = [
 
 for (const given of samplings) {
   test(`${JSON.stringify(given)} draws as its reference, over positions and over seeds`, () => {
-    const sampling = { ...plainSampling, ...given };
+    const sampling = { ...greedy, ...given };
     const wanted = plainDistribution(logits, sampling, text, 3);
     for (
       const draw of [
@@ -89,7 +89,7 @@ for (const given of samplings) {
 
 test("draws of neighbouring positions have nothing to do with each other", () => {
   let same = 0;
-  const sampling = { ...plainSampling, temperature: 1, seed: 9 };
+  const sampling = { ...greedy, temperature: 1, seed: 9 };
   for (let at = 0; at < DRAWS; at++) {
     const [one, next] = [at, at + 1].map((at) => sample(logits, sampling, at));
     if (one === next) same++;
@@ -101,7 +101,7 @@ test("draws of neighbouring positions have nothing to do with each other", () =>
 for (const filters of [{}, { topK: 20, topP: 0.9, minP: 0.01 }]) {
   const filtered = JSON.stringify(filters);
   test(`logits that differ a little draw the same as a race promises, ${filtered}`, () => {
-    const sampling = { ...plainSampling, temperature: 0.8, seed: 3, ...filters };
+    const sampling = { ...greedy, temperature: 0.8, seed: 3, ...filters };
     const near = logits.map((logit, id) => logit + 0.1 * Math.cos(3 * id));
     const other = plainDistribution(near, sampling, [], 0);
     const apart = plainDistribution(logits, sampling, [], 0)
@@ -115,7 +115,7 @@ for (const filters of [{}, { topK: 20, topP: 0.9, minP: 0.01 }]) {
 }
 
 test("a filter that leaves a token takes no other in its place", () => {
-  const free = { ...plainSampling, temperature: 1, seed: 4 };
+  const free = { ...greedy, temperature: 1, seed: 4 };
   const top = new Set([...logits.keys()].sort((a, b) => logits[b] - logits[a]).slice(0, 9));
   for (let at = 0; at < 1_000; at++) {
     const drawn = sample(logits, free, at);
@@ -126,7 +126,7 @@ test("a filter that leaves a token takes no other in its place", () => {
 test("of equal logits top-k and top-p keep the lower ids", () => {
   const equal = new Float32Array(8).fill(2);
   for (const kept of [{ topK: 3 }, { topP: 0.375 }]) {
-    const sampling = { ...plainSampling, temperature: 1, ...kept };
+    const sampling = { ...greedy, temperature: 1, ...kept };
     const drawn = new Set(Array.from({ length: 500 }, (_, at) => sample(equal, sampling, at)));
     assertEquals([...drawn].sort(), [0, 1, 2]);
   }
@@ -135,7 +135,7 @@ test("of equal logits top-k and top-p keep the lower ids", () => {
 test("a large vocabulary is cut where a sort would cut it", () => {
   const many = Float32Array.from({ length: 30_000 }, (_, id) => 8 * Math.sin(id * id % 9_973));
   for (const given of [{ topK: 37 }, { topP: 0.4 }, { topK: 5_000, topP: 0.8, minP: 0.05 }]) {
-    const sampling = { ...plainSampling, temperature: 2, ...given };
+    const sampling = { ...greedy, temperature: 2, ...given };
     const wanted = plainDistribution(many, sampling, [], 0);
     for (let at = 0; at < 60; at++) assertGreater(wanted[sample(many, sampling, at)], 0);
   }
@@ -143,14 +143,14 @@ test("a large vocabulary is cut where a sort would cut it", () => {
 
 test("temperature 0 takes the largest after penalties, and extremes of logits are drawn", () => {
   const few = Float32Array.of(1, 3, 3, 2);
-  assertEquals(sample(few, { ...plainSampling, seed: 1, topK: 3, topP: 0.5 }, 0), 1);
-  const penalised = { ...plainSampling, frequencyPenalty: 0.6 };
+  assertEquals(sample(few, { ...greedy, seed: 1, topK: 3, topP: 0.5 }, 0), 1);
+  const penalised = { ...greedy, frequencyPenalty: 0.6 };
   assertEquals(sample(few, penalised, 0, TokenCounts.of([1, 2, 2], 0)), 1);
   assertEquals(sample(few, penalised, 0, TokenCounts.of([1, 2, 2, 1], 0)), 3);
   assertEquals(sample(few, penalised, 0, TokenCounts.of([1, 2, 2, 1], 4)), 1);
   const one = Float32Array.of(-1e30, 5, -Infinity, NaN);
   for (const given of [{}, { topK: 2 }, { topP: 0.99 }, { minP: 0.5 }]) {
-    const sampling = { ...plainSampling, temperature: 1, ...given };
+    const sampling = { ...greedy, temperature: 1, ...given };
     for (let at = 0; at < 100; at++) assertEquals(sample(one, sampling, at), 1);
   }
 });
@@ -165,7 +165,7 @@ test("the text that a guess would have is counted, and the text itself stays as 
 });
 
 test("logits are needed for all but the most probable token", () => {
-  const request = { ...plainSampling, logprobs: 0 };
+  const request = { ...greedy, logprobs: 0 };
   assertEquals(needsLogits({ ...request, topK: 5, topP: 0.5, minP: 0.5, seed: 3 }), false);
   for (
     const given of [
@@ -182,7 +182,7 @@ test("draws are the same in every runtime: a checksum of 4,000", () => {
   const { topK, topP, minP } = { topK: 40, topP: 0.95, minP: 0.01 };
   let sum = 0;
   for (const given of [{}, { topK }, { topP }, { topK, topP, minP, frequencyPenalty: 0.5 }]) {
-    const sampling = { ...plainSampling, temperature: 0.8, seed: 2 ** 53 - 1, ...given };
+    const sampling = { ...greedy, temperature: 0.8, seed: 2 ** 53 - 1, ...given };
     for (let at = 0; at < 1_000; at++) {
       sum = Math.imul(sum ^ sample(logits, sampling, at, counts), 0x01000193);
     }
