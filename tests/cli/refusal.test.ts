@@ -100,7 +100,7 @@ const values: readonly Row[] = [
     [`${tiny20} --${name}-penalty many`, /^Cannot generate: \w+Penalty many is not a number$/],
     [
       `${tiny20} --${name}-penalty -3`,
-      /^Cannot generate: \w+Penalty -3 is (not above 0|below -2)$/,
+      /^Cannot generate: \w+Penalty -3 is below (0\.01|-2)$/,
     ],
     [`${tiny20} --${name}-penalty 101`, /^Cannot generate: \w+Penalty 101 is above (100|2)$/],
   ]),
@@ -118,7 +118,7 @@ const values: readonly Row[] = [
   ["generate --model NEEDLE --chat --prompt a --chat-template EMPTY", /^Cannot read EMPTY: EISD/],
   [
     "generate --model NEEDLE --chat --prompt a --chat-template BROKEN",
-    /^Cannot generate: the chat template of model needle is not understood: /,
+    /^Cannot write a conversation: the template of model needle is not understood: /,
   ],
   [
     "generate --model NEEDLE --chat --prompt a --chat-template BLANK",
