@@ -117,6 +117,7 @@ export function engineOptionsOf(flags: Flags): EngineOptions {
   return defined({
     ...cacheOptions(flags),
     model: flags.model,
+    prefill: flags.prefill,
     contextTokens: number(flags, "context"),
   }) as EngineOptions;
 }

@@ -16,6 +16,11 @@ export type KvType = "bf16" | "f16" | "f32";
 export type Isa = "reference" | "portable" | "avx2" | "avx512";
 /** Device cuda: rows are read in place by a kernel, or gathered by the host and copied at once. */
 export type Prefetch = "read" | "gather";
+/**
+ * How a prompt's matrix products are made: `exact`, the same bits however the prompt is cut, or
+ * `fast`, by cuBLAS with operands of 16 bits.
+ */
+export type Prefill = "exact" | "fast";
 /** Which late rows a step reads: all, none, or those whose top-k value is above a probability. */
 export type Late = "all" | "none" | { readonly above: number };
 /** Where far memory is: RAM, or a file; open refuses if it needs more than `bytes`. */
@@ -94,6 +99,8 @@ export interface CacheOptions {
 export interface EngineOptions extends CacheOptions {
   /** Folder of a Hugging Face model, or a GGUF file. */
   readonly model: string;
+  /** Default `exact`; `fast` wants device cuda and an installed cuBLAS. */
+  readonly prefill?: Prefill;
   /** Told, in a sentence, what an open does that takes time, or goes without. */
   readonly notice?: (sentence: string) => void;
 }
@@ -221,6 +228,7 @@ const late = z.union([
 /** Checks {@linkcode EngineOptions}. */
 export const engineOptions: z.ZodType<EngineOptions> = z.strictObject({
   model: path,
+  prefill: z.enum(["exact", "fast"]).optional(),
   notice: z.custom<(sentence: string) => void>((value) => typeof value === "function", {
     error: "is not a function",
   }).optional(),

@@ -5,12 +5,14 @@ import process from "node:process";
 import type {
   Accept,
   CacheOptions,
+  EngineOptions,
   GenerateOptions,
   Isa,
   KvType,
   Late,
   Mode,
   Prefetch,
+  Prefill,
   Rule,
 } from "./config.ts";
 import { SpecacheError } from "./errors.ts";
@@ -61,6 +63,8 @@ export interface Settings {
   readonly device: "cpu" | "cuda";
   /** How device cuda prefetches. */
   readonly prefetch: Prefetch;
+  /** How a prompt's matrix products are made. */
+  readonly prefill: Prefill;
   /** `best`: what the machine has. */
   readonly isa: "best" | Isa;
 }
@@ -94,7 +98,7 @@ export const MAX_TOKENS = 128;
 
 /** Fills in what `options` leaves out, for sequences of at most `tokensMax` tokens. */
 export function settle(
-  options: CacheOptions,
+  options: CacheOptions & Pick<EngineOptions, "prefill">,
   tokensMax: number,
   profile: ProfileParts | null,
   action: string,
@@ -121,6 +125,9 @@ export function settle(
   }
   if (!cuda && options.prefetch !== undefined) {
     refuse(action, "prefetch", options.prefetch, "has no use without device cuda");
+  }
+  if (!cuda && options.prefill === "fast") {
+    refuse(action, "prefill", options.prefill, "has no use without device cuda");
   }
   if (k > kMax) refuse(action, "k", options.k, `is above kMax ${kMax}`);
   if (rule === "paper" && profile !== null) {
@@ -155,6 +162,7 @@ export function settle(
     auditWarn: options.auditWarn ?? null,
     device: cuda ? "cuda" : "cpu",
     prefetch: options.prefetch ?? "read",
+    prefill: options.prefill ?? "exact",
     isa: cuda ? "best" : options.isa ?? environmentIsa(action),
   };
 }

@@ -37,6 +37,7 @@ export const structs = {
     threads: "u32",
     device: "u32",
     prefetch: "u32",
+    prefill: "u32",
     isa: "u32",
     audit: "u32",
     variant: "u32",

@@ -139,6 +139,7 @@ const accepted: readonly [flags: string, holds: Record<string, unknown>][] = [
   ["--guesses 3", { cache: { guess: { made: 3, bySource: { chain: { made: 3 } } } } }],
   ["--near 100000000 --context 512 --threads 1", { device: { threads: 1 } }],
   ["--temperature 0.7 --seed 5 --verbose", {}],
+  ["--prefill exact", { device: { name: "cpu" } }],
   ["--max-tokens 0", { tokens: [], stop: "length" }],
 ];
 
