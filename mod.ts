@@ -26,6 +26,7 @@ export type {
   Late,
   Mode,
   Prefetch,
+  Prefill,
   Rule,
   Setting,
 } from "./engine/config.ts";

@@ -25,6 +25,7 @@ const text = { type: "string" } as const;
 export const generateFlags = {
   ...cacheFlags,
   model: text,
+  prefill: text,
   prompt: text,
   "prompt-file": text,
   "ids-file": text,
@@ -69,6 +70,7 @@ export const generateHelp = `specache generate - continue a text with a model's 
   --far ram|FILE  --far-bytes B  --near BYTES
   --threads N  --logprobs N
   --device auto|cpu|cuda  --prefetch read|gather
+  --prefill exact|fast   fast: a prompt's matrix products by cuBLAS, on device cuda
   --audit SHARE          also computes exact attention for a share of the work: what was lost
   --audit-seed N         --audit-warn M: says so where the mean lost mass is above M
   --json                 prints one object

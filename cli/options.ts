@@ -127,6 +127,7 @@ export function engineOptionsOf(flags: Flags): EngineOptions {
   return defined({
     ...cacheOptions(flags),
     model: flags.model,
+    prefill: flags.prefill,
     contextTokens: number(flags, "context"),
     chatTemplate: flags["chat-template"] && readUserFile(String(flags["chat-template"])),
   }) as EngineOptions;

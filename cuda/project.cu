@@ -5,6 +5,7 @@
 #include "../native/dequantize.h"
 #include "../native/numbers.h"
 #include "block.cuh"
+#include "fast.h"
 #include "kernels.h"
 
 namespace specache::cuda {
@@ -256,6 +257,7 @@ template <Type type> void launch(Stream &stream, const Project &project) {
 
 void project(Stream &stream, const Project &project) {
     if (project.count == 0 || project.weights.rows == 0) return;
+    if (project.fast != nullptr) return project_fast(stream, project);
     switch (project.weights.type) {
         case Type::f32: return launch<Type::f32>(stream, project);
         case Type::f16: return launch<Type::f16>(stream, project);

@@ -60,7 +60,11 @@ void check_sizes(const specache_config &config) {
     in_range("audit", config.audit, 0, 1);
     in_range("device", config.device, 0, 1);
     in_range("prefetch", config.prefetch, 0, 1);
-    if (config.device != 1) return;
+    in_range("prefill", config.prefill, 0, 1);
+    if (config.device != 1) {
+        if (config.prefill != 0) fail(SPECACHE_UNSUPPORTED, "device cpu has no prefill fast");
+        return;
+    }
     if (config.isa != 0) fail(SPECACHE_ARGUMENT, "isa %u is of device cpu", config.isa);
     if (config.far == 1 && config.mode != 0) {
         fail(SPECACHE_UNSUPPORTED, "device cuda has no far memory in a file");

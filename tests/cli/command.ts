@@ -45,15 +45,19 @@ export async function command(args: readonly string[], written?: () => void): Pr
   return { status: await run(args, streams), ...texts };
 }
 
-/** Runs a program of the project with the runtime that runs the tests; or reads no output. */
+/**
+ * Runs a program of the project with the runtime that runs the tests; or reads no output.
+ * `environment` is more of its environment.
+ */
 export async function spawned(
   program: string,
   args: readonly string[],
   readAll = true,
+  environment: Readonly<Record<string, string>> = {},
 ): Promise<Ended> {
   const command = runtime === "deno" ? ["run", "-A", "--no-check"] : [];
   const child = spawn(process.execPath, [...command, pathOf(program), ...args], {
-    env: { ...process.env, NO_COLOR: "1" },
+    env: { ...process.env, NO_COLOR: "1", ...environment },
   });
   const texts = { stdout: "", stderr: "" };
   if (readAll) child.stdout.on("data", (data) => texts.stdout += data);

@@ -129,6 +129,8 @@ const values: readonly Row[] = [
   [`${tiny20} --device tpu`, /device tpu is none of auto, cpu, cuda$/],
   [`${tiny20} --prefetch copy`, /prefetch copy is none of read, gather$/],
   [`${tiny20} --prefetch gather`, /prefetch gather has no use without device cuda$/],
+  [`${tiny20} --prefill quick`, /prefill quick is none of exact, fast$/],
+  [`${tiny20} --prefill fast`, /prefill fast has no use without device cuda$/],
   [`${tiny20} --context 0`, /contextTokens 0 is below 1$/],
   [`${tiny20} --mode paper --late all`, /late all is not none, as mode paper has it$/],
   [`${tiny20} --mode paper --guesses 0`, /guesses 0 is not 1, as mode paper has it$/],
