@@ -86,21 +86,20 @@ __device__ void each_kept(const Work &work, typename Page::Outputs &out, At at) 
     }
 }
 
-// Eight numbers of a row; where there are none, zeros.
+// Eight numbers of a row as they are stored; where there are none, zeros. Rows and their pieces lie
+// at multiples of 16.
+template <Type type> using RowWords = uint32_t[words_of<type>];
 template <Type type>
-__device__ Terms<terms_of<type>> row_terms(const uint8_t *row, uint32_t number, bool there) {
-    uint32_t words[words_of<type>] = {};
-    if (there) {  // rows and their pieces lie at multiples of 16
-        constexpr uint32_t bytes = sizeof words / piece_values;
-        const uint4 *from = reinterpret_cast<const uint4 *>(row + number * bytes);
+__device__ void fetch_row(RowWords<type> &words, const uint8_t *row, uint32_t number, bool there) {
+    for (uint32_t &word : words) word = 0;
+    if (!there) return;
+    constexpr uint32_t bytes = sizeof words / piece_values;
+    const uint4 *from = reinterpret_cast<const uint4 *>(row + number * bytes);
 #pragma unroll
-        for (uint32_t w = 0; w < words_of<type>; w += 4) {
-            uint4 four = from[w / 4];
-            words[w] = four.x, words[w + 1] = four.y;
-            words[w + 2] = four.z, words[w + 3] = four.w;
-        }
+    for (uint32_t w = 0; w < words_of<type>; w += 4) {
+        uint4 four = from[w / 4];
+        words[w] = four.x, words[w + 1] = four.y, words[w + 2] = four.z, words[w + 3] = four.w;
     }
-    return terms_from<type>(words);
 }
 
 __device__ Terms<right_terms> query_terms(const float *query, float scale, bool there) {
@@ -127,14 +126,17 @@ __device__ void page_logits(Page &page, const Work &work, const uint8_t *rows,
     const float *query = work.attend.queries + work.vector_of(asked ? at : 0) * work.dim;
     uint32_t strips = right_row() < work.count ? strips_of(seen) : 0;
     Part logits[key_strips] = {};
+    RowWords<Page::type> key;  // fetched while the block multiplies the ones before
+    uint32_t channel = piece * piece_values;
+    fetch_row<Page::type>(key, row, channel, channel < work.dim && at < seen);
 #pragma unroll 1
     for (uint32_t begun = 0; begun < work.dim; begun += step_columns) {
-        uint32_t channel = begun + piece * piece_values;
-        bool inside = channel < work.dim;
-        put(page.left, at, piece, row_terms<Page::type>(row, channel, inside && at < seen));
+        put(page.left, at, piece, terms_from<Page::type>(key));
         put(page.right[0], at, piece,
-            query_terms(query + channel, work.attend.shape.scale, inside && asked));
+            query_terms(query + channel, work.attend.shape.scale, channel < work.dim && asked));
         __syncthreads();
+        channel += step_columns;
+        fetch_row<Page::type>(key, row, channel, channel < work.dim && at < seen);
         multiply<key_strips, false>(page.left, page.right[0], strips,
                                     [&](uint32_t s, const Part &part) {
 #pragma unroll
@@ -193,38 +195,61 @@ __device__ void page_weights(Page &page, const Work &work, Softmax &softmax,
     }
 }
 
-// Adds the weighted values of the page's first `seen` tokens.
+// A thread's part of a step of values: 32 tokens of Page::rows channels.
+template <class Page> struct Values {
+    static constexpr uint32_t each = Page::rows * step_pieces / product_threads;
+    RowWords<Page::type> pieces[each];
+
+    // rows: of the page's tokens, of which `seen` are seen; step: pass and half.
+    __device__ void fetch(const Work &work, const uint8_t *rows, uint32_t seen, uint32_t step) {
+        uint64_t row_size = row_bytes(work.attend.shape);
+#pragma unroll
+        for (uint32_t i = 0; i < each; i++) {
+            uint32_t row = row_of(i), token = step % 2 * step_columns + row % step_columns;
+            uint32_t channel = step / 2 * Page::rows + row / step_columns * step_columns +
+                               threadIdx.x % step_pieces * piece_values;
+            fetch_row<Page::type>(pieces[i], rows + token * row_size, work.dim + channel,
+                                  token < seen && channel < work.dim);
+        }
+    }
+    __device__ void place(Page &page) const {
+#pragma unroll
+        for (uint32_t i = 0; i < each; i++) {
+            put(page.left, row_of(i), threadIdx.x % step_pieces,
+                terms_from<Page::type>(pieces[i]));
+        }
+    }
+    __device__ static uint32_t row_of(uint32_t i) {
+        return (threadIdx.x + i * product_threads) / step_pieces;
+    }
+};
+
+// Adds the weighted values of the page's first `seen` tokens; the first step's are fetched.
 template <class Page>
 __device__ void add_values(Page &page, const Work &work, typename Page::Outputs &out,
-                           const uint8_t *rows, uint32_t seen) {
-    constexpr uint32_t left_rows = Page::rows;
-    uint64_t row_size = row_bytes(work.attend.shape);
+                           Values<Page> &values, const uint8_t *rows, uint32_t seen) {
 #pragma unroll
     for (uint32_t pass = 0; pass < Page::passes; pass++) {
-        uint32_t begun = pass * left_rows;
+        uint32_t begun = pass * Page::rows;
         if (begun >= work.dim) break;
         uint32_t strips = right_row() < work.count ? strips_of(work.dim - begun) : 0;
 #pragma unroll 1
-        for (uint32_t half = 0; half < page_tokens / step_columns; half++) {
-            if (half * step_columns >= seen) break;
-#pragma unroll
-            for (uint32_t at = threadIdx.x; at < left_rows * step_pieces; at += product_threads) {
-                uint32_t row = at / step_pieces, piece = at % step_pieces;
-                uint32_t token = half * step_columns + row % step_columns;
-                uint32_t channel = begun + row / step_columns * step_columns +
-                                   piece * piece_values;
-                bool there = token < seen && channel < work.dim;
-                put(page.left, row, piece,
-                    row_terms<Page::type>(rows + token * row_size, work.dim + channel, there));
-            }
+        for (uint32_t half = 0; half < 2; half++) {
+            values.place(page);
             __syncthreads();
+            values.fetch(work, rows, seen, 2 * pass + half + 1);
+            float factors[2][2];  // of the pairs' sums so far
+#pragma unroll
+            for (uint32_t i = 0; i < 4; i++) {
+                uint32_t q = right_row() + right_of(i / 2, i);
+                factors[i / 2][i % 2] = half == 0 ? page.shrink[q] : 1;
+            }
             multiply<Page::strips, true>(page.left, page.right[half], strips,
-                                               [&](uint32_t s, const Part &part) {
+                                         [&](uint32_t s, const Part &part) {
 #pragma unroll
                 for (uint32_t i = 0; i < 8; i++) {
                     float &sum = out[pass][s][i / 4][i % 4];
-                    float shrink = page.shrink[right_row() + right_of(i / 4, i % 4)];
-                    sum = fmaf(sum, half == 0 ? shrink : 1, part[i / 4][i % 4]);
+                    sum = fmaf(sum, factors[i / 4][i % 2], part[i / 4][i % 4]);
                 }
             });
             __syncthreads();  // the operands are read
@@ -257,8 +282,10 @@ __global__ void __launch_bounds__(product_threads, dim_max > 128 ? 1 : 2)
         const uint8_t *rows =
             attend.pages[at] + uint64_t(work.head) * page_tokens * row_bytes(attend.shape);
         page_logits(page, work, rows, seen);
+        Values<Page> values;
+        values.fetch(work, rows, seen, 0);
         page_weights(page, work, softmax, begun);
-        add_values(page, work, out, rows, seen);
+        add_values(page, work, out, values, rows, seen);
     }
     each_kept<Page>(work, out, [](const float &sum, float &kept) { kept = sum; });
     if (own < work.count && softmax_part() == 0) {
@@ -278,8 +305,11 @@ __global__ void divide(PrefillFinish finish) {
 template <Type type> void launch(Stream &stream, const PrefillAttend &attend) {
     uint32_t group = attend.shape.query_heads / attend.shape.kv_heads;
     dim3 grid(blocks_of(uint64_t(attend.tokens) * group, right_rows), attend.shape.kv_heads);
-    auto kernel = attend.shape.head_dim > 128 ? attend_chunk<type, 256> : attend_chunk<type, 128>;
-    kernel<<<grid, product_threads, 0, queue(stream)>>>(attend);
+    if (attend.shape.head_dim > 128) {
+        attend_chunk<type, 256><<<grid, product_threads, 0, queue(stream)>>>(attend);
+    } else {
+        attend_chunk<type, 128><<<grid, product_threads, 0, queue(stream)>>>(attend);
+    }
     launched("prefill_attend");
 }
 

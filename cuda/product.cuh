@@ -58,11 +58,9 @@ __device__ void put(Operand<rows> (&operand)[terms], uint32_t row, uint32_t colu
     }
 }
 
-// A lane's four numbers of four matrices of 8 rows of 8: lane 8 i + j says where row j of matrix i
-// is.
-template <bool transposed>
-__device__ void load_matrices(uint32_t (&to)[4], const uint4 *row) {
-    uint32_t at = uint32_t(__cvta_generic_to_shared(row));
+// A lane's four words of four matrices of 8 rows of 8 numbers: lane 8 i + j says where row j of
+// matrix i is, in shared memory.
+template <bool transposed> __device__ void load_matrices(uint32_t (&to)[4], uint32_t at) {
     if constexpr (transposed) {
         asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
                      : "=r"(to[0]), "=r"(to[1]), "=r"(to[2]), "=r"(to[3]) : "r"(at) : "memory");
@@ -98,57 +96,46 @@ __device__ inline uint32_t right_of(uint32_t n, uint32_t i) {
     return n * 8 + lane_of() % 4 * 2 + i % 2;
 }
 
-// Calls take(s, part) with the products of each of the warp's first `count` strips, summed over the
-// step's columns. Transposed: left row r of column c is stored as column r % 32 of row
-// r / 32 * 32 + c.
-template <uint32_t strips, bool transposed, uint32_t rows, uint32_t terms, class Take>
-__device__ void multiply(const Operand<rows> (&left)[terms],
-                         const Operand<right_rows> (&right)[right_terms], uint32_t count,
-                         Take take) {
-    if (count == 0) return;
-#if __CUDA_ARCH__ >= 800 && !defined(SPECACHE_PLAIN_PRODUCTS)
-    constexpr uint32_t halves = step_columns / 16;
-    uint32_t lane = lane_of(), b[halves][right_terms][4];
+constexpr uint32_t step_halves = 2;  // of 16 columns, one product's
+
+// Where the lane's rows of the left operand's matrices lie, of the warp's first strip.
+template <bool transposed, uint32_t rows>
+__device__ void place_left(uint32_t (&at)[step_halves], const Operand<rows> &left) {
+    uint32_t lane = lane_of(), row = left_row(0);
+    uint32_t first = uint32_t(__cvta_generic_to_shared(left.pieces));
 #pragma unroll
-    for (uint32_t k = 0; k < halves; k++) {
-        uint32_t at = Operand<right_rows>::place(right_row() + lane / 16 * 8 + lane % 8,
-                                                 2 * k + lane / 8 % 2);
+    for (uint32_t k = 0; k < step_halves; k++) {
+        uint32_t place = transposed
+            ? Operand<rows>::place(k * 16 + lane / 16 * 8 + lane % 8, row / 8 + lane / 8 % 2)
+            : Operand<rows>::place(row + lane % 16, 2 * k + lane / 16);
+        at[k] = first + place * sizeof(uint4);
+    }
+}
+
+// The warp's rows of the right operand, every term.
+using Right = uint32_t[step_halves][right_terms][4];
+__device__ inline void load_right(Right &b, const Operand<right_rows> (&right)[right_terms]) {
+    uint32_t lane = lane_of(), row = right_row() + lane / 16 * 8 + lane % 8;
+    uint32_t first = uint32_t(__cvta_generic_to_shared(right[0].pieces));
+#pragma unroll
+    for (uint32_t k = 0; k < step_halves; k++) {
+        uint32_t place = Operand<right_rows>::place(row, 2 * k + lane / 8 % 2);
+        uint32_t at = first + place * sizeof(uint4);
 #pragma unroll
         for (uint32_t r = 0; r < right_terms; r++) {
-            load_matrices<false>(b[k][r], right[r].pieces + at);
+            load_matrices<false>(b[k][r], at + r * sizeof right[0]);
         }
     }
-#pragma unroll
-    for (uint32_t s = 0; s < strips; s++) {
-        if (s >= count) break;
-        Part part = {};
-        uint32_t row = left_row(s);
-#pragma unroll
-        for (uint32_t k = 0; k < halves; k++) {
-            uint32_t at = transposed
-                ? Operand<rows>::place(row / 32 * 32 + k * 16 + lane / 16 * 8 + lane % 8,
-                                       row % 32 / 8 + lane / 8 % 2)
-                : Operand<rows>::place(row + lane % 16, 2 * k + lane / 16);
-#pragma unroll
-            for (uint32_t l = terms; l-- > 0;) {  // the smallest first
-                uint32_t a[4];
-                load_matrices<transposed>(a, left[l].pieces + at);
-#pragma unroll
-                for (uint32_t r = right_terms - l; r-- > 0;) {
-                    add_product(part[0], a, b[k][r]);
-                    add_product(part[1], a, b[k][r] + 2);
-                }
-            }
-        }
-        take(s, part);
-    }
-#else
-    Part parts[strips] = {};  // no products of bf16 there: the same sums by FMAs
+}
+
+// The same sums by FMAs, for devices without products of bf16: of all strips.
+template <bool transposed, uint32_t strips, uint32_t rows, uint32_t terms>
+__device__ void add_plainly(Part (&parts)[strips], const Operand<rows> (&left)[terms],
+                            const Operand<right_rows> (&right)[right_terms]) {
 #pragma unroll 1
     for (uint32_t k = 0; k < step_columns; k++) {
-        float y[4];
+        float y[4] = {};
         for (uint32_t j = 0; j < 4; j++) {
-            y[j] = 0;
             for (uint32_t r = right_terms; r-- > 0;) {
                 y[j] += right[r].number(right_row() + right_of(j / 2, j), k);
             }
@@ -169,6 +156,48 @@ __device__ void multiply(const Operand<rows> (&left)[terms],
             }
         }
     }
+}
+
+// Calls take(s, part) with the products of each of the warp's first `count` strips, and maybe of one
+// more, summed over the step's columns. `strips` is even. Transposed: left row r of column c is stored as column r % 32 of row
+// r / 32 * 32 + c.
+template <uint32_t strips, bool transposed, uint32_t rows, uint32_t terms, class Take>
+__device__ void multiply(const Operand<rows> (&left)[terms],
+                         const Operand<right_rows> (&right)[right_terms], uint32_t count,
+                         Take take) {
+    if (count == 0) return;
+#if __CUDA_ARCH__ >= 800
+    uint32_t at[step_halves];
+    place_left<transposed>(at, left[0]);
+    Right b;
+    load_right(b, right);
+#pragma unroll
+    for (uint32_t s = 0; s < strips; s += 2) {  // two at once: a product waits for the one before
+        if (s >= count) break;
+        Part parts[2] = {};
+#pragma unroll
+        for (uint32_t k = 0; k < step_halves; k++) {
+#pragma unroll
+            for (uint32_t l = terms; l-- > 0;) {  // the smallest first
+                constexpr uint32_t strip_bytes = 2 * strip_rows * step_pieces * sizeof(uint4);
+                uint32_t a[2][4], from = at[k] + s * strip_bytes + l * sizeof left[0];
+                load_matrices<transposed>(a[0], from);
+                load_matrices<transposed>(a[1], from + strip_bytes);
+#pragma unroll
+                for (uint32_t r = right_terms - l; r-- > 0;) {
+#pragma unroll
+                    for (uint32_t i = 0; i < 4; i++) {
+                        add_product(parts[i / 2][i % 2], a[i / 2], b[k][r] + i % 2 * 2);
+                    }
+                }
+            }
+        }
+        take(s, parts[0]);
+        take(s + 1, parts[1]);
+    }
+#else
+    Part parts[strips] = {};
+    add_plainly<transposed>(parts, left, right);
 #pragma unroll
     for (uint32_t s = 0; s < strips; s++) {
         if (s < count) take(s, parts[s]);

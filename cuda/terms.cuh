@@ -5,7 +5,8 @@
 
 namespace specache::cuda {
 
-template <Type type> constexpr uint32_t terms_of = type == Type::f32 ? 3 : type == Type::f16 ? 2 : 1;
+template <Type type> constexpr uint32_t terms_of =
+    type == Type::f32 ? 3 : type == Type::f16 ? 2 : 1;
 template <Type type> constexpr uint32_t words_of =  // of a piece as it is stored
     type == Type::f32 ? 8 : type == Type::q8_0 ? 2 : in_nibbles(type) ? 1 : 4;
 
@@ -76,8 +77,9 @@ __device__ Terms<terms_of<type>> terms_from(const uint32_t (&words)[words_of<typ
                 uint16_t bits = uint16_t(words[i / 2] >> i % 2 * 16);
                 numbers[i] = __half2float(__ushort_as_half(bits));
             } else {  // 2^23 + 128 + n, exactly
-                uint32_t byte = __byte_perm(words[i / 4] ^ 0x80808080u, 0x4B000000u, 0x7650 + i % 4);
-                numbers[i] = __uint_as_float(byte) - 8388736.0f;
+                uint32_t above = words[i / 4] ^ 0x80808080u;  // n + 128 in each byte
+                uint32_t bits = __byte_perm(above, 0x4B000000u, 0x7650 + i % 4);
+                numbers[i] = __uint_as_float(bits) - 8388736.0f;
             }
         }
         return split<terms_of<type>>(numbers);
