@@ -158,9 +158,9 @@ __device__ void add_plainly(Part (&parts)[strips], const Operand<rows> (&left)[t
     }
 }
 
-// Calls take(s, part) with the products of each of the warp's first `count` strips, and maybe of one
-// more, summed over the step's columns. `strips` is even. Transposed: left row r of column c is stored as column r % 32 of row
-// r / 32 * 32 + c.
+// Calls take(s, part) with the products of each of the warp's first `count` strips, and maybe of
+// one more, summed over the step's columns. `strips` is even. Transposed: left row r of column c is
+// stored as column r % 32 of row r / 32 * 32 + c.
 template <uint32_t strips, bool transposed, uint32_t rows, uint32_t terms, class Take>
 __device__ void multiply(const Operand<rows> (&left)[terms],
                          const Operand<right_rows> (&right)[right_terms], uint32_t count,

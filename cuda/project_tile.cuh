@@ -26,11 +26,13 @@ template <Type type> struct Tile {
 template <Type type> struct Fetched {
     uint32_t weights[row_pieces][words_of<type>];
     float in[piece_values];
+    uint32_t scales;  // fp16 scale of the block of row threadIdx.x, and the least number above it
 };
 
 // Where the threads' pieces lie in a step's tile.
 struct Places {
     const uint8_t *rows[row_pieces];  // null: behind the last row
+    const uint8_t *scales;            // row threadIdx.x; null: behind the last row of the tile
     const float *in;                  // null: behind the last input
 };
 __device__ inline uint32_t piece_of_thread() { return threadIdx.x % step_pieces; }
@@ -62,6 +64,11 @@ __device__ void fetch(Fetched<type> &fetched, const Places &places, uint32_t ste
                 words[w + 2] = four.z, words[w + 3] = four.w;
             }
         }
+    }
+    fetched.scales = 0;
+    if (in_blocks(type) && places.scales != nullptr) {
+        const uint8_t *block = places.scales + uint64_t(step) * block_bytes(type);
+        fetched.scales = type == Type::q4_1 ? load_word(block) : load<uint16_t>(block);
     }
     for (float &number : fetched.in) number = 0;
     if (!inside || places.in == nullptr) return;
@@ -108,22 +115,22 @@ __device__ float place_fetched(Tile<type> &tile, const Fetched<type> &fetched) {
     return sum;
 }
 
+// The scales of a step byte by byte: for odd addresses.
+template <Type type> __device__ uint32_t scales_of(const Places &places, uint32_t step) {
+    if (!in_blocks(type) || places.scales == nullptr) return 0;
+    const uint8_t *block = places.scales + uint64_t(step) * block_bytes(type);
+    uint32_t scale = load_unaligned<uint16_t>(block);
+    return type == Type::q4_1 ? scale | uint32_t(load_unaligned<uint16_t>(block + 2)) << 16 : scale;
+}
+
 // What the sums of a block are multiplied with. in_sum: of the thread's piece.
 template <Type type>
-__device__ void place_scales(Tile<type> &tile, const uint8_t *rows, uint64_t row_size,
-                             uint32_t count, uint32_t step, float in_sum) {
-    if constexpr (in_blocks(type)) {
-        uint32_t row = threadIdx.x;
-        if (row < tile_rows) {
-            const uint8_t *block = rows + row * row_size + uint64_t(step) * block_bytes(type);
-            bool there = row < count;
-            float scale = there ? half_to_float(load_unaligned<uint16_t>(block)) : 0;
-            tile.scales[row] = scale;
-            if constexpr (type == Type::q4_1) {
-                float least = there ? half_to_float(load_unaligned<uint16_t>(block + 2)) : 0;
-                tile.offsets[row] = fmaf(8, scale, least);
-            }
-        }
+__device__ void place_scales(Tile<type> &tile, uint32_t scales, float in_sum) {
+    if (in_blocks(type) && threadIdx.x < tile_rows) {
+        float scale = __half2float(__ushort_as_half(uint16_t(scales)));
+        float least = __half2float(__ushort_as_half(uint16_t(scales >> 16)));
+        tile.scales[threadIdx.x] = scale;
+        if (type == Type::q4_1) tile.offsets[threadIdx.x] = fmaf(8, scale, least);
     }
     if constexpr (type == Type::q4_1) {
         in_sum += __shfl_xor_sync(whole_warp, in_sum, 1);
@@ -172,6 +179,7 @@ __global__ void __launch_bounds__(product_threads, 2) project_tile(Project proje
         uint32_t row = row_of_thread(i);
         places.rows[i] = row < rows ? bytes + row * row_size : nullptr;
     }
+    places.scales = threadIdx.x < rows ? bytes + threadIdx.x * row_size : nullptr;
     uint32_t input = first_input + row_of_thread(0);
     places.in = input < project.count ? project.in + uint64_t(input) * columns : nullptr;
     uint32_t strips = right_row() < inputs ? strips_of(rows) : 0;
@@ -183,7 +191,7 @@ __global__ void __launch_bounds__(product_threads, 2) project_tile(Project proje
     for (uint32_t step = 0; step < steps; step++) {
         float in_sum = aligned ? place_fetched(tile, fetched)
                                : place_numbers(tile, places, step, columns);
-        place_scales(tile, bytes, row_size, rows, step, in_sum);
+        place_scales(tile, aligned ? fetched.scales : scales_of<type>(places, step), in_sum);
         __syncthreads();
         if (aligned && step + 1 < steps) fetch(fetched, places, step + 1, columns);
         multiply<tile_strips, false>(tile.weights, tile.in, strips, [&](uint32_t s, Part &part) {
