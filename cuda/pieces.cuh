@@ -4,6 +4,7 @@
 
 #include "../native/dequantize.h"
 #include "../native/numbers.h"
+#include "block.cuh"
 
 namespace specache::cuda {
 
@@ -36,17 +37,18 @@ __device__ inline float load_half(const uint8_t *from) {
 __device__ inline float byte_of(uint32_t word, uint32_t i) { return float(int8_t(word >> 8 * i)); }
 __device__ inline int32_t nibble_of(uint32_t word, uint32_t i) { return word >> 4 * i & 15; }
 
-// What dequantize_number gives, in few loads.
+// What dequantize_number gives, in few loads. Numbers without blocks pass by the caches, since each
+// is loaded once; blocks end within what the next load has too.
 template <Type type> __device__ Piece load_piece(const uint8_t *row, uint32_t piece) {
     Piece result;
     float *numbers = result.numbers;
     const uint8_t *block = row + uint64_t(piece / 4) * block_bytes(type);
     if constexpr (type == Type::f32) {
         const uint8_t *from = row + uint64_t(piece) * sizeof(float[piece_values]);
-        *reinterpret_cast<float4 *>(numbers) = load<float4>(from);
-        *reinterpret_cast<float4 *>(numbers + 4) = load<float4>(from + sizeof(float4));
+        *reinterpret_cast<float4 *>(numbers) = load_once<float4>(from);
+        *reinterpret_cast<float4 *>(numbers + 4) = load_once<float4>(from + sizeof(float4));
     } else if constexpr (type == Type::f16 || type == Type::bf16) {
-        uint4 words = load<uint4>(row + uint64_t(piece) * sizeof words);
+        uint4 words = load_once<uint4>(row + uint64_t(piece) * sizeof words);
         const uint32_t pairs[] = {words.x, words.y, words.z, words.w};
         for (uint32_t i = 0; i < piece_values; i++) {
             uint16_t bits = uint16_t(pairs[i / 2] >> i % 2 * 16);
