@@ -3,9 +3,13 @@
 import { readFileSync } from "node:fs";
 import type { CacheOptions, EngineOptions, GenerateOptions } from "../engine/config.ts";
 import { SpecacheError } from "../engine/errors.ts";
+import { modelPath } from "../pull/path.ts";
 
 /** Flags with a value. */
 export type Flags = Readonly<Record<string, string | boolean | undefined>>;
+
+/** Names of flags, and whether each has a value. */
+export type FlagKinds = Readonly<Record<string, { readonly type: "string" | "boolean" }>>;
 
 const text = { type: "string" } as const;
 const flag = { type: "boolean" } as const;
@@ -37,11 +41,14 @@ export const cacheFlags = {
   verbose: flag,
 } as const;
 
-/** Reads --name VALUE, --name=VALUE and --name; what is not known is refused. */
+/**
+ * Reads --name VALUE, --name=VALUE and --name; what is not known is refused. --model becomes a path
+ * where it is the name of a pulled model.
+ */
 export function readFlags(
   command: string,
   args: readonly string[],
-  options: Readonly<Record<string, { readonly type: "string" | "boolean" }>>,
+  options: FlagKinds,
 ): Flags {
   const refuse = (sentence: string): never => {
     throw new SpecacheError("argument", `Cannot ${command}: ${sentence}`);
@@ -60,6 +67,7 @@ export function readFlags(
     const missing = value === undefined || inline === undefined && value.startsWith("--");
     flags[name] = missing ? refuse(`--${name} is given no value`) : value;
   }
+  if (flags.model !== undefined && !flags.help) flags.model = modelPath(String(flags.model));
   return flags;
 }
 
