@@ -65,7 +65,10 @@ async function append(what: Download, from: number, progress: (bytes: number) =>
   let bytes = start;
   for await (const chunk of chunksOf(answer, file, idle)) {
     bytes += chunk.byteLength;
-    if (bytes > file.bytes) wrongSize(file, `at least ${bytes}`);
+    if (bytes > file.bytes) {
+      await rm(path, { force: true }); // what came with it is as wrong
+      wrongSize(file, `at least ${bytes}`);
+    }
     for (let at = 0; at < chunk.byteLength;) at += (await to.write(chunk, at)).bytesWritten;
     progress(bytes);
   }
