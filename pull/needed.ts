@@ -68,7 +68,8 @@ function ggufOf(files: ReadonlyMap<string, HubFile>, wanted?: string): HubFile {
   const names = whole.slice(0, SHOWN_MAX).map(({ name }) => name).join(", ");
   if (wanted !== undefined) {
     const file = whole.find(({ name }) => name === wanted);
-    return file ?? refuse("argument", `--file ${wanted} is none of ${names || "its files"}`);
+    return file ??
+      refuse("argument", `--file ${wanted || '""'} is none of ${names || "its files"}`);
   }
   if (whole.length === 1) return whole[0];
   if (whole.length > 1) {
