@@ -34,7 +34,7 @@ export const generateFlags = {
 /** Help of the command. */
 export const generateHelp = `specache generate - continue a text with a model's offloaded cache
 
-  --model PATH           folder of a Hugging Face model, or a GGUF file
+  --model PATH           folder of a Hugging Face model, GGUF file, or name of a pulled model
   --prompt S | --prompt-file F | --ids-file F.json
   --max-tokens N         default 128
   --context N            longest sequence; default prompt + max-tokens

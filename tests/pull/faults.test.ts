@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { SpecacheError } from "../../engine/errors.ts";
 import { listKept, modelsFolder, pullingFolder } from "../../pull/kept.ts";
 import { parseModelName } from "../../pull/name.ts";
+import { request } from "../../pull/request.ts";
 import { assert, assertEquals, assertMatch, assertRejects, test } from "../harness.ts";
 import { type Fault, json, REPO, send, sendAndCut, type TestHub, text } from "./hub.ts";
 import { filesOf, HASTE, withEnvironment, withHub } from "./support.ts";
@@ -74,10 +75,10 @@ test("a hub that is busy for a while, or sends nothing for too long, is asked ag
       const { length } = hub.asked;
       if (length === 1) answer.writeHead(429, { "retry-after": "0" }).end();
       if (length === 3) text(answer, 502, "");
-      if (length === 6) {
+      if (length === 7) {
         answer.writeHead(200, { "content-length": content!.byteLength }).flushHeaders();
       }
-      return [1, 3, 6].includes(length);
+      return [1, 3, 7].includes(length);
     };
     await pull(REPO, { patience: { ...HASTE, idleMs: 300 } });
     assert(listKept().length === 1);
@@ -205,6 +206,16 @@ test("the token goes to the hub alone, not to where it redirects", async () => {
     for (const { authorization } of of("hub")) assertEquals(authorization, "Bearer hf_secret");
     for (const { authorization } of of("store")) assertEquals(authorization, undefined);
   }, "hf_secret");
+});
+
+test("an https hub that redirects to http is refused", async () => {
+  await withHub(plain, async ({ hub }) => {
+    hub.fault = (_, answer) => (answer.writeHead(302, { location: hub.url }).end(), true);
+    const secure = { url: "https://hub.invalid", token: null, patience: HASTE };
+    const error = await assertRejects(() => request(secure, `${hub.url}/x`, {}), SpecacheError);
+    assertEquals(error.code, "data");
+    assertMatch(error.message, /\/x redirects to http:\/\/127\.0\.0\.1:\d+\/$/);
+  });
 });
 
 test("a token that gives no access is not in the sentence", async () => {

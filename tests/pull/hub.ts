@@ -80,14 +80,15 @@ export class TestHub implements AsyncDisposable {
   }
 
   #answer(host: Asked["host"], { url, headers }: IncomingMessage, answer: ServerResponse) {
-    const path = decodeURIComponent(new URL(url!, "http://x").pathname);
+    const { pathname, searchParams } = new URL(url!, "http://x");
+    const path = decodeURIComponent(pathname);
     const { range, authorization } = headers;
     const asked = { host, path, range, authorization };
     this.asked.push(asked);
     const name = path.split("/").slice(host === "hub" ? 5 : 2).join("/");
     const content = this.files.get(name) ?? null;
     if (this.fault(asked, answer, content)) return;
-    if (path.startsWith("/api/")) return this.#api(path, answer);
+    if (path.startsWith("/api/")) return this.#api(path, searchParams.has("cursor"), answer);
     if (content === null) return text(answer, 404, "Entry not found");
     if (host === "hub" && this.#isLarge(name)) {
       const location = `${this.#urls.store}/signed/${encodeURIComponent(name)}?secret=1`;
@@ -97,12 +98,18 @@ export class TestHub implements AsyncDisposable {
     send(answer, content, range);
   }
 
-  #api(path: string, answer: ServerResponse) {
+  #api(path: string, last: boolean, answer: ServerResponse) {
     const [, kind, revision] = path.match(`^/api/models/${REPO}/(revision|tree)/(.+)$`) ?? [];
     if (kind === "revision" && this.revisions.includes(revision)) {
       json(answer, { _id: "1", id: REPO, sha: this.commit, lastModified: "2026-01-01" });
     } else if (kind === "tree" && revision === this.commit) {
-      json(answer, [{ type: "directory", path: "onnx", size: 0, oid: "1" }, ...this.#list()]);
+      const list = [{ type: "directory", path: "onnx", size: 0, oid: "1" }, ...this.#list()];
+      if (last) json(answer, list.slice(1));
+      else { // in two pages, the directory alone on the first
+        const next = `<${this.#urls.hub}${path}?cursor=1>; rel="next"`;
+        answer.setHeader("link", next);
+        json(answer, list.slice(0, 1));
+      }
     } else json(answer, { error: "Repository not found" }, 404);
   }
 

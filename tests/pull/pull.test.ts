@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describeModel } from "../../engine/model/describe.ts";
 import { SpecacheError } from "../../engine/errors.ts";
@@ -54,7 +54,7 @@ test("pull() of what is here fetches nothing, and what a revision has become sin
     await pull();
     const asked = hub.asked.length;
     assertEquals((await pull()).current, true);
-    assertEquals(hub.asked.length, asked + 2); // the commit and the list
+    assertEquals(hub.asked.length, asked + 3); // the commit and two pages of the list
     hub.commit = "b".repeat(40);
     hub.files.set("generation_config.json", bytes("{}"));
     const { model, current } = await pull();
@@ -119,7 +119,6 @@ test("one process at a time pulls a model, and an id of none does not count", as
     removeKept(name);
     const error = assertThrows(() => removeKept(name), SpecacheError);
     assertMatch(error.message, /owner\/model is not here; specache models lists what is$/);
-    const { mkdirSync } = await import("node:fs");
     mkdirSync(pullingFolder(name), { recursive: true });
     writeFileSync(join(pullingFolder(name), "lock"), "4194999");
     assertEquals((await pull()).model.name, REPO);
