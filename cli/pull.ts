@@ -49,7 +49,7 @@ export async function pullCommand(args: readonly string[], streams: Streams): Pr
     stdout.write(pullHelp);
     return;
   }
-  const { pull } = await import("../pull/pull.ts"); // a second of loading that others need not pay
+  const { pull } = await import("../pull/pull.ts"); // no other command loads a hub's library
   const line = new StatusLine(stderr);
   const progress = byteBar(line);
   const file = flags.file === undefined ? undefined : String(flags.file);

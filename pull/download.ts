@@ -1,11 +1,11 @@
 // download.ts - one file of a hub onto the disk: goes on where an earlier try stopped, and ends
 // with the size and hash that the hub's list gave.
-import { createHash, type Hash } from "node:crypto";
-import { createReadStream } from "node:fs";
 import { open, rm, stat } from "node:fs/promises";
 import { SpecacheError } from "../engine/errors.ts";
+import { check } from "./check.ts";
 import type { HubFile } from "./hub.ts";
-import { type Hub, request, retried, TransientError } from "./request.ts";
+import { type Hub, request } from "./request.ts";
+import { retried, TransientError } from "./retry.ts";
 
 /** Where a file comes from and goes to. */
 export interface Download {
@@ -117,25 +117,6 @@ function watch(idleMs: number): Watch {
     timer = start();
   };
   return { signal: stop.signal, touch, [Symbol.dispose]: () => clearTimeout(timer) };
-}
-
-/**
- * Refuses a file whose hash is not the listed one, and removes it: it cannot be gone on from.
- *
- * @throws {SpecacheError} data: the hash is another
- */
-export async function check(path: string, { name, bytes, sha256, blob }: HubFile): Promise<void> {
-  const [kind, wanted] = sha256 === null ? ["git's sha1", blob] : ["sha256", sha256];
-  const hash: Hash = sha256 === null
-    ? createHash("sha1").update(`blob ${bytes}\0`)
-    : createHash("sha256");
-  for await (const chunk of createReadStream(path, { highWaterMark: 1 << 20 })) hash.update(chunk);
-  const found = hash.digest("hex");
-  if (found === wanted) return;
-  await rm(path, { force: true });
-  throw new SpecacheError("data", `Cannot pull: ${kind} ${found} of ${name} is not ${wanted}`, {
-    details: { name, found, wanted },
-  });
 }
 
 function wrongSize({ name, bytes }: HubFile, found: string): never {

@@ -5,7 +5,8 @@ import { HUB_URL, listFiles, modelInfo } from "@huggingface/hub";
 import { z } from "zod";
 import { SpecacheError } from "../engine/errors.ts";
 import type { ModelName } from "./name.ts";
-import { type Hub, hubOf, type Patience, request, retried, TransientError } from "./request.ts";
+import { type Hub, hubOf, request } from "./request.ts";
+import { type Patience, retried, TransientError } from "./retry.ts";
 
 /** A file of a repository. */
 export interface HubFile {
@@ -73,7 +74,7 @@ export async function readHub(
 
 /** Whether a name is that of a plain file, in no other folder. */
 export function isFileName(name: string): boolean {
-  return /^[^./\\\0][^/\\\0]*$/.test(name) && name.length <= 200;
+  return /^[^./\\\p{Cc}][^/\\\p{Cc}]*$/u.test(name) && name.length <= 200;
 }
 
 function askWith(hub: Hub): typeof fetch {

@@ -1,6 +1,6 @@
 // kept.ts - the models that were pulled: each a folder of the cache folder with a manifest, which
 // is written last, so that a folder without one is none of them.
-import { existsSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
 import { SpecacheError } from "../engine/errors.ts";
@@ -85,6 +85,12 @@ export function removeKept(name: ModelName): void {
   for (const folder of folders) rmSync(folder, { recursive: true, force: true });
 }
 
+// Bytes of a model's files.
+function bytesIn(folder: string): number {
+  const names = readdirSync(folder).filter((name) => name !== MANIFEST);
+  return names.reduce((sum, name) => sum + statSync(join(folder, name)).size, 0);
+}
+
 function below(folder: string): string[] {
   if (!existsSync(folder)) return [];
   const entries = readdirSync(folder, { withFileTypes: true });
@@ -96,6 +102,7 @@ function keptIn(folder: string): KeptModel | null {
   if (!existsSync(path)) return null;
   try {
     const { name, commit, file, bytes } = manifest.parse(JSON.parse(readFileSync(path, "utf8")));
+    if (bytesIn(folder) !== bytes) return null; // somebody changed it
     return { name, commit, file, bytes, folder, path: file === null ? folder : join(folder, file) };
   } catch {
     return null; // whoever wrote that, a pull makes it anew

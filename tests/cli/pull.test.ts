@@ -151,18 +151,28 @@ test("the help of pull, models and rm names each of their flags", async () => {
   }
 });
 
-test("an alias without its cache folder: every command with --model says what fetches it", async () => {
+test("every command with --model says what fetches an alias", async () => {
   using home = new Folder();
   await withEnvironment({ SPECACHE_HOME: home.of("none") }, async () => {
     const model = ["--model", "smollm2-135m-instruct"];
     const ids = home.file("ids", idsText(9));
-    const lines = [["generate", "--ids-file", ids], ["plan", "--tokens", "9"], ["profile"], [
-      "eval",
-    ]];
+    const generate = ["generate", "--ids-file", ids];
+    const lines = [generate, ["plan", "--tokens", "9"], ["profile"], ["eval"]];
     for (const line of lines) {
       const { status, stderr } = await command([...line, ...model]);
       assertEquals(status, 2);
       assertMatch(stderr, /is not fetched yet; fetch it: specache pull smollm2-135m-instruct\n$/);
     }
+  });
+});
+
+test("a SPECACHE_HOME that is no folder: pull refuses it, models finds nothing", async () => {
+  await withHub(plain, async ({ home }) => {
+    await withEnvironment({ SPECACHE_HOME: home.file("file", "") }, async () => {
+      const { status, stdout, stderr } = await command(["pull", REPO]);
+      assertEquals([status, stdout], [2, ""]);
+      assertMatch(stderr, /^Cannot pull owner\/model: .+\/lock: .+\n$/);
+      assertMatch((await command(["models"])).stderr, /^No models in /);
+    });
   });
 });

@@ -167,7 +167,7 @@ const rows: readonly Row[] = [
   ["a commit that is none", "data", /answers with commit \.\.\/\.\.$/, (hub) => {
     hub.commit = "../..";
   }],
-  ["an index that names other folders", "file", /names \.\.\/x, which is not there$/, (hub) => {
+  ["an index that names other folders", "file", /names "\.\.\/x", which is not there$/, (hub) => {
     const index = bytes(JSON.stringify({ weight_map: { a: "../x" } }));
     hub.files.set("model.safetensors.index.json", index);
     hub.files.set("../x", bytes("x"));

