@@ -35,8 +35,7 @@ export async function download(what: Download): Promise<void> {
   await retried(hub.patience, async () => {
     now = await sizeOf(path);
     if (now === file.bytes && now > 0) return;
-    if (now > file.bytes) await rm(path);
-    if (now > file.bytes) now = 0;
+    if (now > file.bytes) now = 0; // of another file: written over
     await append(what, now, (bytes) => what.progress(now = bytes));
   }, progressed);
   what.progress(file.bytes);

@@ -1,5 +1,5 @@
 // What a hub does wrong: the pull goes on, or refuses in one sentence and leaves no model behind.
-import { existsSync, readdirSync } from "node:fs";
+import { existsSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { SpecacheError } from "../../engine/errors.ts";
 import { listKept, modelsFolder, pullingFolder } from "../../pull/kept.ts";
@@ -82,6 +82,39 @@ test("a hub that is busy for a while, or sends nothing for too long, is asked ag
     };
     await pull(REPO, { patience: { ...HASTE, idleMs: 300 } });
     assert(listKept().length === 1);
+  });
+});
+
+test("a hub that is slow but sends is waited for", async () => {
+  await withHub(plain, async ({ hub, pull }) => {
+    const pieces = 6;
+    hub.fault = ofWeights((_, answer, content) => {
+      answer.writeHead(200, { "content-length": size });
+      for (let at = 0; at < pieces; at++) {
+        const [from, to] = [at, at + 1].map((part) => Math.floor(size * part / pieces));
+        setTimeout(() => answer.write(content!.subarray(from, to)), 150 * at);
+      }
+      setTimeout(() => answer.end(), 150 * pieces);
+      return true;
+    });
+    await pull(REPO, { patience: { ...HASTE, idleMs: 500 } });
+    assertEquals(hub.askedFor(WEIGHTS).length, 1);
+  });
+});
+
+test("what is left of another commit, or longer than its file, is not gone on from", async () => {
+  await withHub(plain, async ({ hub, pull }) => {
+    hub.fault = ofWeights(answer404);
+    await assertRejects(() => pull(), SpecacheError);
+    assertEquals(readdirSync(pullingFolder(name)), [hub.commit]);
+    hub.commit = "b".repeat(40);
+    await assertRejects(() => pull(), SpecacheError);
+    assertEquals(readdirSync(pullingFolder(name)), [hub.commit]);
+    writeFileSync(join(pullingFolder(name), hub.commit, WEIGHTS), new Uint8Array(size + 1));
+    hub.fault = () => false;
+    hub.asked.length = 0;
+    await pull();
+    assertEquals(hub.askedFor(WEIGHTS).map(({ range }) => range), [undefined]);
   });
 });
 
