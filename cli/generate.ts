@@ -51,7 +51,7 @@ export const generateFlags = {
 /** Help of the command. */
 export const generateHelp = `specache generate - continue a text with a model's offloaded cache
 
-  --model PATH           folder of a Hugging Face model, or a GGUF file
+  --model PATH           folder of a Hugging Face model, GGUF file, or name of a pulled model
   --prompt S | --prompt-file F | --ids-file F.json
   --chat                 the prompt is a user's turn, which the model's chat template writes
   --system S             what comes before it  --chat-template F  another template (Jinja)

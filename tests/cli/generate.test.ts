@@ -212,8 +212,10 @@ for (const args of [[], ["--help"], ["help"], ["generate", "--help"], ["profile"
   test(`specache ${args.join(" ")} prints help and exits 0`, async () => {
     const { status, stdout, stderr } = await command(args);
     assertEquals([status, stderr], [0, ""]);
-    const commands = args.length === 2 ? [args[0]] : ["generate", "plan", "profile", "eval"];
-    const headings = [...stdout.matchAll(/^specache (\w+) - /gm)].map(([, name]) => name);
+    const commands = args.length === 2
+      ? [args[0]]
+      : [...["generate", "plan", "profile", "eval"], "pull", "models", "rm"];
+    const headings = [...stdout.matchAll(/^specache (\w+)(?: NAME)? - /gm)].map(([, name]) => name);
     assertEquals(headings, commands);
   });
 }
