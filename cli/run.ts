@@ -1,6 +1,7 @@
 // run.ts - runs a command line. Errors are one sentence on standard error; exit status 2 for what
 // the user can mend, 1 otherwise.
 import { type ErrorCode, SpecacheError } from "../engine/errors.ts";
+import { chat, chatHelp } from "./chat.ts";
 import { evalCommand, evalHelp } from "./eval.ts";
 import { generate, generateHelp } from "./generate.ts";
 import { models, modelsHelp, remove, removeHelp } from "./models.ts";
@@ -12,10 +13,13 @@ import { pullCommand, pullHelp } from "./pull.ts";
 type Command = (args: readonly string[], streams: Streams) => Promise<void>;
 
 const commands: Record<string, Command> = {
-  ...{ generate, plan, profile, eval: evalCommand },
+  ...{ generate, chat, plan, profile, eval: evalCommand },
   ...{ pull: pullCommand, models, rm: remove },
 };
-const helps = [generateHelp, planHelp, profileHelp, evalHelp, pullHelp, modelsHelp, removeHelp];
+const helps = [
+  ...[generateHelp, chatHelp, planHelp, profileHelp, evalHelp],
+  ...[pullHelp, modelsHelp, removeHelp],
+];
 
 const mendable: readonly ErrorCode[] = ["argument", "capacity", "file", "unsupported", "data"];
 
