@@ -214,7 +214,7 @@ for (const args of [[], ["--help"], ["help"], ["generate", "--help"], ["profile"
     assertEquals([status, stderr], [0, ""]);
     const commands = args.length === 2
       ? [args[0]]
-      : [...["generate", "plan", "profile", "eval"], "pull", "models", "rm"];
+      : [...["generate", "chat", "plan", "profile", "eval"], "pull", "models", "rm"];
     const headings = [...stdout.matchAll(/^specache (\w+)(?: NAME)? - /gm)].map(([, name]) => name);
     assertEquals(headings, commands);
   });
