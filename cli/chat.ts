@@ -156,7 +156,10 @@ class Chat {
     if (turn.text.trim() === "") return false;
     this.#asked++;
     try {
-      if (!turn.command) return await this.#answer(turn.text), false;
+      if (!turn.command) {
+        await this.#answer(turn.text);
+        return false;
+      }
       const { talk } = this.#parts;
       const host = { talk, say: (text: string) => this.#say(text), watch: () => this.#watch() };
       return await runSlash(turn.text, host);
