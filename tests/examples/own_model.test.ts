@@ -2,7 +2,7 @@ import { OwnModel } from "../../examples/own_model.ts";
 import { assert, assertEquals, assertMatch, test } from "../harness.ts";
 import { spawned } from "../cli/command.ts";
 
-test("own_model.ts tells what followed a token 3,000 tokens before, from a tenth near", async () => {
+test("own_model.ts tells what followed a token 3,000 tokens before", async () => {
   const { status, stdout, stderr } = await spawned("examples/own_model.ts", []);
   assertEquals([status, stderr], [0, ""]);
   assertMatch(stdout, /^after 900: 901 902 903 904 905\n4011 tokens, near memory \d+\.\d % of /);
@@ -10,7 +10,7 @@ test("own_model.ts tells what followed a token 3,000 tokens before, from a tenth
   assert(Number(share) < 20, share);
 });
 
-test("a model on a store tells the same of a prompt, cut in two, and of its tokens one by one", () => {
+test("a model on a store tells the same of a prompt, of its halves, and of single tokens", () => {
   const ids = [5, 6, 7, 8, 9, 6];
   using whole = new OwnModel(64);
   assertEquals(whole.prefill(ids), 7);
