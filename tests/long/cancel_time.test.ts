@@ -1,4 +1,4 @@
-// How long a cancel takes, from the signal's abort to the settled result: SmolLM2, a prompt of 7,000
+// How long a cancel takes, from the abort to the settled result: SmolLM2, a prompt of 7,000
 // tokens that is aborted in each of its pieces and gone on with, then steps that are aborted.
 // The native code looks for a cancel between two layers.
 import { profileText } from "../../engine/profile_text.ts";
