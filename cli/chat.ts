@@ -14,7 +14,7 @@ import { Talk, type Watch } from "./chat/talk.ts";
 import { type Turn, TurnReader } from "./chat/turns.ts";
 import { ensureLibrary } from "./library.ts";
 import { cacheFlags, engineOptionsOf, generateOptionsOf, readFlags } from "./options.ts";
-import { progressBar, type Streams } from "./output.ts";
+import { harmless, progressBar, type Streams } from "./output.ts";
 
 const ACTION = "chat";
 const CONTEXT = 8192; // tokens, where the model has as many: memory is reserved for them
@@ -176,7 +176,7 @@ class Chat {
     let last = "\n";
     const hear = (text: string) => {
       if (text === "") return;
-      stdout.write(text);
+      stdout.write(stdout.isTTY ? harmless(text) : text);
       last = text;
     };
     try {

@@ -30,6 +30,11 @@ export interface Streams {
   readonly stderr: Terminal;
 }
 
+/** Text without what would steer a terminal: a model may write control sequences. */
+export function harmless(text: string): string {
+  return text.replace(/[^\P{Cc}\n\t]/gu, "\ufffd");
+}
+
 /** A line that changes on a terminal; a log gets the last state of each. */
 export class StatusLine {
   readonly #to: Terminal;

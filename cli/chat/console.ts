@@ -109,7 +109,10 @@ export class Console implements Disposable {
   }
 
   #onInterrupt(): void {
-    if (this.#work !== null) return this.#work.abort();
+    if (this.#work !== null) {
+      if (this.interactive) this.#queue.length = 0; // what was typed ahead was meant for its end
+      return this.#work.abort();
+    }
     const empty = !this.interactive || this.#lines.line === "";
     if (this.interactive) {
       if (this.#waiting !== null) this.#stderr.write("^C\n");

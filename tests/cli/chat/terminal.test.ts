@@ -74,19 +74,20 @@ test("--no-history reads and keeps no lines", async () => {
   assertFalse(existsSync(folder.of("chat_history")));
 });
 
-test("Ctrl-C on a terminal stops the answer, and the chat goes on", async () => {
+test("Ctrl-C on a terminal stops the answer, drops what was typed ahead, and goes on", async () => {
   using folder = new Folder();
   await using program = terminal(folder, long);
   await program.wait(PROMPT);
   const from = program.written.length;
   program.type(FACT + ENTER);
   await program.wait(/amber\?\r+\n[^]*\w{3}/, from); // what was typed, and an answer's begin
-  program.type(CTRL_C);
+  program.type(`/stats${ENTER}${CTRL_C}`);
   await program.wait(/stopped, near [^]*> /, from);
   program.type("/max-tokens 4" + ENTER);
   await ask(program, "Again?");
   program.type(CTRL_D);
   assertEquals(await program.status, 0);
+  assertFalse(program.written.includes("16-bit cache"), program.written);
 });
 
 test("Ctrl-C clears a line, and twice on an empty line it ends the chat", async () => {
