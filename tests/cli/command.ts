@@ -45,13 +45,17 @@ export async function command(args: readonly string[], written?: () => void): Pr
   return { status: await run(args, streams), ...texts };
 }
 
-/** Runs a program of the project with the runtime that runs the tests; or reads no output. */
+/**
+ * Runs a program of the project with the runtime that runs the tests; or reads no output. Deno
+ * gives it `permissions`.
+ */
 export async function spawned(
   program: string,
   args: readonly string[],
   readAll = true,
+  permissions: readonly string[] = ["-A"],
 ): Promise<Ended> {
-  const command = runtime === "deno" ? ["run", "-A", "--no-check"] : [];
+  const command = runtime === "deno" ? ["run", "--no-check", "--no-prompt", ...permissions] : [];
   const child = spawn(process.execPath, [...command, pathOf(program), ...args], {
     env: { ...process.env, NO_COLOR: "1" },
   });
