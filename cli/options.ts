@@ -194,7 +194,8 @@ function idsOf(path: string, content: string): number[] {
   throw new SpecacheError("argument", `Cannot generate: ${path} is not a JSON array of token ids`);
 }
 
-function readUserFile(path: string): string {
+/** The text of a file that a flag names. */
+export function readUserFile(path: string): string {
   try {
     return readFileSync(path, "utf8");
   } catch (cause) {

@@ -6,10 +6,11 @@ import { generate, generateHelp } from "./generate.ts";
 import type { Streams } from "./output.ts";
 import { plan, planHelp } from "./plan.ts";
 import { profile, profileHelp } from "./profile.ts";
+import { serve, serveHelp } from "./serve.ts";
 
 type Command = (args: readonly string[], streams: Streams) => Promise<void>;
 
-const commands: Record<string, Command> = { generate, plan, profile, eval: evalCommand };
+const commands: Record<string, Command> = { generate, serve, plan, profile, eval: evalCommand };
 
 const mendable: readonly ErrorCode[] = ["argument", "capacity", "file", "unsupported", "data"];
 
@@ -33,7 +34,8 @@ export function statusOf(error: unknown): number {
 
 async function runCommand([name, ...args]: readonly string[], streams: Streams): Promise<void> {
   if (name === undefined || name === "--help" || name === "help") {
-    streams.stdout.write(`${generateHelp}\n${planHelp}\n${profileHelp}\n${evalHelp}`);
+    const helps = [generateHelp, serveHelp, planHelp, profileHelp, evalHelp];
+    streams.stdout.write(helps.join("\n"));
     return;
   }
   const command = Object.hasOwn(commands, name) ? commands[name] : undefined;

@@ -33,7 +33,7 @@ type Row = readonly [args: readonly string[] | string, sentence: RegExp];
 const tiny20 = "generate --model TINY --ids-file IDS --max-tokens 4";
 
 const flags: readonly Row[] = [
-  ["nonsense", /^Cannot run: command nonsense is none of generate, plan, profile, eval$/],
+  ["nonsense", /^Cannot run: command nonsense is none of generate, serve, plan, profile, eval$/],
   ["--json", /^Cannot run: command --json is none of/],
   ["constructor", /command constructor is none of/],
   ["generate --model TINY", /0 of --prompt, --prompt-file and --ids-file are given, not 1$/],
