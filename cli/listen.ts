@@ -1,4 +1,9 @@
-// listen.ts - serves an application on a port, by Deno.serve or Bun.serve.
+// listen.ts - serves an application on a port: by Bun.serve, and in Deno by node:http. Deno.serve
+// (2.9) does not tell that a client has left when the head and the body of its request came in two
+// packets, as they often do, and a generation that nobody reads would go on to its end.
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { getRequestListener } from "@hono/node-server";
 import { SpecacheError } from "../engine/errors.ts";
 
 type Fetch = (request: Request) => Response | Promise<Response>;
@@ -23,9 +28,9 @@ export interface Place {
  *
  * @throws {SpecacheError} argument: the port is taken or not allowed, or the host not this machine
  */
-export function listen(fetch: Fetch, place: Place): Listening {
+export async function listen(fetch: Fetch, place: Place): Promise<Listening> {
   try {
-    return "Bun" in globalThis ? listenInBun(fetch, place) : listenInDeno(fetch, place);
+    return "Bun" in globalThis ? listenInBun(fetch, place) : await listenInDeno(fetch, place);
   } catch (cause) {
     const why = (cause as Error).message;
     const { hostname, port } = place;
@@ -36,9 +41,21 @@ export function listen(fetch: Fetch, place: Place): Listening {
   }
 }
 
-function listenInDeno(fetch: Fetch, place: Place): Listening {
-  const server = Deno.serve({ ...place, onListen() {} }, (request) => fetch(request));
-  return { url: urlOf(server.addr), close: () => server.shutdown() };
+async function listenInDeno(fetch: Fetch, { hostname, port }: Place): Promise<Listening> {
+  const server = createServer(getRequestListener(fetch, { overrideGlobalObjects: false }));
+  await new Promise<void>((answer, fail) => {
+    server.once("error", fail);
+    server.listen(port, hostname, answer);
+  });
+  const { address, port: taken } = server.address() as AddressInfo;
+  return {
+    url: urlOf({ hostname: address, port: taken }),
+    async close() {
+      const closed = new Promise<void>((answer) => server.close(() => answer()));
+      server.closeIdleConnections();
+      await closed;
+    },
+  };
 }
 
 // What is used of Bun.serve.

@@ -79,7 +79,7 @@ export async function serve(args: readonly string[], { stdout, stderr }: Streams
   const report = (error: unknown) => say(error instanceof Error ? error.message : String(error));
   const app = createApp(engine, { keys, closing: closing.signal, report });
   const ended = untilEnded();
-  const server = listen(app.fetch, where);
+  const server = await listen(app.fetch, where);
   stdout.write(`Serving ${engine.model.name} at ${server.url}/v1\n`);
   await ended;
   say("Finishing what runs; again ends it at once");

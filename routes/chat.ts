@@ -29,9 +29,8 @@ export function chatRoutes(parts: ChatParts): Hono {
     const request = chatRequestOf(await jsonOf(c.req.raw, parts.bodyBytesMax));
     checkModel(parts.engine, request.model);
     const options = { ...samplingOf(request), ...promptOf(parts.engine, request) };
-    const left = new AbortController();
-    const signal = AbortSignal.any([c.req.raw.signal, left.signal]);
-    const run = await begin(parts, { ...options, signal });
+    const left = leaving(c.req.raw.signal);
+    const run = await begin(parts, { ...options, signal: left.signal });
     const topLogprobs = request.logprobs ? request.top_logprobs ?? 0 : null;
     const writer = new ChatWriter(parts.engine, { seed: options.seed!, topLogprobs });
     if (!request.stream) return c.json(await whole(run, writer));
@@ -40,6 +39,15 @@ export function chatRoutes(parts: ChatParts): Hono {
   });
   chat.all("/", only("POST"));
   return chat;
+}
+
+// Aborted with the request. Not AbortSignal.any, whose listeners Deno could forget
+// (denoland/deno#29075).
+function leaving(signal: AbortSignal): AbortController {
+  const left = new AbortController();
+  if (signal.aborted) left.abort();
+  signal.addEventListener("abort", () => left.abort(), { once: true });
+  return left;
 }
 
 // The prompt's ids, and how many tokens may follow: what the request asks for, or all that fit.

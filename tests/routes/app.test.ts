@@ -121,7 +121,7 @@ test("a body of exactly the limit is read", async () => {
   assertEquals((await answer(post(chat, text + " "), { bodyBytesMax })).status, 413);
 });
 
-test("what fails on the server's side is reported, and the client hears no more of it", async () => {
+test("what fails on our side is reported, and the client hears no more of it", async () => {
   const failures = [
     new SpecacheError("file", "Cannot read /home/me/model: EIO"),
     new SpecacheError("internal", "Cannot go on in /home/me"),

@@ -4,7 +4,7 @@ import { assertEquals, assertRejects, test } from "../harness.ts";
 
 const stays = new AbortController().signal;
 
-test("Queue.take() lets in as many as there are places, then first come, first served", async () => {
+test("Queue.take() fills the places, then serves first who came first", async () => {
   const queue = new Queue(2);
   const order: string[] = [];
   const [first, second] = [await queue.take(stays), await queue.take(stays)];
