@@ -1,7 +1,8 @@
 // serve.ts - `specache serve`: a model behind OpenAI's HTTP API, until Ctrl-C.
+import { basename } from "node:path";
 import process from "node:process";
 import { z } from "zod";
-import { engineOptions } from "../engine/config.ts";
+import { type EngineOptions, engineOptions } from "../engine/config.ts";
 import { Engine } from "../engine/engine.ts";
 import { SpecacheError } from "../engine/errors.ts";
 import { parse } from "../engine/parse.ts";
@@ -22,6 +23,7 @@ const { guesses: _guesses, json: _json, ...engineFlags } = cacheFlags;
 export const serveFlags = {
   ...engineFlags,
   model: text,
+  name: text,
   "chat-template": text,
   context: text,
   host: text,
@@ -34,6 +36,7 @@ export const serveFlags = {
 export const serveHelp = `specache serve - a model behind OpenAI's HTTP API
 
   --model PATH           folder of a Hugging Face model, or a GGUF file
+  --name N               what requests call it; default the last part of PATH
   --chat-template F      another chat template (Jinja) than the model's own
   --context N            longest conversation with its answer in tokens; default the model's
   --host H               default 127.0.0.1, which only this machine reaches
@@ -58,6 +61,8 @@ const place: z.ZodType<Place> = z.strictObject({
   port: z.int().min(0).max(65_535),
 });
 
+const naming = z.strictObject({ name: z.string().min(1).optional() });
+
 /** Runs the command until the process is told to end. */
 export async function serve(args: readonly string[], { stdout, stderr }: Streams): Promise<void> {
   const flags = readFlags(ACTION, args, serveFlags);
@@ -71,20 +76,27 @@ export async function serve(args: readonly string[], { stdout, stderr }: Streams
   }, ACTION);
   const keys = keysFor(flags, where);
   const options = parse(engineOptions, engineOptionsOf(flags), ACTION);
+  const name = nameOf(flags, options);
   await ensureLibrary(stderr);
   const say = (sentence: string) => void stderr.write(`${sentence}\n`);
   await using engine = await Engine.open({ ...options, notice: say });
   checkConverses(engine);
   const closing = new AbortController();
   const report = (error: unknown) => say(error instanceof Error ? error.message : String(error));
-  const app = createApp(engine, { keys, closing: closing.signal, report });
+  const app = createApp(engine, { name, keys, closing: closing.signal, report });
   const ended = untilEnded();
   const server = await listen(app.fetch, where);
-  stdout.write(`Serving ${engine.model.name} at ${server.url}/v1\n`);
+  stdout.write(`Serving ${name} at ${server.url}/v1\n`);
   await ended;
   say("Finishing what runs; again ends it at once");
   closing.abort();
   await server.close();
+}
+
+// What the user typed, and not what the file says of itself, which may be a sentence.
+function nameOf(flags: Flags, { model }: EngineOptions): string {
+  const { name } = parse(naming, { name: flags.name }, ACTION);
+  return name ?? basename(model).replace(/\.gguf$/i, "");
 }
 
 // Whom nobody else can reach needs no key; whom others can reach needs one, or to be told so.

@@ -15,14 +15,22 @@ import { Queue } from "./queue.ts";
 
 export type { ServedEngine, ServedGeneration } from "./engine.ts";
 
-/** Largest body of a request in bytes, where the options do not tell. */
-export const BODY_BYTES_MAX = 8 << 20;
+/**
+ * Largest body of a request in bytes, where the options do not tell: what a context of
+ * `contextTokens` could need, for texts are turned into tokens on the main thread, at about a
+ * second per MiB. Tokens have 4 bytes on average; escapes of JSON make up to 6 of one.
+ */
+export function bodyBytesFor(contextTokens: number): number {
+  return (64 << 10) + 32 * contextTokens;
+}
 
 /** Options of {@linkcode createApp}. */
 export interface AppOptions {
+  /** What requests call the model; default its own name. */
+  readonly name?: string;
   /** Keys of which a request to /v1 must bring one; left out: none is asked for. */
   readonly keys?: readonly string[];
-  /** Largest body of a request in bytes; default {@linkcode BODY_BYTES_MAX}. */
+  /** Largest body of a request in bytes; default {@linkcode bodyBytesFor} the context. */
   readonly bodyBytesMax?: number;
   /** Once aborted, requests that wait or come are refused; what runs goes on. */
   readonly closing?: AbortSignal;
@@ -51,7 +59,8 @@ export interface App {
  * ```
  */
 export function createApp(engine: ServedEngine, options: AppOptions = {}): App {
-  const { keys, bodyBytesMax = BODY_BYTES_MAX, closing, report = () => {} } = options;
+  const { keys, closing, name = engine.model.name, report = () => {} } = options;
+  const { bodyBytesMax = bodyBytesFor(engine.contextTokens) } = options;
   const queue = new Queue(1);
   if (closing?.aborted) queue.close();
   closing?.addEventListener("abort", () => queue.close(), { once: true });
@@ -66,7 +75,7 @@ export function createApp(engine: ServedEngine, options: AppOptions = {}): App {
   });
   if (keys !== undefined) app.use("/v1/*", bearerKeys(keys));
   app.route("/health", healthRoutes());
-  app.route("/v1/models", modelRoutes(engine));
-  app.route("/v1/chat/completions", chatRoutes({ engine, queue, bodyBytesMax, report }));
+  app.route("/v1/models", modelRoutes(name));
+  app.route("/v1/chat/completions", chatRoutes({ engine, name, queue, bodyBytesMax, report }));
   return { fetch: (request) => app.fetch(request) };
 }

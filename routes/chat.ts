@@ -17,6 +17,8 @@ import type { Queue } from "./queue.ts";
 /** What the route works with. */
 export interface ChatParts {
   readonly engine: ServedEngine;
+  /** What requests call the model. */
+  readonly name: string;
   readonly queue: Queue;
   readonly bodyBytesMax: number;
   readonly report: (error: unknown) => void;
@@ -27,12 +29,12 @@ export function chatRoutes(parts: ChatParts): Hono {
   const chat = new Hono();
   chat.post("/", async (c) => {
     const request = chatRequestOf(await jsonOf(c.req.raw, parts.bodyBytesMax));
-    checkModel(parts.engine, request.model);
+    checkModel(parts.name, request.model);
     const options = { ...samplingOf(request), ...promptOf(parts.engine, request) };
     const left = leaving(c.req.raw.signal);
     const run = await begin(parts, { ...options, signal: left.signal });
     const topLogprobs = request.logprobs ? request.top_logprobs ?? 0 : null;
-    const writer = new ChatWriter(parts.engine, { seed: options.seed!, topLogprobs });
+    const writer = new ChatWriter(parts, { seed: options.seed!, topLogprobs });
     if (!request.stream) return c.json(await whole(run, writer));
     const usage = request.stream_options?.include_usage ?? false;
     return stream(c, { ...parts, run, writer, usage, left });

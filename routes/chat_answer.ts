@@ -31,16 +31,23 @@ const reasons: Readonly<Record<Stop, "stop" | "length">> = {
   cancelled: "length", // cut short; who asked for it has left, or the engine is closing
 };
 
+/** Who answers. */
+export interface Answering {
+  readonly engine: ServedEngine;
+  /** What requests call the model. */
+  readonly name: string;
+}
+
 /** Writes the answers to one request. */
 export class ChatWriter {
-  readonly #engine: ServedEngine;
+  readonly #from: Answering;
   readonly #asked: Asked;
   readonly #id = `chatcmpl-${crypto.randomUUID()}`;
   readonly #created = secondsNow();
 
   /** Nothing is written yet. */
-  constructor(engine: ServedEngine, asked: Asked) {
-    this.#engine = engine;
+  constructor(from: Answering, asked: Asked) {
+    this.#from = from;
     this.#asked = asked;
   }
 
@@ -79,7 +86,7 @@ export class ChatWriter {
   }
 
   #head(object: string): object {
-    return { id: this.#id, object, created: this.#created, model: this.#engine.model.name };
+    return { id: this.#id, object, created: this.#created, model: this.#from.name };
   }
 
   #chunk(delta: object, logprobs: LogprobsAnswer | null, reason: string | null): object {
@@ -120,7 +127,7 @@ export class ChatWriter {
   }
 
   #token(id: number, logprob: number): TokenAnswer {
-    const token = this.#engine.tokenizer?.decode([id]) ?? "";
+    const token = this.#from.engine.tokenizer?.decode([id]) ?? "";
     const bytes = token.includes("\uFFFD") ? null : [...new TextEncoder().encode(token)];
     return { token, logprob, bytes };
   }

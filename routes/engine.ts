@@ -5,7 +5,7 @@ import type { Tokenizer } from "../engine/model/tokenizer.ts";
 
 /** An engine that is served; Engine is one. */
 export interface ServedEngine {
-  /** The model; requests ask for it by its name. */
+  /** The model. */
   readonly model: { readonly name: string };
   /** Longest sequence in tokens: a prompt and its answer. */
   readonly contextTokens: number;

@@ -1,21 +1,20 @@
 // models.ts - /v1/models: the one model that is served.
 import { Hono } from "hono";
-import type { ServedEngine } from "./engine.ts";
 import { RequestError } from "./errors.ts";
 import { only } from "./methods.ts";
 
 /** GET: a list; GET /:id: one. */
-export function modelRoutes(engine: ServedEngine): Hono {
+export function modelRoutes(name: string): Hono {
   const created = secondsNow();
-  const model = { id: engine.model.name, object: "model", created, owned_by: "specache" };
+  const model = { id: name, object: "model", created, owned_by: "specache" };
   const models = new Hono();
   models.get("/", (c) => c.json({ object: "list", data: [model] }));
   models.all("/", only("GET"));
-  models.get("/:id", (c) => {
-    checkModel(engine, c.req.param("id"));
+  models.get("/:id{.+}", (c) => {
+    checkModel(name, c.req.param("id"));
     return c.json(model);
   });
-  models.all("/:id", only("GET"));
+  models.all("/:id{.+}", only("GET"));
   return models;
 }
 
@@ -24,7 +23,7 @@ export function modelRoutes(engine: ServedEngine): Hono {
  *
  * @throws {RequestError} 404
  */
-export function checkModel({ model: { name } }: ServedEngine, asked: string): void {
+export function checkModel(name: string, asked: string): void {
   if (asked === name) return;
   const sentence = `Cannot answer: model ${asked.slice(0, 60) || '""'} is not ${name}, which is ` +
     "served";

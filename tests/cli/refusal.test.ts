@@ -211,6 +211,7 @@ const servers: readonly Row[] = [
   [`${served} --guesses 1`, /flag --guesses is not known$/],
   [`${served} --k -1`, /^Cannot serve: k -1 is below 0$/],
   [`${served} --context 0`, /contextTokens 0 is below 1$/],
+  [[...served.split(" "), "--name", ""], /^Cannot serve: name "" is empty$/],
   [`${served} --port many`, /^Cannot serve: port many is not a number$/],
   [[...served.split(" "), "--port", ""], /port "" is not a number$/],
   [`${served} --port -1`, /port -1 is below 0$/],

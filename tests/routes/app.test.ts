@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { SpecacheError } from "../../mod.ts";
-import { type AppOptions, BODY_BYTES_MAX, createApp } from "../../routes/app.ts";
+import { type AppOptions, bodyBytesFor, createApp } from "../../routes/app.ts";
 import { pathOf, spawned } from "../cli/command.ts";
 import { assert, assertEquals, assertMatch, runtime, test } from "../harness.ts";
 import { chatBody, FakeEngine, post } from "./fake.ts";
@@ -27,6 +27,17 @@ test("/v1/models lists the model, and tells it by its name", async () => {
   assertEquals([list.body.object, list.body.data.length], ["list", 1]);
   assertEquals([model.id, model.object, model.owned_by], ["fake", "model", "specache"]);
   assertEquals((await answer(get("/v1/models/fake"))).body, model);
+});
+
+test("the app calls the model as it is told to", async () => {
+  const name = "me/a model";
+  const list = await answer(get("/v1/models"), { name });
+  assertEquals(list.body.data[0].id, name);
+  assertEquals((await answer(get("/v1/models/me/a%20model"), { name })).status, 200);
+  assertEquals((await answer(get("/v1/models/me%2Fa%20model"), { name })).status, 200);
+  const { body } = await answer(post(chat, chatBody({ model: name })), { name });
+  assertEquals(body.model, name);
+  assertEquals((await answer(post(chat, chatBody({ model: "fake" })), { name })).status, 404);
 });
 
 test("a key is asked for below /v1, and any of the keys will do", async () => {
@@ -67,7 +78,7 @@ const refusals: readonly [string, Request, status: number, code: string, param: 
   ["an empty body", post(chat, ""), 400, "argument", "body"],
   ["a list", post(chat, []), 400, "argument", "body"],
   ["null", post(chat, "null"), 400, "argument", "body"],
-  ["a large body", post(chat, " ".repeat(BODY_BYTES_MAX + 1)), 413, "body_too_large", "body"],
+  ["a large body", post(chat, " ".repeat(bodyBytesFor(1000) + 1)), 413, "body_too_large", "body"],
 ];
 
 function unsupported(): [number, string, null] {
