@@ -84,10 +84,10 @@ export async function serve(args: readonly string[], { stdout, stderr }: Streams
   const closing = new AbortController();
   const report = (error: unknown) => say(error instanceof Error ? error.message : String(error));
   const app = createApp(engine, { name, keys, closing: closing.signal, report });
-  const ended = untilEnded();
+  using end = onEnd();
   const server = await listen(app.fetch, where);
   stdout.write(`Serving ${name} at ${server.url}/v1\n`);
-  await ended;
+  await end.ended;
   say("Finishing what runs; again ends it at once");
   closing.abort();
   await server.close();
@@ -140,13 +140,16 @@ function checkConverses(engine: Engine): void {
 }
 
 // The first signal is heard; a second one ends the process as if nobody listened.
-function untilEnded(): Promise<void> {
+function onEnd(): Disposable & { readonly ended: Promise<void> } {
   const signals = ["SIGINT", "SIGTERM"] as const;
-  return new Promise((answer) => {
-    const end = () => {
-      for (const signal of signals) process.off(signal, end);
-      answer();
-    };
-    for (const signal of signals) process.on(signal, end);
-  });
+  const { promise: ended, resolve } = Promise.withResolvers<void>();
+  const forget = () => {
+    for (const signal of signals) process.off(signal, end);
+  };
+  const end = () => {
+    forget();
+    resolve();
+  };
+  for (const signal of signals) process.on(signal, end);
+  return { ended, [Symbol.dispose]: forget };
 }

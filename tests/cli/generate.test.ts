@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import process from "node:process";
 import { generateFlags } from "../../cli/generate.ts";
 import { planFlags } from "../../cli/plan.ts";
+import { serveFlags } from "../../cli/serve.ts";
 import { evalFlags } from "../../cli/eval.ts";
 import { profileFlags } from "../../cli/profile.ts";
 import { tokenizerOf } from "../../eval/source.ts";
@@ -207,11 +208,13 @@ test("Ctrl-C ends a generation as cancelled, and no listener for it stays", asyn
   assertEquals(process.listenerCount("SIGINT"), listeners);
 });
 
-for (const args of [[], ["--help"], ["help"], ["generate", "--help"], ["profile", "--help"]]) {
+for (const args of [[], ["--help"], ["help"], ["generate", "--help"], ["serve", "--help"]]) {
   test(`specache ${args.join(" ")} prints help and exits 0`, async () => {
     const { status, stdout, stderr } = await command(args);
     assertEquals([status, stderr], [0, ""]);
-    const commands = args.length === 2 ? [args[0]] : ["generate", "plan", "profile", "eval"];
+    const commands = args.length === 2
+      ? [args[0]]
+      : ["generate", "serve", "plan", "profile", "eval"];
     const headings = [...stdout.matchAll(/^specache (\w+) - /gm)].map(([, name]) => name);
     assertEquals(headings, commands);
   });
@@ -219,6 +222,7 @@ for (const args of [[], ["--help"], ["help"], ["generate", "--help"], ["profile"
 
 const commands = [
   ["generate", generateFlags],
+  ["serve", serveFlags],
   ["plan", planFlags],
   ["profile", profileFlags],
   ["eval", evalFlags],

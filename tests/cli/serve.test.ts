@@ -1,4 +1,5 @@
 // The `openai` package from npm, unchanged, against `specache serve` with the shipped model.
+import process from "node:process";
 import OpenAI from "openai";
 import { assert, assertEquals, assertMatch, assertRejects, test } from "../harness.ts";
 import { command, Folder } from "./command.ts";
@@ -109,9 +110,21 @@ test("openai meets its own errors: key, body, model, length", () =>
     assertEquals(server.stderr, "");
   }));
 
+test("many clients at once get the answer that each alone gets", () =>
+  serving(async ({ client }) => {
+    const codes = Array.from({ length: 8 }, (_, at) => String(10000 + at * 9871));
+    const answers = await Promise.all(codes.map(async (code, at) => {
+      const content = `The code of amber is ${code}. The weather is fine.`;
+      const asked = { ...question, messages: [{ role: "user" as const, content }] };
+      if (at % 2 === 0) return await client.chat.completions.stream(asked).finalContent();
+      return (await client.chat.completions.create(asked)).choices[0].message.content;
+    }));
+    assertEquals(answers, codes.map((code) => ` ${code}`));
+  }));
+
 test("openai's abort ends the generation at once, whole, streamed or waiting", () =>
   serving(async ({ client }) => {
-    const long = { ...question, max_tokens: undefined, stop: "never to be seen" };
+    const long = { ...question, max_tokens: 1200, stop: "never to be seen" };
     const client2 = () => client.chat.completions;
     // What it takes when nothing is cut short: the rest must take far less.
     const started = performance.now();
@@ -161,6 +174,7 @@ test("SIGTERM and Ctrl-C finish what runs, and tell what waits", async () => {
 test("specache serve says which port is taken", () =>
   serving(async ({ server }) => {
     using folder = new Folder();
+    const listeners = process.listenerCount("SIGINT");
     const { port } = new URL(server.url);
     const file = folder.file("template", template);
     const { status, stdout, stderr } = await command([
@@ -168,5 +182,6 @@ test("specache serve says which port is taken", () =>
       ...["--chat-template", file, "--port", port],
     ]);
     assertEquals([status, stdout], [2, ""]);
+    assertEquals(process.listenerCount("SIGINT"), listeners);
     assertMatch(stderr, new RegExp(`^Cannot serve: 127\\.0\\.0\\.1 port ${port}: .+\\n$`));
   }));
