@@ -30,7 +30,7 @@ export const evalFlags = {
 /** Help of the command. */
 export const evalHelp = `specache eval - what each mode loses against the full cache
 
-  --model PATH           folder of a Hugging Face model, or a GGUF file
+  --model PATH           folder of a Hugging Face model, GGUF file, or name of a pulled model
   --tasks T,T            of ${taskNames.slice(0, 6).join(", ")},
                          ${taskNames.slice(6).join(", ")}; default text
   --tokens N,N           tokens of a prompt; default 2048

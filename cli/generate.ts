@@ -25,6 +25,7 @@ const text = { type: "string" } as const;
 export const generateFlags = {
   ...cacheFlags,
   model: text,
+  prefill: text,
   prompt: text,
   "prompt-file": text,
   "ids-file": text,
@@ -50,7 +51,7 @@ export const generateFlags = {
 /** Help of the command. */
 export const generateHelp = `specache generate - continue a text with a model's offloaded cache
 
-  --model PATH           folder of a Hugging Face model, or a GGUF file
+  --model PATH           folder of a Hugging Face model, GGUF file, or name of a pulled model
   --prompt S | --prompt-file F | --ids-file F.json
   --chat                 the prompt is a user's turn, which the model's chat template writes
   --system S             what comes before it  --chat-template F  another template (Jinja)
@@ -69,6 +70,7 @@ export const generateHelp = `specache generate - continue a text with a model's 
   --far ram|FILE  --far-bytes B  --near BYTES
   --threads N  --logprobs N
   --device auto|cpu|cuda  --prefetch read|gather
+  --prefill exact|fast   fast: a prompt's matrix products by cuBLAS, on device cuda
   --audit SHARE          also computes exact attention for a share of the work: what was lost
   --audit-seed N         --audit-warn M: says so where the mean lost mass is above M
   --json                 prints one object

@@ -4,6 +4,7 @@ import { readFileSync } from "node:fs";
 import type { CacheOptions, EngineOptions } from "../engine/config.ts";
 import type { GenerateOptions } from "../engine/config_generate.ts";
 import { SpecacheError } from "../engine/errors.ts";
+import { modelPath } from "../pull/path.ts";
 
 /** Flags with a value; those that may be given several times have all, with NUL between them. */
 export type Flags = Readonly<Record<string, string | boolean | undefined>>;
@@ -15,6 +16,9 @@ export type FlagKind = {
 };
 
 const NUL = "\0"; // no argument of a process holds one
+
+/** Names of flags. */
+export type FlagKinds = Readonly<Record<string, FlagKind>>;
 const text = { type: "string" } as const;
 const flag = { type: "boolean" } as const;
 
@@ -45,11 +49,14 @@ export const cacheFlags = {
   verbose: flag,
 } as const;
 
-/** Reads --name VALUE, --name=VALUE and --name; what is not known is refused. */
+/**
+ * Reads --name VALUE, --name=VALUE and --name; what is not known is refused. --model becomes a path
+ * where it is the name of a pulled model; modelAsked keeps that name.
+ */
 export function readFlags(
   command: string,
   args: readonly string[],
-  options: Readonly<Record<string, FlagKind>>,
+  options: FlagKinds,
 ): Flags {
   const refuse = (sentence: string): never => {
     throw new SpecacheError("argument", `Cannot ${command}: ${sentence}`);
@@ -69,6 +76,10 @@ export function readFlags(
     if (missing) refuse(`--${name} is given no value`);
     const more = options[name].multiple && flags[name] !== undefined;
     flags[name] = more ? `${flags[name]}${NUL}${value}` : value;
+  }
+  if (flags.model !== undefined && !flags.help) {
+    flags.modelAsked = flags.model;
+    flags.model = modelPath(String(flags.model));
   }
   return flags;
 }
@@ -127,6 +138,7 @@ export function engineOptionsOf(flags: Flags): EngineOptions {
   return defined({
     ...cacheOptions(flags),
     model: flags.model,
+    prefill: flags.prefill,
     contextTokens: number(flags, "context"),
     chatTemplate: flags["chat-template"] && readUserFile(String(flags["chat-template"])),
   }) as EngineOptions;

@@ -32,7 +32,7 @@ export const profileFlags = {
 /** Help of the command. */
 export const profileHelp = `specache profile - measure what codes need to know of a model, once
 
-  --model PATH           folder of a Hugging Face model, or a GGUF file
+  --model PATH           folder of a Hugging Face model, GGUF file, or name of a pulled model
   --text FILE            measure on this text; default the shipped one, of many kinds
   --tokens N             of it, at most; default ${PROFILE_TOKENS}
   --output FILE          write it there; default the cache folder, where --profile auto finds it

@@ -3,14 +3,29 @@
 import { type ErrorCode, SpecacheError } from "../engine/errors.ts";
 import { evalCommand, evalHelp } from "./eval.ts";
 import { generate, generateHelp } from "./generate.ts";
+import { models, modelsHelp, remove, removeHelp } from "./models.ts";
 import type { Streams } from "./output.ts";
 import { plan, planHelp } from "./plan.ts";
 import { profile, profileHelp } from "./profile.ts";
+import { pullCommand, pullHelp } from "./pull.ts";
 import { serve, serveHelp } from "./serve.ts";
 
 type Command = (args: readonly string[], streams: Streams) => Promise<void>;
 
-const commands: Record<string, Command> = { generate, serve, plan, profile, eval: evalCommand };
+const commands: Record<string, Command> = {
+  ...{ generate, serve, plan, profile, eval: evalCommand },
+  ...{ pull: pullCommand, models, rm: remove },
+};
+const helps = [
+  generateHelp,
+  serveHelp,
+  planHelp,
+  profileHelp,
+  evalHelp,
+  pullHelp,
+  modelsHelp,
+  removeHelp,
+];
 
 const mendable: readonly ErrorCode[] = ["argument", "capacity", "file", "unsupported", "data"];
 
@@ -34,7 +49,6 @@ export function statusOf(error: unknown): number {
 
 async function runCommand([name, ...args]: readonly string[], streams: Streams): Promise<void> {
   if (name === undefined || name === "--help" || name === "help") {
-    const helps = [generateHelp, serveHelp, planHelp, profileHelp, evalHelp];
     streams.stdout.write(helps.join("\n"));
     return;
   }

@@ -35,8 +35,8 @@ export const serveFlags = {
 /** Help of the command. */
 export const serveHelp = `specache serve - a model behind OpenAI's HTTP API
 
-  --model PATH           folder of a Hugging Face model, or a GGUF file
-  --name N               what requests call it; default the last part of PATH
+  --model M              folder of a Hugging Face model, a GGUF file, or a pulled model's name
+  --name N               what requests call it; default that name, or the path's last part
   --chat-template F      another chat template (Jinja) than the model's own
   --context N            longest conversation with its answer in tokens; default the model's
   --host H               default 127.0.0.1, which only this machine reaches
@@ -96,7 +96,8 @@ export async function serve(args: readonly string[], { stdout, stderr }: Streams
 // What the user typed, and not what the file says of itself, which may be a sentence.
 function nameOf(flags: Flags, { model }: EngineOptions): string {
   const { name } = parse(naming, { name: flags.name }, ACTION);
-  return name ?? basename(model).replace(/\.gguf$/i, "");
+  const pulled = flags.modelAsked === model ? undefined : String(flags.modelAsked);
+  return name ?? pulled ?? basename(model).replace(/\.gguf$/i, "");
 }
 
 // Whom nobody else can reach needs no key; whom others can reach needs one, or to be told so.
@@ -133,7 +134,7 @@ function checkConverses(engine: Engine): void {
     engine.conversation([{ role: "user", content: "hello" }]);
   } catch (cause) {
     if (!(cause instanceof SpecacheError && cause.code === "unsupported")) throw cause;
-    const message = cause.message.replace("Cannot generate", "Cannot serve")
+    const message = cause.message.replace(/^Cannot [^:]+/, "Cannot serve")
       .replace("chatTemplate or a prompt", "--chat-template");
     throw new SpecacheError("unsupported", message, { cause });
   }

@@ -40,10 +40,10 @@ template <class T, class Join> __device__ T over_block(T x, Join join) {
     return all;
 }
 
-// Of memory that a step reads once, codes: it leaves the caches first, so that logits stay there.
-__device__ inline uint32_t load_once(const uint32_t *from) { return __ldcs(from); }
-__device__ inline uint64_t load_once(const uint64_t *from) {
-    return __ldcs(reinterpret_cast<const unsigned long long *>(from));
+// Of memory that a step reads once, codes and weights: it leaves the caches first, so that logits
+// stay there.
+template <class Vector> __device__ Vector load_once(const void *from) {
+    return __ldcs(static_cast<const Vector *>(from));
 }
 
 // How many threads before this one say yes, and of all how many.

@@ -147,7 +147,7 @@ __device__ TokenPlanes load_planes(const uint8_t *values, uint32_t stride, uint3
     TokenPlanes planes;
     if constexpr (one_word) {  // pages lie at multiples of 8
         const uint64_t *pairs = reinterpret_cast<const uint64_t *>(values + token * 4);
-        uint64_t first = load_once(pairs), second = load_once(pairs + 1);
+        uint64_t first = load_once<uint64_t>(pairs), second = load_once<uint64_t>(pairs + 1);
         planes = {{uint32_t(first), uint32_t(first >> 32), uint32_t(second),
                    uint32_t(second >> 32)}};
     } else {

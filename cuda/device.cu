@@ -6,6 +6,7 @@
 
 #include "../native/cpu/threads.h"
 #include "../native/store/plan.h"
+#include "cublas.h"
 #include "fetch.h"
 #include "table.h"
 
@@ -39,6 +40,9 @@ public:
           fetcher_(plan.config.prefetch == 1, plan.config.kv_heads * plan.arriving,
                    uint32_t(plan.row)) {
         host_.threads = threads_.count() > 1 ? &threads_ : nullptr;
+        if (plan.config.prefill == 0) return;
+        cublas_ = std::make_unique<Cublas>(Cublas::open(), compute_.stream);
+        compute_.cublas = cublas_.get();
     }
     const Kernels &kernels() const override { return cuda::kernels; }
     std::string name() const override { return gpu_.name; }
@@ -137,6 +141,7 @@ private:
     CudaStream compute_{&recording_}, copy_{&recording_, true};
     CudaEvent made_, joined_;
     Fetcher fetcher_;
+    std::unique_ptr<Cublas> cublas_;  // of a fast prefill
 };
 
 struct Graph final : Recording {

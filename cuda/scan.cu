@@ -105,7 +105,7 @@ __device__ KeyWords load_keys(const uint8_t *keys, uint32_t first, uint32_t tabl
     const uint32_t *from = reinterpret_cast<const uint32_t *>(keys + table * 32) + lane_of() / 4;
 #pragma unroll
     for (uint32_t i = 0; i < 4; i++) {
-        if (table + 4 * i < tables) words.tables[i] = load_once(from + i * 32);
+        if (table + 4 * i < tables) words.tables[i] = load_once<uint32_t>(from + i * 32);
     }
     return words;
 }

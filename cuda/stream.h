@@ -39,6 +39,8 @@ public:
     RecordingNumber recorded_in = 0;  // the last one that signalled it
 };
 
+class Cublas;  // cublas.h
+
 // Nothing here waits on the host: a wait is the device's.
 class CudaStream final : public Stream {
 public:
@@ -68,6 +70,7 @@ public:
     }
     void finish() { check(cudaStreamSynchronize(stream), "cudaStreamSynchronize"); }
     cudaStream_t stream;
+    Cublas *cublas = nullptr;  // of a fast prefill
 
 private:
     RecordingNumber recording() const { return now_ == nullptr ? 0 : *now_; }

@@ -17,6 +17,11 @@ export type KvType = "bf16" | "f16" | "f32";
 export type Isa = "reference" | "portable" | "avx2" | "avx512";
 /** Device cuda: rows are read in place by a kernel, or gathered by the host and copied at once. */
 export type Prefetch = "read" | "gather";
+/**
+ * How a prompt's matrix products are made: `exact`, the same bits however the prompt is cut, or
+ * `fast`, by cuBLAS with operands of 16 bits.
+ */
+export type Prefill = "exact" | "fast";
 /** Which late rows a step reads: all, none, or those whose top-k value is above a probability. */
 export type Late = "all" | "none" | { readonly above: number };
 /** Where far memory is: RAM, or a file; open refuses if it needs more than `bytes`. */
@@ -94,6 +99,8 @@ export interface EngineOptions extends CacheOptions {
   readonly model: string;
   /** Chat template (Jinja) instead of the model's own. */
   readonly chatTemplate?: string;
+  /** Default `exact`; `fast` wants device cuda and an installed cuBLAS. */
+  readonly prefill?: Prefill;
   /** Told, in a sentence, what an open does that takes time, or goes without. */
   readonly notice?: (sentence: string) => void;
 }
@@ -192,6 +199,7 @@ export const late: z.ZodType<Late> = z.union([
 export const engineOptions: z.ZodType<EngineOptions> = z.strictObject({
   model: path,
   chatTemplate: z.string().min(1).optional(),
+  prefill: z.enum(["exact", "fast"]).optional(),
   notice: z.custom<(sentence: string) => void>((value) => typeof value === "function", {
     error: "is not a function",
   }).optional(),

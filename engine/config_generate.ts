@@ -17,8 +17,8 @@ export interface Message {
   readonly content: string;
 }
 
-/** Options of one generation. */
-export interface GenerateOptions {
+/** What a text goes on by; at most one of prompt, ids and messages. */
+export interface PromptOptions {
   /** Text to go on from; special tokens in it are recognised. */
   readonly prompt?: string;
   /** Token ids to go on from, instead of a prompt; no bos is added. */
@@ -28,6 +28,14 @@ export interface GenerateOptions {
    * What a session holds of its beginning is not read again, what it holds beyond is forgotten.
    */
   readonly messages?: readonly Message[];
+  /** Ends it early; the session can go on as if it had not been. */
+  readonly signal?: AbortSignal;
+  /** Told, during prefill, of prompt tokens done and of all. */
+  readonly progress?: (prefilled: number, promptTokens: number) => void;
+}
+
+/** Options of one generation; a signal ends it with stop `cancelled`. */
+export interface GenerateOptions extends PromptOptions {
   /** Tokens to generate at most; default 128. */
   readonly maxTokens?: number;
   /**
@@ -42,8 +50,8 @@ export interface GenerateOptions {
   /** Draws from tokens at least minP times as probable as the most probable; default 0: all. */
   readonly minP?: number;
   /**
-   * Divides logits above 0 of tokens that prompt or answer hold, and multiplies those below;
-   * default 1.
+   * Divides logits above 0 of tokens that prompt or answer hold, and multiplies those below, .01
+   * to 100; default 1.
    */
   readonly repetitionPenalty?: number;
   /** Taken from the logit of each token that was generated, -2 to 2; default 0. */
@@ -71,15 +79,7 @@ export interface GenerateOptions {
   readonly stop?: string | readonly string[];
   /** Most probable tokens to give with each token, 0 (default) to {@linkcode LOGPROBS_MAX}. */
   readonly logprobs?: number;
-  /** Ends the generation with stop `cancelled`; the sequence can go on afterwards. */
-  readonly signal?: AbortSignal;
-  /** Told, during prefill, of prompt tokens done and of all. */
-  readonly progress?: (prefilled: number, promptTokens: number) => void;
 }
-
-const stopString = z.string().min(1).max(1000).refine((text) => text.isWellFormed(), {
-  error: "holds half a character",
-});
 
 const message: z.ZodType<Message> = z.strictObject({
   role: z.enum(["system", "user", "assistant", "tool"]),
@@ -88,21 +88,39 @@ const message: z.ZodType<Message> = z.strictObject({
 
 const messages = z.array(message).min(1);
 
+const promptFields = {
+  prompt: z.string().optional(),
+  ids: z.array(z.int().min(0).max(2 ** 32 - 1)).optional(),
+  messages: messages.optional(),
+  signal: z.custom<AbortSignal>((value) => value instanceof AbortSignal, {
+    error: "is not an AbortSignal",
+  }).optional(),
+  progress: z.custom<(prefilled: number, promptTokens: number) => void>(
+    (value) => typeof value === "function",
+    { error: "is not a function" },
+  ).optional(),
+};
+
+/** Checks {@linkcode PromptOptions}. */
+export const promptOptions: z.ZodType<PromptOptions> = z.strictObject(promptFields);
+
+const stopString = z.string().min(1).max(1000).refine((text) => text.isWellFormed(), {
+  error: "holds half a character",
+});
+
 /** Checks the messages of a conversation. */
 export const conversationOptions: z.ZodType<{ readonly messages: readonly Message[] }> = z
   .strictObject({ messages });
 
 /** Checks {@linkcode GenerateOptions}. */
 export const generateOptions: z.ZodType<GenerateOptions> = z.strictObject({
-  prompt: z.string().optional(),
-  ids: z.array(z.int().min(0).max(2 ** 32 - 1)).optional(),
-  messages: messages.optional(),
+  ...promptFields,
   maxTokens: z.int().min(0).max(TOKENS_MAX).optional(),
   temperature: z.number().min(0).max(100).optional(),
   topK: z.int().min(0).max(2 ** 32 - 1).optional(),
   topP: z.number().min(0).max(1).optional(),
   minP: z.number().min(0).max(1).optional(),
-  repetitionPenalty: z.number().positive().max(100).optional(),
+  repetitionPenalty: z.number().min(0.01).max(100).optional(),
   presencePenalty: z.number().min(-2).max(2).optional(),
   frequencyPenalty: z.number().min(-2).max(2).optional(),
   seed: z.int().min(0).optional(),
@@ -114,11 +132,4 @@ export const generateOptions: z.ZodType<GenerateOptions> = z.strictObject({
     error: `is neither a string nor a list of at most ${STOPS_MAX} strings`,
   }).optional(),
   logprobs: z.int().min(0).max(LOGPROBS_MAX).optional(),
-  signal: z.custom<AbortSignal>((value) => value instanceof AbortSignal, {
-    error: "is not an AbortSignal",
-  }).optional(),
-  progress: z.custom<(prefilled: number, promptTokens: number) => void>(
-    (value) => typeof value === "function",
-    { error: "is not a function" },
-  ).optional(),
 });

@@ -3,6 +3,7 @@ import { sharedLibrary } from "../ffi/library.ts";
 import { WorkerClient } from "./client.ts";
 import { type EngineOptions, engineOptions, tokenCount } from "./config.ts";
 import { conversationOptions, type GenerateOptions, type Message } from "./config_generate.ts";
+import type { EngineStats } from "./engine_stats.ts";
 import { SpecacheError } from "./errors.ts";
 import type { Generation } from "./generation.ts";
 import { describeModel, type ModelDescription, type ModelShape } from "./model/describe.ts";
@@ -123,6 +124,16 @@ export class Engine implements AsyncDisposable {
     const { settings, description } = this.#host;
     parse(tokenCount, { tokens }, "plan a cache");
     return planCache(settings, description, this.#profile, tokens);
+  }
+
+  /** What all sessions hold, and what requests have done since the engine was opened. */
+  async stats(): Promise<EngineStats> {
+    this.#checkOpen();
+    const { client, running, settings } = this.#host;
+    const counters = await client.call("engineStats", null);
+    const { reservedBytes, farBytes } = this.plan();
+    const sessionsMax = settings.sequencesMax;
+    return { ...counters, sessionsMax, running: running.size, reservedBytes, farBytes };
   }
 
   /** Ends what runs and gives all memory back; closing twice is fine. */

@@ -1,6 +1,7 @@
 // messages.ts - what the main thread asks of the worker and what it answers.
 // All of it survives structured cloning; errors travel as their fields.
 
+import type { EngineCounters } from "./engine_stats.ts";
 import { type ErrorCode, SpecacheError } from "./errors.ts";
 import type { DecodeEvent, Stop } from "./decode.ts";
 import type { ModelDescription } from "./model/describe.ts";
@@ -17,6 +18,7 @@ export interface Calls {
   session: { ask: null; answer: SessionAnswer };
   generate: { ask: GenerateAsk; answer: GenerateAnswer };
   verdict: { ask: VerdictAsk; answer: null };
+  engineStats: { ask: null; answer: EngineCounters };
   held: { ask: SessionAsk; answer: SessionAnswer };
   stats: { ask: SessionAsk; answer: CacheStats };
   fork: { ask: SessionAsk; answer: SessionAnswer };
@@ -89,6 +91,8 @@ export interface GenerateAnswer {
   readonly length: number;
   /** As in SessionAnswer. */
   readonly begun: boolean;
+  /** Tokens told. */
+  readonly completionTokens: number;
   readonly cache: CacheStats;
   /** Tokens that decode steps drew, and the steps; a prefill's own token is in neither. */
   readonly stepTokens: number;

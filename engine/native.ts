@@ -11,7 +11,7 @@ import {
   writeTensor,
 } from "../ffi/structs.ts";
 import { SpecacheError } from "./errors.ts";
-import type { Isa, KvType, Mode, Prefetch, Rule } from "./config.ts";
+import type { Isa, KvType, Mode, Prefetch, Prefill, Rule } from "./config.ts";
 import type { ModelDescription } from "./model/describe.ts";
 import type { Profile } from "./profile.ts";
 import type { Likeliest } from "./sampler.ts";
@@ -24,6 +24,7 @@ const KV_TYPES: readonly KvType[] = ["f32", "f16", "bf16"];
 const ISAS: readonly ("best" | Isa)[] = ["best", "reference", "portable", "avx2", "avx512"];
 const DEVICES: readonly Settings["device"][] = ["cpu", "cuda"];
 const PREFETCHES: readonly Prefetch[] = ["read", "gather"];
+const PREFILLS: readonly Prefill[] = ["exact", "fast"];
 const LATE_NONE = 0;
 const LATE_ALL = 1;
 const LATE_ABOVE = 2;
@@ -68,6 +69,7 @@ export function configOf(settings: Settings, shape: StoreShape): ConfigFields {
     device: DEVICES.indexOf(settings.device),
     prefetch: PREFETCHES.indexOf(settings.prefetch),
     logitsBytes: 0,
+    prefill: PREFILLS.indexOf(settings.prefill),
     isa: ISAS.indexOf(settings.isa),
     audit: settings.audit > 0 ? 1 : 0,
     variant: 0,

@@ -1,6 +1,6 @@
 // prompt.ts - what a request goes on from, as token ids: prompt, messages or ids.
 import type { EngineOptions } from "./config.ts";
-import type { GenerateOptions, Message } from "./config_generate.ts";
+import type { Message, PromptOptions } from "./config_generate.ts";
 import { SpecacheError } from "./errors.ts";
 import { ChatTemplate, readChatSource } from "./model/chat_template.ts";
 import { describeModel, type ModelDescription, type ModelShape } from "./model/describe.ts";
@@ -62,7 +62,7 @@ export interface Before {
  */
 export function promptOf(
   host: PromptHost,
-  { prompt, ids, messages }: GenerateOptions,
+  { prompt, ids, messages }: PromptOptions,
   before: Before = { begun: false, conversation: null },
   answers = true,
 ): Prompt {
@@ -107,8 +107,8 @@ export function conversationText(
   if (template !== null) return template.render(messages, answers);
   throw new SpecacheError(
     "unsupported",
-    `Cannot generate: model ${description.name} has no chat template, so chatTemplate or a ` +
-      "prompt must be given",
+    `Cannot write a conversation: model ${description.name} has no chat template, so ` +
+      "chatTemplate or a prompt must be given",
   );
 }
 

@@ -1,7 +1,12 @@
 // session.ts - one text: prompts and answers in turn, without a second prefill of what it holds.
 import type { WorkerClient } from "./client.ts";
 import { tokenCount } from "./config.ts";
-import { type GenerateOptions, generateOptions } from "./config_generate.ts";
+import {
+  type GenerateOptions,
+  generateOptions,
+  type PromptOptions,
+  promptOptions,
+} from "./config_generate.ts";
 import { SpecacheError } from "./errors.ts";
 import { type GenerateResult, Generation } from "./generation.ts";
 import type { SessionAnswer } from "./messages.ts";
@@ -80,6 +85,23 @@ export class Session implements AsyncDisposable {
     parse(generateOptions, options, ACTION);
     const before = { begun: this.#begun, conversation: this.#conversation };
     return this.#go(options, promptOf(this.#host, options, before));
+  }
+
+  /**
+   * Reads a prompt and generates nothing: what comes next need not wait for it. Of messages it
+   * reads the turns, and not that an answer is to come.
+   *
+   * @throws {SpecacheError} argument, busy, closed; cancelled: the signal ended it, and what is
+   * left of the prompt is read with what comes next
+   */
+  async append(options: PromptOptions): Promise<void> {
+    this.#checkIdle();
+    parse(promptOptions, options, "append");
+    const before = { begun: this.#begun, conversation: this.#conversation };
+    const prompt = promptOf(this.#host, options, before, false);
+    const { stop } = await this.#go({ ...options, maxTokens: 0 }, prompt).result;
+    if (stop !== "cancelled") return;
+    throw new SpecacheError("cancelled", "Cannot append: the signal ended it");
   }
 
   #go(options: GenerateOptions, prompt: Prompt): Generation {

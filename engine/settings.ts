@@ -2,7 +2,18 @@
 // Defaults that depend on mode, tier, profile or model are here and nowhere else.
 
 import process from "node:process";
-import type { Accept, CacheOptions, Isa, KvType, Late, Mode, Prefetch, Rule } from "./config.ts";
+import type {
+  Accept,
+  CacheOptions,
+  EngineOptions,
+  Isa,
+  KvType,
+  Late,
+  Mode,
+  Prefetch,
+  Prefill,
+  Rule,
+} from "./config.ts";
 import type { GenerateOptions } from "./config_generate.ts";
 import { SpecacheError } from "./errors.ts";
 import { greedy, type Sampling } from "./sampler.ts";
@@ -53,6 +64,8 @@ export interface Settings {
   readonly device: "cpu" | "cuda";
   /** How device cuda prefetches. */
   readonly prefetch: Prefetch;
+  /** How a prompt's matrix products are made. */
+  readonly prefill: Prefill;
   /** `best`: what the machine has. */
   readonly isa: "best" | Isa;
 }
@@ -84,7 +97,7 @@ export const MAX_TOKENS = 128;
 
 /** Fills in what `options` leaves out, for sequences of at most `tokensMax` tokens. */
 export function settle(
-  options: CacheOptions,
+  options: CacheOptions & Pick<EngineOptions, "prefill">,
   tokensMax: number,
   profile: ProfileParts | null,
   action: string,
@@ -111,6 +124,9 @@ export function settle(
   }
   if (!cuda && options.prefetch !== undefined) {
     refuse(action, "prefetch", options.prefetch, "has no use without device cuda");
+  }
+  if (!cuda && options.prefill === "fast") {
+    refuse(action, "prefill", options.prefill, "has no use without device cuda");
   }
   if (k > kMax) refuse(action, "k", options.k, `is above kMax ${kMax}`);
   if (rule === "paper" && profile !== null) {
@@ -145,6 +161,7 @@ export function settle(
     auditWarn: options.auditWarn ?? null,
     device: cuda ? "cuda" : "cpu",
     prefetch: options.prefetch ?? "read",
+    prefill: options.prefill ?? "exact",
     isa: cuda ? "best" : options.isa ?? environmentIsa(action),
   };
 }

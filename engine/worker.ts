@@ -4,6 +4,7 @@
 
 import { setImmediate } from "node:timers";
 import { decode, DecodeState } from "./decode.ts";
+import { type EngineCounters, RequestTotals } from "./engine_stats.ts";
 import { SpecacheError } from "./errors.ts";
 import { sharedLibrary } from "../ffi/library.ts";
 import { type Answer, type Call, type Calls, fieldsOf } from "./messages.ts";
@@ -30,6 +31,7 @@ let opened: { readonly store: NativeStore; readonly eos: readonly number[] } | n
 const sessions = new Map<number, DecodeState>();
 const judges = new Map<number, (stop: boolean) => void>(); // by session: who waits for a verdict
 let sessionsOpened = 0;
+const totals = new RequestTotals();
 
 const handlers: Handlers = {
   measure({ library, ...options }) {
@@ -56,6 +58,7 @@ const handlers: Handlers = {
     judges.get(session)?.(stop);
     return null;
   },
+  engineStats,
   held({ session }) {
     const { length, begun } = stateOf(session);
     return { session, length, begun };
@@ -101,8 +104,11 @@ async function generate(
   if (whole) cut(state, kept);
   const before = state.fork(state.sequence);
   try {
-    return await run(ask, id);
+    const answer = await run(ask, id);
+    totals.add(answer.stop === "cancelled" ? "cancelled" : "ended", answer);
+    return answer;
   } catch (error) {
+    totals.add("failed");
     const held = state.length;
     state.restore(before);
     try {
@@ -134,6 +140,7 @@ async function run(
     cancelled: () => Atomics.load(cancel, 0) === 1,
   });
   let stop = false;
+  let completionTokens = 0;
   while (true) {
     const step = events.next(stop);
     if (step.done) {
@@ -144,6 +151,7 @@ async function run(
         cachedTokens,
         length: state.length,
         begun: state.begun,
+        completionTokens,
         cache: statsOf(state),
         stepTokens: state.length - prefilled,
         steps: state.steps - stepsBefore,
@@ -152,6 +160,7 @@ async function run(
       };
     }
     if (step.value.kind === "prefilled") [decoding, prefilled] = [performance.now(), state.length];
+    if (step.value.kind === "token") completionTokens++;
     const verdict = judged && step.value.kind === "token" ? verdictOn(session) : null;
     scope.postMessage({ kind: "event", id, event: step.value });
     stop = await verdict ?? false;
@@ -195,6 +204,19 @@ function cut(state: DecodeState, tokens: number): void {
 function added(state: DecodeState): Calls["session"]["answer"] {
   sessions.set(++sessionsOpened, state);
   return { session: sessionsOpened, length: state.length, begun: state.begun };
+}
+
+function engineStats(): EngineCounters {
+  const held = [...sessions.values()].map(statsOf);
+  const sum = (name: "tokens" | "nearBytes" | "fullBytes") =>
+    held.reduce((total, stats) => total + stats[name], 0);
+  return {
+    sessions: sessions.size,
+    tokens: sum("tokens"),
+    nearBytes: sum("nearBytes"),
+    fullBytes: sum("fullBytes"),
+    ...totals.sums,
+  };
 }
 
 function statsOf(state: DecodeState): CacheStats {

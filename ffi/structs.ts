@@ -38,6 +38,7 @@ export const structs = {
     device: "u32",
     prefetch: "u32",
     logitsBytes: "u32",
+    prefill: "u32",
     isa: "u32",
     audit: "u32",
     variant: "u32",

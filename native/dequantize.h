@@ -17,7 +17,7 @@ namespace specache {
 
 constexpr uint32_t block_values = 32;
 
-SPECACHE_BOTH inline bool in_blocks(Type type) {
+SPECACHE_BOTH inline constexpr bool in_blocks(Type type) {
     return type == Type::q8_0 || type == Type::q4_0 || type == Type::q4_1;
 }
 

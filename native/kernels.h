@@ -54,6 +54,10 @@ struct Project {
     float *out;         // [count][rows]
     uint32_t count;
     bool accumulate, prefill;
+    // CUDA alone, with prefill: [fast_numbers] of scratch for the inputs and a row of weights or
+    // more, 16 bits each. Operands are rounded to 16 bits, and the order of the sum is cuBLAS's.
+    uint16_t *fast = nullptr;
+    uint64_t fast_numbers = 0;
 };
 
 struct Normalize {      // RMSNorm: out = in / sqrt(mean(in^2) + epsilon) * weight; may be in place

@@ -9,7 +9,7 @@ import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { SpecacheError } from "../engine/errors.ts";
 import { compileAll } from "./budgets/compile.ts";
-import { hotLoops } from "./budgets/hot.ts";
+import { hotLoops, prefillLoops } from "./budgets/hot.ts";
 import { measure } from "./budgets/measure.ts";
 import { targets } from "./budgets/occupancy.ts";
 import { againstTable, overLimits, type Row, rowOf, Table, tablePage } from "./budgets/table.ts";
@@ -66,7 +66,8 @@ async function checkBudgets(options: Options): Promise<boolean> {
   const rows = measured.map(rowOf);
   for (const row of rows) console.log(rowText(row));
   if (options.write) {
-    const table = { nvcc: release, kernels: rows, hot: hotLoops(measured) };
+    const hot = hotLoops(measured);
+    const table = { nvcc: release, kernels: rows, hot, prefill: prefillLoops(measured) };
     writeFileSync(tablePath, tableText(table));
     writeFileSync(pagePath, tablePage(table));
     console.log("docs/ROOFLINE.md follows from it: deno task roofline --write");
@@ -94,10 +95,11 @@ function rowText(row: Row): string {
 }
 
 // A kernel a line, so that a change of one is one line's change.
-function tableText({ nvcc, kernels, hot }: Table): string {
+function tableText({ nvcc, kernels, hot, prefill }: Table): string {
   const lines = (rows: readonly object[]) => rows.map((row) => `    ${JSON.stringify(row)}`);
   return `{\n  "nvcc": ${JSON.stringify(nvcc)},\n  "kernels": [\n${lines(kernels).join(",\n")}\n` +
-    `  ],\n  "hot": [\n${lines(hot).join(",\n")}\n  ]\n}\n`;
+    `  ],\n  "hot": [\n${lines(hot).join(",\n")}\n  ],\n` +
+    `  "prefill": [\n${lines(prefill).join(",\n")}\n  ]\n}\n`;
 }
 
 if (import.meta.main) {

@@ -31,6 +31,21 @@ TEST("CUDA project() gives the reference's products of more inputs than a tile h
     Product(Type::q4_1, 3, 64, 67, false, false, random).check({cuda::project});
 }
 
+TEST("CUDA project() gives the reference's products at the edges of a prefill's tile and step") {
+    std::mt19937 random(15);
+    struct Size {
+        uint32_t rows, columns, count;
+    };
+    const Size sizes[] = {{127, 31, 63}, {128, 1, 64}, {129, 33, 65}, {17, 96, 33}, {257, 40, 64}};
+    for (uint32_t at = 0; at < std::size(weight_types) * std::size(sizes); at++) {
+        Type type = weight_types[at % std::size(weight_types)];
+        auto [rows, columns, count] = sizes[at % std::size(sizes)];
+        uint32_t turn = at / uint32_t(std::size(weight_types));  // of each type
+        Product(type, rows, columns_for(type, columns), count, turn % 2 == 0, turn % 3 == 0, random)
+            .check({cuda::project});
+    }
+}
+
 TEST("CUDA project() gives the same bits however the weights of blocks and the inputs lie") {
     std::mt19937 random(13);
     for (uint32_t at = 0; at < 2 * std::size(weight_types); at++) {
@@ -38,6 +53,7 @@ TEST("CUDA project() gives the same bits however the weights of blocks and the i
         uint32_t columns = at % 2 == 0 ? 320 : 64;  // more and fewer pieces than a warp has lanes
         Product product(type, 5, columns, 4, true, false, random);
         Near<float> truth = product.by(cuda::project, false, 4);
+        Near<float> prefilled = product.by(cuda::project, true, 4);
         Near<uint8_t> &bytes = product.weights.bytes;
         const uint8_t *data = static_cast<const uint8_t *>(product.weights.tensor.data);
         bool odd = data != bytes.data();
@@ -45,6 +61,7 @@ TEST("CUDA project() gives the same bits however the weights of blocks and the i
         else bytes.insert(bytes.begin(), type == Type::f32 ? 4 : 2, 0);
         product.weights.tensor.data = bytes.data() + (odd ? 0 : type == Type::f32 ? 4 : 2);
         CHECK(product.by(cuda::project, false, 4) == truth);
+        CHECK(product.by(cuda::project, true, 4) == prefilled);
     }
 }
 

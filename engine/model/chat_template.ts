@@ -54,7 +54,7 @@ export class ChatTemplate {
       const why = reasonOf(cause);
       throw new SpecacheError(
         "unsupported",
-        `Cannot generate: the chat template of model ${model} is not understood: ${why}`,
+        `Cannot write a conversation: the template of model ${model} is not understood: ${why}`,
         { cause, details: { model } },
       );
     }
@@ -79,7 +79,7 @@ export class ChatTemplate {
       const why = reasonOf(cause);
       throw new SpecacheError(
         "argument",
-        `Cannot generate: the chat template of model ${this.#model} refuses the messages: ${why}`,
+        `Cannot write a conversation: the template of model ${this.#model} refuses it: ${why}`,
         { cause, details: { model: this.#model } },
       );
     }

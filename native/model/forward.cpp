@@ -21,7 +21,8 @@ struct Pass {
     void project(const Weight &weight, const Weight *bias, const float *in, float *out,
                  bool accumulate = false) {
         kernels.project(device.compute(), {weight.tensor, bias ? bias->floats : nullptr,
-                                           in, out, rows, accumulate, prefill});
+                                           in, out, rows, accumulate, prefill,
+                                           prefill ? a.fast : nullptr, a.fast_numbers});
     }
     void normalize(const float *in, const Weight &weight, float *out, uint32_t count,
                    uint32_t columns) {

@@ -50,6 +50,15 @@ uint32_t finite_columns(const Tensor &tensor, uint32_t row) {
     return std::min(column, tensor.columns);
 }
 
+// Scratch of a fast prefill: the widest inputs of a chunk, and of the largest weights at most
+// 16 MiB at a time.
+uint64_t fast_numbers(const specache_model_config &config, const specache_config &shape) {
+    constexpr uint64_t tile = 8 << 20;
+    uint64_t query = uint64_t(shape.query_heads) * shape.head_dim, hidden = config.hidden;
+    uint64_t widest = std::max<uint64_t>({query, hidden, config.intermediate});
+    return shape.chunk_tokens * widest + std::min(tile, hidden * widest);
+}
+
 // base null: sizes only.
 Activations carve(const specache_model_config &config, const specache_config &shape,
                   uint8_t *base) {
@@ -76,6 +85,9 @@ Activations carve(const specache_model_config &config, const specache_config &sh
     take(a.logits, uint64_t(inputs_max) * config.vocabulary);
     take(a.likeliest, inputs_max);
     take(a.argmax, uint64_t(inputs_max) * argmax_slices(config.vocabulary));
+    if (shape.prefill == 0) return a;
+    a.fast_numbers = fast_numbers(config, shape);
+    take(a.fast, a.fast_numbers);
     return a;
 }
 

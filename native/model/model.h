@@ -44,6 +44,8 @@ struct Activations {
     float *logits;        // [inputs_max][vocabulary]
     Likeliest *likeliest;  // [inputs_max]
     uint64_t *argmax;     // [inputs_max][argmax_slices()] scratch
+    uint16_t *fast;       // [fast_numbers] scratch of a fast prefill, 16-bit numbers; else null
+    uint64_t fast_numbers;
     uint64_t bytes;
 };
 

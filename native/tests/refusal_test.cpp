@@ -42,6 +42,8 @@ TEST("a store refuses each field outside its range") {
     CHECK(refuses(with(&C::tokens_max, 0), SPECACHE_ARGUMENT, "tokens_max 0 is below 1"));
     CHECK(refuses(with(&C::device, 2), SPECACHE_ARGUMENT, "device 2 is above 1"));
     CHECK(refuses(with(&C::prefetch, 2), SPECACHE_ARGUMENT, "prefetch 2 is above 1"));
+    CHECK(refuses(with(&C::prefill, 2), SPECACHE_ARGUMENT, "prefill 2 is above 1"));
+    CHECK(refuses(with(&C::prefill, 1), SPECACHE_UNSUPPORTED, "device cpu has no prefill fast"));
     CHECK(refuses(with(&C::near_bytes_low, 1000), SPECACHE_CAPACITY, "near_bytes is 1000"));
     CHECK(refuses(with(&C::far_bytes_low, 1000), SPECACHE_CAPACITY, "far_bytes is 1000"));
 }

@@ -46,18 +46,19 @@ export async function command(args: readonly string[], written?: () => void): Pr
 }
 
 /**
- * Runs a program of the project with the runtime that runs the tests; or reads no output. Deno
- * gives it `permissions`.
+ * Runs a program of the project with the runtime that runs the tests; or reads no output.
+ * `environment` is more of its environment; Deno gives it `permissions`.
  */
 export async function spawned(
   program: string,
   args: readonly string[],
   readAll = true,
+  environment: Readonly<Record<string, string>> = {},
   permissions: readonly string[] = ["-A"],
 ): Promise<Ended> {
   const command = runtime === "deno" ? ["run", "--no-check", "--no-prompt", ...permissions] : [];
   const child = spawn(process.execPath, [...command, pathOf(program), ...args], {
-    env: { ...process.env, NO_COLOR: "1" },
+    env: { ...process.env, NO_COLOR: "1", ...environment },
   });
   const texts = { stdout: "", stderr: "" };
   if (readAll) child.stdout.on("data", (data) => texts.stdout += data);

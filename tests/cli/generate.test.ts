@@ -143,6 +143,7 @@ const accepted: readonly [flags: string, holds: Record<string, unknown>][] = [
   ["--temperature 0.7 --seed 5 --verbose", {}],
   ["--temperature 0.7 --top-k 20 --top-p 0.9 --min-p 0.05", {}],
   ["--repetition-penalty 1.1 --presence-penalty -0.5 --frequency-penalty 0.5", {}],
+  ["--prefill exact", { device: { name: "cpu" } }],
   ["--max-tokens 0", { tokens: [], stop: "length" }],
 ];
 
@@ -214,8 +215,8 @@ for (const args of [[], ["--help"], ["help"], ["generate", "--help"], ["serve", 
     assertEquals([status, stderr], [0, ""]);
     const commands = args.length === 2
       ? [args[0]]
-      : ["generate", "serve", "plan", "profile", "eval"];
-    const headings = [...stdout.matchAll(/^specache (\w+) - /gm)].map(([, name]) => name);
+      : [...["generate", "serve", "plan", "profile", "eval"], "pull", "models", "rm"];
+    const headings = [...stdout.matchAll(/^specache (\w+)(?: NAME)? - /gm)].map(([, name]) => name);
     assertEquals(headings, commands);
   });
 }

@@ -39,7 +39,7 @@ type Row = readonly [args: readonly string[] | string, sentence: RegExp];
 const tiny20 = "generate --model TINY --ids-file IDS --max-tokens 4";
 
 const flags: readonly Row[] = [
-  ["nonsense", /^Cannot run: command nonsense is none of generate, serve, plan, profile, eval$/],
+  ["nonsense", /^Cannot run: command nonsense is none of generate, serve, plan, profile, eval, /],
   ["--json", /^Cannot run: command --json is none of/],
   ["constructor", /command constructor is none of/],
   ["generate --model TINY", /0 of --prompt, --prompt-file and --ids-file are given, not 1$/],
@@ -106,7 +106,7 @@ const values: readonly Row[] = [
     [`${tiny20} --${name}-penalty many`, /^Cannot generate: \w+Penalty many is not a number$/],
     [
       `${tiny20} --${name}-penalty -3`,
-      /^Cannot generate: \w+Penalty -3 is (not above 0|below -2)$/,
+      /^Cannot generate: \w+Penalty -3 is below (0\.01|-2)$/,
     ],
     [`${tiny20} --${name}-penalty 101`, /^Cannot generate: \w+Penalty 101 is above (100|2)$/],
   ]),
@@ -124,7 +124,7 @@ const values: readonly Row[] = [
   ["generate --model NEEDLE --chat --prompt a --chat-template EMPTY", /^Cannot read EMPTY: EISD/],
   [
     "generate --model NEEDLE --chat --prompt a --chat-template BROKEN",
-    /^Cannot generate: the chat template of model needle is not understood: /,
+    /^Cannot write a conversation: the template of model needle is not understood: /,
   ],
   [
     "generate --model NEEDLE --chat --prompt a --chat-template BLANK",
@@ -135,6 +135,8 @@ const values: readonly Row[] = [
   [`${tiny20} --device tpu`, /device tpu is none of auto, cpu, cuda$/],
   [`${tiny20} --prefetch copy`, /prefetch copy is none of read, gather$/],
   [`${tiny20} --prefetch gather`, /prefetch gather has no use without device cuda$/],
+  [`${tiny20} --prefill quick`, /prefill quick is none of exact, fast$/],
+  [`${tiny20} --prefill fast`, /prefill fast has no use without device cuda$/],
   [`${tiny20} --context 0`, /contextTokens 0 is below 1$/],
   [`${tiny20} --mode paper --late all`, /late all is not none, as mode paper has it$/],
   [`${tiny20} --mode paper --guesses 0`, /guesses 0 is not 1, as mode paper has it$/],
@@ -204,7 +206,7 @@ const servers: readonly Row[] = [
   ["serve --model NEEDLE --chat-template NONE", /^Cannot read NONE: ENOENT/],
   [
     "serve --model NEEDLE --chat-template BROKEN",
-    /^Cannot serve: the chat template of model needle is not understood: /,
+    /^Cannot serve: the template of model needle is not understood: /,
   ],
   [`${served} --prompt a`, /^Cannot serve: flag --prompt is not known$/],
   [`${served} --json`, /flag --json is not known$/],

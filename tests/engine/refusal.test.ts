@@ -216,7 +216,7 @@ const samplingRows: readonly Row<GenerateOptions>[] = [
   [{ ids, topP: 1.01 }, "topP 1.01 is above 1"],
   [{ ids, topP: -0.01 }, "topP -0.01 is below 0"],
   [{ ids, minP: 1.01 }, "minP 1.01 is above 1"],
-  [{ ids, repetitionPenalty: 0 }, "repetitionPenalty 0 is not above 0"],
+  [{ ids, repetitionPenalty: 0 }, "repetitionPenalty 0 is below 0.01"],
   [{ ids, presencePenalty: 2.1 }, "presencePenalty 2.1 is above 2"],
   [{ ids, frequencyPenalty: -2.1 }, "frequencyPenalty -2.1 is below -2"],
 ];

@@ -121,3 +121,24 @@ test("a request that fails in prefill leaves nothing of its prompt in the sessio
   assertEquals((await session.generate({ maxTokens: 0 }).result).usage.promptTokens, 0);
   rmSync(folder, { recursive: true });
 });
+
+test("a conversation that cannot go back to what it shares leaves all as it was", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "specache-"));
+  const file = join(folder, "far");
+  await using engine = await Engine.open({
+    model: needleModel,
+    contextTokens: 1_024,
+    far: { file },
+    chatTemplate: "{% for m in messages %}{{ m.content }}\n{% endfor %}",
+  });
+  const session = await engine.session();
+  const text = engine.tokenizer!.decode(textIds(600));
+  const say = (content: string) =>
+    session.generate({ messages: [{ role: "user", content }], maxTokens: 0 }).result;
+  const { usage } = await say(text.slice(0, 1_000));
+  emptyFarFile(file);
+  const error = await errorOf(() => say(`${text.slice(0, 700)} and then ${text.slice(0, 500)}`));
+  assertStringIncludes(error.message, "Cannot truncate a sequence: cannot read");
+  assertEquals([session.length, (await session.stats()).tokens], Array(2).fill(usage.promptTokens));
+  rmSync(folder, { recursive: true });
+});

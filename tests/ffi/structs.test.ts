@@ -27,17 +27,18 @@ const config = {
   device: 23,
   prefetch: 28,
   logitsBytes: 29,
+  prefill: 30,
   isa: 24,
   audit: 27,
   variant: 25,
 };
 
-test("writeConfig() writes 29 numbers in the header's order, 64 bits as low and high", () => {
+test("writeConfig() writes 30 numbers in the header's order, 64 bits as low and high", () => {
   const half = 0x3f000000; // 0.5 as f32
   assertEquals(
     [...writeConfig(config)],
     [1, 2, 3, 4, 5, half, 7, 26, 8, 9, 10, 11, 12, 13, 14, 15, 2 ** 32 - 1, 2 ** 21 - 1]
-      .concat([18, 19, 20, 21, 22, 23, 28, 29, 24, 27, 25]),
+      .concat([18, 19, 20, 21, 22, 23, 28, 29, 30, 24, 27, 25]),
   );
 });
 

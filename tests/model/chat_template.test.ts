@@ -31,7 +31,7 @@ for (const { name, template, messages, tokens, answers, text, error } of rows) {
   test(`template "${name}" of ${roles}${answers ? "" : ", without a turn to come"}`, () => {
     const render = () => new ChatTemplate({ template, tokens }, "m").render(messages, answers);
     if (error === undefined) assertEquals(render(), text);
-    else assertRefused(render, "argument", `m refuses the messages: ${error}`);
+    else assertRefused(render, "argument", `m refuses it: ${error}`);
   });
 }
 
@@ -45,7 +45,7 @@ function assertRefused(call: () => unknown, code: string, words: string): void {
 test("a template that is not understood is refused by name of the model and fault", () => {
   for (const template of ["{% for %}", "{% if a %}", "{{ 'a", "{% nonsense %}"]) {
     const read = () => new ChatTemplate({ template, tokens: {} }, "m");
-    assertRefused(read, "unsupported", "the chat template of model m is not understood: ");
+    assertRefused(read, "unsupported", "the template of model m is not understood: ");
   }
 });
 

@@ -181,7 +181,7 @@ test("the app loads nothing of ffi/", () => {
 
 if (runtime === "deno") {
   test("the app runs without any permission", async () => {
-    const { status, stdout, stderr } = await spawned("tests/routes/health.ts", [], true, []);
+    const { status, stdout, stderr } = await spawned("tests/routes/health.ts", [], true, {}, []);
     assertEquals([status, stdout], [0, "200\n"], stderr);
   });
 }

@@ -1,7 +1,7 @@
 // budgets.test.ts - what is read of ptxas' report, a cubin and a launch, the warps that fit, and
 // what the check of budgets refuses.
 import { elfSections } from "../../tools/budgets/elf.ts";
-import { hotLoops, perToken } from "../../tools/budgets/hot.ts";
+import { hotLoops, perToken, prefillLoops } from "../../tools/budgets/hot.ts";
 import { readLaunches } from "../../tools/budgets/launches.ts";
 import { occupancy } from "../../tools/budgets/occupancy.ts";
 import { kernelName, parsePtxas } from "../../tools/budgets/ptxas.ts";
@@ -28,7 +28,15 @@ function row(changes: Partial<Row>): Row {
   return {
     ...{ source: "cuda/scan.cu", kernel: "a_kernel", target: 90, threads: 128, registers: 32 },
     ...{ spillBytes: 0, stackBytes: 0, sharedBytes: 1024, barriers: 1, instructions: 1000 },
-    ...{ globalLoads: 1, wideLoads: 0, genericLoads: 0, products: 0, warps: 64, warpShare: 1 },
+    ...{
+      globalLoads: 1,
+      wideLoads: 0,
+      genericLoads: 0,
+      products: 0,
+      halfProducts: 0,
+      warps: 64,
+      warpShare: 1,
+    },
     ...{ limitedBy: "warps", ...changes },
   };
 }
@@ -78,6 +86,10 @@ test("kernelName() is the source's name, with a template's argument", () => {
   assertEquals(
     kernelName("_ZN4cuda1A11project_rowILNS_4TypeE5EEEvNS_7ProjectEb"),
     "project_row<5>",
+  );
+  assertEquals(
+    kernelName("_ZN4cuda1A12attend_chunkILNS_4TypeE2ELj128EEEvNS_13PrefillAttendE"),
+    "attend_chunk<2, 128>",
   );
   assertEquals(kernelName("_Z6gentlei"), "gentle");
   assertEquals(kernelName("control_copy"), "control_copy");
@@ -156,7 +168,7 @@ test("overLimits() refuses a spill, and what passes a stated limit", () => {
 });
 
 test("againstTable() refuses growth above a tenth, new kernels and lost ones", () => {
-  const table = { nvcc: "13.5.37", kernels: [row({})], hot: [] };
+  const table = { nvcc: "13.5.37", kernels: [row({})], hot: [], prefill: [] };
   const against = (rows: Row[], nvcc = table.nvcc) => againstTable(rows, table, nvcc);
   assertEquals(against([row({ instructions: 1100 })]), []);
   assertStringIncludes(against([row({ instructions: 1101 })])[0], "1101 instructions are above");
@@ -174,4 +186,5 @@ test("perToken() sums a kernel's loops, and knows nothing where one is not found
   assertEquals(perToken([loop, { ...loop, instructions: null }], "k"), null);
   assertEquals(perToken([loop], "another"), null);
   assertEquals(hotLoops([]), []);
+  assertEquals(prefillLoops([]), []);
 });

@@ -26,6 +26,20 @@ __global__ void control_product(const int4 *from, int4 *to) {
     to[threadIdx.x] = c;
 }
 
+// Two products of bf16 numbers.
+__global__ void control_half_product(const int4 *from, float4 *to) {
+    int4 a = from[0];
+    float4 c = {0, 0, 0, 0};
+#pragma unroll
+    for (int i = 0; i < 2; i++) {
+        asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 "
+                     "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%4, %5}, {%0, %1, %2, %3};"
+                     : "+f"(c.x), "+f"(c.y), "+f"(c.z), "+f"(c.w)
+                     : "r"(a.x), "r"(a.y), "r"(a.z), "r"(a.w));
+    }
+    to[threadIdx.x] = c;
+}
+
 // Two barriers and one 32-bit load of shared memory.
 __global__ void control_shared(const int *from, int *to) {
     __shared__ int held[64];

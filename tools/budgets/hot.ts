@@ -1,20 +1,21 @@
-// hot.ts - instructions that a decode step's kernels issue for each token, from their inner loops
-// in the code for sm_90. What is around the loops is not counted, but for kernels that have a
-// number of tokens a thread; nor how often a branch in a loop is taken. So these are estimates;
-// where a kernel changes and its loop is not found again, the line says so.
+// hot.ts - instructions that a decode step's kernels issue for each token, and a prefill's for each
+// multiply-add, from their inner loops in the code for sm_90. What is around the loops is not
+// counted, but for kernels that have a number of tokens a thread; nor how often a branch in a loop
+// is taken. So these are estimates; where a kernel changes and its loop is not found again, the
+// line says so.
 import type { Measured } from "./measure.ts";
 import type { Loop } from "./sass.ts";
 
 /** The target whose loops are told; another one unrolls them otherwise. */
 export const HOT_TARGET = 90;
 
-/** Instructions of a warp for one token of a KV head, or one exact row. */
+/** Instructions of a warp for one token of a KV head, one exact row, or a prefill's products. */
 export interface HotLoop {
   readonly kernel: string;
   readonly what: string;
   /** Of the loop's body once, or of all code outside of loops; null where no such loop is. */
   readonly instructions: number | null;
-  /** How often it runs for each token or row, and why. */
+  /** How often it runs for each token, row or product, and why. */
   readonly times: number;
   readonly why: string;
 }
@@ -62,7 +63,7 @@ const wanted: readonly Wanted[] = [
     what: "weights, and signs of values",
     times: 1 / 32,
     why: "32 tokens, 32 planes, up to 8 queries",
-    pick: ({ wideLoads, genericLoads }) => wideLoads === 2 && genericLoads === 4,
+    pick: ({ wideLoads, globalLoads }) => wideLoads === 2 && globalLoads === 6,
   },
   {
     kernel: "attend_codes",
@@ -123,6 +124,43 @@ function choosing(): Wanted[] {
       why: "512 tokens, as if every warp had a chosen one",
     },
   ];
+}
+
+// A prefill's: loops within a loop are not counted with it.
+const wantedOfPrefill: readonly (Wanted & { readonly pick: (loop: Loop) => boolean })[] = [
+  ...["f32", "f16", "bf16", "q8_0", "q4_0", "q4_1"].map((type, number) => ({
+    kernel: `project_tile<${number}>`,
+    what: `32 columns of ${type}`,
+    times: 1 / 1024,
+    why: "128 rows by 64 inputs by 32 columns, 256 threads",
+    pick: ({ depth, halfProducts }: Loop) => depth === 0 && halfProducts > 0,
+  })),
+  ...[
+    ["32 channels of keys", 4, 24, 1],
+    ["32 tokens' values", 2, 48, 1],
+    ["a page without those", 1, 72, 0],
+  ].map(([what, times, products, at]) => ({
+    kernel: "attend_chunk<2, 128>",
+    what: `${what}`,
+    times: Number(times) / 4096,
+    why: `${times} a page: 64 pairs by 64 tokens by 2 * 128 channels, 256 threads`,
+    pick: ({ depth, halfProducts }: Loop) => depth === at && halfProducts === products,
+  })),
+];
+
+/** The loops of a prefill's kernels: instructions of a warp for one multiply-add of each lane. */
+export function prefillLoops(measured: readonly Measured[]): HotLoop[] {
+  return wantedOfPrefill.flatMap(({ pick, ...line }): HotLoop[] => {
+    const of = measured.find((each) => each.kernel === line.kernel && each.target === HOT_TARGET);
+    if (of === undefined) return [];
+    const loop = of.loops.find(pick);
+    if (loop === undefined) return [{ ...line, instructions: null }];
+    const within = of.loops.filter(({ first, last, depth }) =>
+      first >= loop.first && last <= loop.last && depth === loop.depth + 1
+    );
+    const rest = within.reduce((sum, { instructions }) => sum - instructions, loop.instructions);
+    return [{ ...line, instructions: rest }];
+  });
 }
 
 function innermost(loops: readonly Loop[]): Loop[] {

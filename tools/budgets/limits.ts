@@ -34,11 +34,19 @@ const OWN: Readonly<Record<string, Partial<KernelLimits>>> = {
   // A page of keys or values of head_dim 256 in shared memory; its stages are functions of their
   // own, whose calls need a stack. Runs once in 64 tokens.
   encode_half: { sharedBytes: 39_424, stackBytes: 96, warpShare: 0.15 },
-  project_tile: { registers: 72 },
+  // Sums of 64 by 16 outputs a warp, all terms of the right operand: 128 registers leave 2 blocks
+  // of 256 threads. Shared memory: both operands of 32 columns, f32 weights as three terms.
+  project_tile: { registers: 128, sharedBytes: 37 * 1024, warpShare: 0.25 },
+  // As project_tile; the weights of a page beside the rows.
+  attend_chunk: { registers: 128, sharedBytes: 41 * 1024, warpShare: 0.25 },
+  ...Object.fromEntries([0, 1, 2].map((type) => [
+    `attend_chunk<${type}, 256>`, // twice as many sums: one block of 256 threads
+    { registers: 192, sharedBytes: 41 * 1024, warpShare: 0.12 },
+  ])),
   rotate_heads: { dynamicSharedBytes: 1024 }, // a float2 for each pair of channels of head_dim 256
 };
 
-/** Of a kernel by its name, whatever its template's argument. */
+/** Of a kernel by its name; whatever its template's arguments, unless they have a line. */
 export function limitsOf(kernel: string): KernelLimits {
-  return { ...COMMON_LIMITS, ...OWN[kernel.replace(/<.*/, "")] };
+  return { ...COMMON_LIMITS, ...OWN[kernel] ?? OWN[kernel.replace(/<.*/, "")] };
 }

@@ -46,7 +46,7 @@ export function parsePtxas(output: string): Resources[] {
 
 /**
  * The name that the source gives a kernel: the last one of its scopes, with the number of an
- * enumeration that it is a template of, as in "project_row<2>".
+ * enumeration that it is a template of, as in "project_row<2>", and an unsigned number behind it.
  */
 export function kernelName(symbol: string): string {
   let at = symbol.startsWith("_ZN") ? 3 : symbol.startsWith("_Z") ? 2 : -1;
@@ -59,6 +59,7 @@ export function kernelName(symbol: string): string {
     at = from + Number(digits);
     name = symbol.slice(from, at);
   }
-  const argument = symbol.slice(at).match(/^IL.*?E(\d+)EE/)?.[1];
-  return argument === undefined ? name : `${name}<${argument}>`;
+  const [, ...numbers] = symbol.slice(at).match(/^IL.*?E(\d+)E(?:Lj(\d+)E)?E/) ?? [];
+  const given = numbers.filter((number) => number !== undefined);
+  return given.length === 0 ? name : `${name}<${given.join(", ")}>`;
 }

@@ -17,6 +17,8 @@ export interface CodeCounts {
   readonly sharedLoads: number;
   /** Products of 8-bit integers by the tensor cores. */
   readonly products: number;
+  /** Products of 16-bit numbers by the tensor cores. */
+  readonly halfProducts: number;
   readonly shuffles: number;
   readonly barriers: number;
 }
@@ -37,6 +39,7 @@ const OPCODES = {
   globalStores: 0x986,
   sharedLoads: 0x984,
   products: 0x237,
+  halfProducts: 0x23c,
   shuffles: 0xf89,
   barriers: 0xb1d,
 } as const;
@@ -105,6 +108,7 @@ function countsOf(code: readonly Instruction[]): CodeCounts {
     globalStores: count(OPCODES.globalStores),
     sharedLoads: count(OPCODES.sharedLoads),
     products: count(OPCODES.products),
+    halfProducts: count(OPCODES.halfProducts),
     shuffles: count(OPCODES.shuffles),
     barriers: count(OPCODES.barriers),
   };
@@ -115,6 +119,7 @@ const CONTROLS: Readonly<Record<string, Partial<CodeCounts>>> = {
   control_copy: { globalLoads: 1, wideLoads: 1, globalStores: 1, products: 0, barriers: 0 },
   control_bytes: { globalLoads: 1, wideLoads: 0, globalStores: 1 },
   control_product: { products: 3, globalLoads: 1, wideLoads: 1, globalStores: 1 },
+  control_half_product: { halfProducts: 2, products: 0, globalLoads: 1, wideLoads: 1 },
   control_shared: { barriers: 2, sharedLoads: 1, globalLoads: 1, globalStores: 1 },
   control_generic: { genericLoads: 1, globalLoads: 0, globalStores: 1 },
   control_loop: { shuffles: 3, globalLoads: 1, globalStores: 1 },

@@ -21,6 +21,7 @@ const Row = z.strictObject({
   wideLoads: count,
   genericLoads: count,
   products: count,
+  halfProducts: count,
   warps: count,
   warpShare: z.number(),
   limitedBy: z.string(),
@@ -38,6 +39,7 @@ export const Table = z.strictObject({
   nvcc: z.string(),
   kernels: z.array(Row),
   hot: z.array(Hot),
+  prefill: z.array(Hot),
 });
 /** What is committed. */
 export type Table = z.infer<typeof Table>;
@@ -49,8 +51,9 @@ export const GROWTH_MAX = 1.1;
 
 /** A line of the table from what was measured. */
 export function rowOf({ code, loops: _, ...rest }: Measured): Row {
-  const { instructions, globalLoads, wideLoads, genericLoads, products } = code;
-  return { ...rest, instructions, globalLoads, wideLoads, genericLoads, products };
+  const { instructions, globalLoads, wideLoads, genericLoads, products, halfProducts } = code;
+  const loads = { globalLoads, wideLoads, genericLoads };
+  return { ...rest, instructions, ...loads, products, halfProducts };
 }
 
 /** What is against the stated limits, a sentence each. */
@@ -99,7 +102,7 @@ export function againstTable(rows: readonly Row[], table: Table, nvcc: string): 
 }
 
 /** The page of docs/. */
-export function tablePage({ nvcc, kernels, hot }: Table): string {
+export function tablePage({ nvcc, kernels, hot, prefill }: Table): string {
   return [
     ...["# Budgets of the CUDA kernels", ""],
     "Written by `deno task budgets --write`, checked by `deno task budgets`; the numbers are those",
@@ -111,6 +114,7 @@ export function tablePage({ nvcc, kernels, hot }: Table): string {
       "",
     ]),
     ...hotSection(hot),
+    ...prefillSection(prefill),
   ].join("\n");
 }
 
@@ -121,10 +125,11 @@ const explanations = [
   "  *stack*: all local memory of a thread.",
   "- *instructions*: of a warp, all of the kernel's code; may grow by 10 % over this table.",
   "- *loads*: global ones / of them 128 bits wide / by an address of any memory; *products*: of",
-  "  8-bit integers by the tensor cores.",
+  "  8-bit integers / of 16-bit numbers by the tensor cores.",
   "- *warps*: that fit on a multiprocessor, their share of the most, the least that is stated, and",
   "  what keeps more from fitting.",
-  "- `project_row<n>`: n is the number of the weights' `Type` in `native/kernels.h`.",
+  "- `project_row<n>`, `project_tile<n>`, `attend_chunk<n, m>`: n is the number of the weights' or",
+  "  rows' `Type` in `native/kernels.h`, m the largest head_dim.",
 ];
 
 function kernelTable(rows: readonly Row[]): string[] {
@@ -144,7 +149,7 @@ function kernelTable(rows: readonly Row[]): string[] {
         `${row.sharedBytes} / ${limits.sharedBytes}`,
         `${row.instructions}`,
         `${row.globalLoads} / ${row.wideLoads} / ${row.genericLoads}`,
-        `${row.products}`,
+        `${row.products} / ${row.halfProducts}`,
         `${warps}, ${percent(warpShare)} / ${percent(limits.warpShare)}, ${limitedBy}`,
       ];
     }),
@@ -161,21 +166,42 @@ function hotSection(hot: readonly HotLoop[]): string[] {
     "times how often they run. What is around the loops is not counted, and all branches within",
     "them are. Bytes per token: [ROOFLINE.md](ROOFLINE.md).",
     "",
-    ...markdown(
-      ["kernel", "loop", "instructions", "times", "per token"],
-      hot.map((loop) => [
-        loop.kernel,
-        loop.what,
-        loop.instructions === null ? "not found" : `${loop.instructions}`,
-        `${loop.times} (${loop.why})`,
-        loop.instructions === null ? "" : (loop.instructions * loop.times).toFixed(1),
-      ]),
-    ),
+    ...loopTable(hot, "per token", 1),
     "",
     names.map((name) => `${name}: ${perToken(hot, name)?.toFixed(1) ?? "not known"}`).join("; ") +
     ".",
     "",
   ];
+}
+
+function prefillSection(prefill: readonly HotLoop[]): string[] {
+  if (prefill.length === 0) return [];
+  const names = [...new Set(prefill.map(({ kernel }) => kernel))];
+  return [
+    ...["## Instructions per multiply-add of a prefill", ""],
+    "Of a warp, on sm_90, for one multiply-add of each lane. A loop within a loop is a line",
+    "of its own, or the way of numbers that are not aligned. Products by tensor cores are among",
+    "them, an instruction each.",
+    "",
+    ...loopTable(prefill, "per multiply-add", 3),
+    "",
+    names.map((name) => `${name}: ${perToken(prefill, name)?.toFixed(3) ?? "not known"}`)
+      .join("; ") + ".",
+    "",
+  ];
+}
+
+function loopTable(loops: readonly HotLoop[], unit: string, digits: number): string[] {
+  return markdown(
+    ["kernel", "loop", "instructions", "times", unit],
+    loops.map((loop) => [
+      loop.kernel,
+      loop.what,
+      loop.instructions === null ? "not found" : `${loop.instructions}`,
+      `${loop.times} (${loop.why})`,
+      loop.instructions === null ? "" : (loop.instructions * loop.times).toFixed(digits),
+    ]),
+  );
 }
 
 function percent(share: number): string {

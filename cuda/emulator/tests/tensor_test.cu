@@ -82,6 +82,18 @@ __global__ void load_transposed(const uint16_t *from, uint32_t *to) {
     to[lane] = got;
 }
 
+// Four matrices beside each other: from (8, 32).
+__global__ void load_four_transposed(const uint16_t *from, uint32_t *to) {
+    __shared__ alignas(16) uint16_t rows[8][32];
+    int lane = threadIdx.x;
+    for (int i = lane; i < 256; i += 32) rows[i / 32][i % 32] = from[i];
+    __syncwarp();
+    uint32_t *got = to + lane * 4;
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(got[0]), "=r"(got[1]), "=r"(got[2]), "=r"(got[3])
+                 : "r"(shared_place(&rows[lane % 8][lane / 8 * 8])));
+}
+
 template <class H> void check_halves(H (*narrow)(float), float (*widen)(H)) {
     std::vector<H> a(256), b(128);
     for (int i = 0; i < 256; i++) a[i] = narrow(float(i * 7 % 23 - 11) / 4);
@@ -155,5 +167,18 @@ TEST("ldmatrix transposes") {
     for (int lane = 0; lane < 32; lane++) {
         CHECK_NEAR(got[lane] & 0xffff, from[lane % 4 * 2 * 8 + lane / 4], 0);
         CHECK_NEAR(got[lane] >> 16, from[(lane % 4 * 2 + 1) * 8 + lane / 4], 0);
+    }
+}
+
+TEST("ldmatrix transposes four matrices, each of its own place") {
+    std::vector<uint16_t> from(256);
+    for (int i = 0; i < 256; i++) from[i] = uint16_t(i * 3);
+    uint32_t *to = on_device<uint32_t>(128);
+    load_four_transposed<<<1, 32, 0, main_stream()>>>(upload(from), to);
+    std::vector<uint32_t> got = download(to, 128);
+    for (int i = 0; i < 128; i++) {
+        int lane = i / 4, column = i % 4 * 8 + lane / 4, row = lane % 4 * 2;
+        CHECK_NEAR(got[i] & 0xffff, from[row * 32 + column], 0);
+        CHECK_NEAR(got[i] >> 16, from[(row + 1) * 32 + column], 0);
     }
 }
