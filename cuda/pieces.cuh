@@ -37,8 +37,8 @@ __device__ inline float load_half(const uint8_t *from) {
 __device__ inline float byte_of(uint32_t word, uint32_t i) { return float(int8_t(word >> 8 * i)); }
 __device__ inline int32_t nibble_of(uint32_t word, uint32_t i) { return word >> 4 * i & 15; }
 
-// What dequantize_number gives, in few loads. Numbers without blocks pass by the caches, since each
-// is loaded once; blocks end within what the next load has too.
+// What dequantize_number gives, in few loads. Numbers without blocks leave the caches first, since
+// up to 4 inputs load each once; blocks end within what the next load has too.
 template <Type type> __device__ Piece load_piece(const uint8_t *row, uint32_t piece) {
     Piece result;
     float *numbers = result.numbers;

@@ -26,6 +26,8 @@ __device__ inline uint32_t pack(float low, float high) {
 #endif
 }
 
+// Above 3.38e38, where the first term rounds to an infinity, the others are none: the sums become
+// NaN, which the engine refuses. Below 2^-110 the third term has no bits left.
 template <uint32_t terms> __device__ Terms<terms> split(const float (&numbers)[piece_values]) {
     Terms<terms> result;
     uint32_t words[terms][piece_values / 2];
