@@ -4,6 +4,7 @@ import { buildFolder, findLibrary, nativeFolder } from "../ffi/library.ts";
 import { findCuda } from "../ffi/toolchain.ts";
 import { SpecacheError } from "../engine/errors.ts";
 import { StatusLine, type Terminal } from "./output.ts";
+import { offerCompiler } from "./toolchain.ts";
 
 /** Builds the library where none is found; says so first. */
 export async function ensureLibrary(stderr: Terminal): Promise<void> {
@@ -16,6 +17,7 @@ export async function buildLibrary(
   native: string = nativeFolder(),
   output: string = buildFolder(),
 ): Promise<void> {
+  await offerCompiler(stderr);
   const cuda = await findCuda(native);
   const minutes = cuda === undefined ? "half a minute to a minute" : "with CUDA, some minutes";
   stderr.write(`Building the native library (once; ${minutes})\n`);

@@ -8,14 +8,19 @@ import type { Streams } from "./output.ts";
 import { plan, planHelp } from "./plan.ts";
 import { profile, profileHelp } from "./profile.ts";
 import { pullCommand, pullHelp } from "./pull.ts";
+import { toolchain, toolchainHelp } from "./toolchain.ts";
 
 type Command = (args: readonly string[], streams: Streams) => Promise<void>;
 
 const commands: Record<string, Command> = {
   ...{ generate, plan, profile, eval: evalCommand },
   ...{ pull: pullCommand, models, rm: remove },
+  ...{ toolchain },
 };
-const helps = [generateHelp, planHelp, profileHelp, evalHelp, pullHelp, modelsHelp, removeHelp];
+const helps = [
+  ...[generateHelp, planHelp, profileHelp, evalHelp, pullHelp, modelsHelp, removeHelp],
+  toolchainHelp,
+];
 
 const mendable: readonly ErrorCode[] = ["argument", "capacity", "file", "unsupported", "data"];
 

@@ -8,6 +8,11 @@
 #if defined(__x86_64__)
 #include <immintrin.h>
 #endif
+#ifdef __clang__
+#define CRC32_TARGET "sse4.2,crc32"  // zig's clang does not count crc32 in with sse4.2
+#else
+#define CRC32_TARGET "sse4.2"
+#endif
 
 namespace specache {
 namespace {
@@ -29,8 +34,8 @@ uint32_t plain(uint32_t crc, const uint8_t *bytes, uint64_t count) {
 }
 
 #if defined(__x86_64__)
-__attribute__((target("sse4.2"))) uint32_t fast(uint32_t crc, const uint8_t *bytes,
-                                                uint64_t count) {
+__attribute__((target(CRC32_TARGET))) uint32_t fast(uint32_t crc, const uint8_t *bytes,
+                                                    uint64_t count) {
     uint64_t wide = crc;
     for (; count >= 8; bytes += 8, count -= 8) {
         uint64_t word;
