@@ -3,12 +3,12 @@
 // comes first.
 import { execFile } from "node:child_process";
 import { chmod, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { delimiter, join } from "node:path";
 import process from "node:process";
 import { promisify } from "node:util";
 import { SpecacheError } from "../engine/errors.ts";
 import { cacheHome } from "./home.ts";
-import { fetchWheels } from "./pip.ts";
+import { exists, fetchWheels } from "./pip.ts";
 
 const FOLDER = "ziglang-0.17.1"; // in the cache folder
 const WHEELS = ["ziglang==0.17.1"];
@@ -29,6 +29,8 @@ const run = promisify(execFile);
 export interface Compiler {
   /** As it is called: a name on PATH, or a path. */
   readonly command: string;
+  /** Its file. */
+  readonly path: string;
   /** The first line that --version prints. */
   readonly version: string;
   /** Whether it is the one that fetchCompiler() fetches. */
@@ -47,12 +49,21 @@ export async function findCompiler(): Promise<Compiler | null> {
   for (const command of wanted ? [wanted] : ["g++", "clang++", "c++", own]) {
     try {
       const { stdout } = await run(command, ["--version"]);
-      return { command, version: stdout.split("\n")[0].trim(), fetched: command === own };
+      const path = await pathOf(command);
+      return { command, path, version: stdout.split("\n")[0].trim(), fetched: command === own };
     } catch {
       // The next one may be there.
     }
   }
   return null;
+}
+
+async function pathOf(command: string): Promise<string> {
+  if (command.includes("/")) return command;
+  for (const folder of (process.env.PATH ?? "").split(delimiter).filter(Boolean)) {
+    if (await exists(join(folder, command))) return join(folder, command);
+  }
+  return command;
 }
 
 /** What to do where findCompiler() finds none. */

@@ -46,8 +46,8 @@ chmod +x "$2/ziglang/zig"`;
 
 test("findCompiler() takes g++ before clang++, and CXX before both", async () => {
   using machine = new Machine({ "g++": "echo g++ 12", "clang++": "echo clang 14" });
-  const gxx = { command: "g++", version: "g++ 12", fetched: false };
-  assertEquals(await findCompiler(), gxx);
+  const gxx = { command: "g++", path: join(machine.of("bin"), "g++"), version: "g++ 12" };
+  assertEquals(await findCompiler(), { ...gxx, fetched: false });
   process.env.CXX = join(machine.of("bin"), "clang++");
   assertEquals((await findCompiler())?.version, "clang 14");
   process.env.CXX = "/nowhere/c++";
@@ -64,7 +64,9 @@ test("fetchCompiler() puts one into the cache folder, where findCompiler() finds
   using machine = new Machine({ python3: python });
   const command = await fetchCompiler();
   assertEquals(command, join(machine.of("home"), "ziglang-0.17.1", "c++"));
-  assertEquals(await findCompiler(), { command, version: "clang version 21", fetched: true });
+  assertEquals(await findCompiler(), {
+    ...{ command, path: command, version: "clang version 21", fetched: true },
+  });
   assertEquals(readdirSync(machine.of("home")), ["ziglang-0.17.1"]);
 });
 
