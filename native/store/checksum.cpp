@@ -3,6 +3,7 @@
 #include <array>
 #include <cstring>
 
+#include "../cpu/features.h"
 #include "store.h"
 
 #if defined(__x86_64__)
@@ -50,7 +51,7 @@ __attribute__((target(CRC32_TARGET))) uint32_t fast(uint32_t crc, const uint8_t 
 
 uint32_t crc32c(const uint8_t *bytes, uint64_t count) {
 #if defined(__x86_64__)
-    if (__builtin_cpu_supports("sse4.2")) return ~fast(~0u, bytes, count);
+    if (features().crc32) return ~fast(~0u, bytes, count);
 #endif
     return ~plain(~0u, bytes, count);
 }
