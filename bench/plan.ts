@@ -1,5 +1,6 @@
 // plan.ts - step times that `plan` predicts against those that are then measured, at four lengths.
-//   deno task bench:plan [--model PATH] [--mode full]
+// Far memory is in RAM, or with --far FILE in a file, where each step runs a guess too.
+//   deno task bench:plan [--model PATH] [--mode full] [--far FILE]
 import process from "node:process";
 import { describeModel } from "../engine/model/describe.ts";
 import { planCache } from "../engine/plan.ts";
@@ -23,6 +24,8 @@ const option = (name: string) => {
 };
 const model = option("model") ?? await smollm2();
 const mode = (option("mode") ?? "specache") as Mode;
+const file = option("far");
+const far = file === undefined ? "ram" as const : { file };
 const description = describeModel(model);
 const ids = tokenizerOf(model).encode(await longText());
 
@@ -53,11 +56,11 @@ process.exitCode = worst <= BAR ? 0 : 1;
 // In turn, so that what else runs here meets both alike.
 async function compare(tokens: number) {
   const contextTokens = tokens + STEPS + 1;
-  const settings = settle({ mode }, contextTokens, null, "plan");
+  const settings = settle({ mode, far }, contextTokens, null, "plan");
   const inputs = 1 + settleRequest({}, settings, "plan").guesses;
   const task = { settings, shape: description, profile: null, tokens, inputs };
   const plan = planCache(settings, description, null, tokens);
-  await using engine = await Engine.open({ model, mode, profile: "none", contextTokens });
+  await using engine = await Engine.open({ model, mode, far, profile: "none", contextTokens });
   await using session = await engine.session();
   const started = performance.now();
   await session.generate({ ids: ids.slice(0, tokens), maxTokens: 0 }).result;
@@ -68,10 +71,9 @@ async function compare(tokens: number) {
     predicted.push(predict(measured, plan, mode, settings.k));
     console.error(`${tokens} tokens: measured for ${measured.seconds.toFixed(1)} s`);
     await session.truncate(tokens - 1);
-    const from = performance.now();
     const asked = { ids: [ids[tokens - 1]], maxTokens: STEPS, accept: "off" } as const;
-    const { tokens: made } = await session.generate(asked).result;
-    steps.push((performance.now() - from) / made.length);
+    const { timing } = await session.generate(asked).result;
+    steps.push(1000 / timing.tokensPerSecond);
   }
   return {
     predicted: {

@@ -3,6 +3,7 @@
 // by the token, for a step reads every code (every row in mode full) and a fixed number of rows.
 import { mkdtempSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
+import { SpecacheError } from "../errors.ts";
 import { NativeStore, optionsOf, type StoreShape } from "../native.ts";
 import type { Profile } from "../profile.ts";
 import type { Settings } from "../settings.ts";
@@ -47,7 +48,7 @@ export function measureAttention(task: AttentionTask): LayerTimes {
   const layers = Math.min(shape.layers, Math.max(1, Math.floor(ROWS_BYTES / longest / rowBytes)));
   const folder = settings.farFile === null
     ? null
-    : mkdtempSync(join(dirname(settings.farFile), "specache-plan-"));
+    : temporaryFolder(dirname(settings.farFile), ACTION);
   try {
     const small = { ...shape, layers };
     const store = NativeStore.open(
@@ -63,6 +64,15 @@ export function measureAttention(task: AttentionTask): LayerTimes {
     }
   } finally {
     if (folder !== null) rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+/** A new folder within another. */
+export function temporaryFolder(parent: string, action: string): string {
+  try {
+    return mkdtempSync(join(parent, "specache-plan-"));
+  } catch (cause) {
+    throw new SpecacheError("file", `Cannot ${action}: ${(cause as Error).message}`, { cause });
   }
 }
 

@@ -1,6 +1,6 @@
 // weights.ts - measures what a model's weights cost here, on its first layers, or on a made-up
 // model of zeros where only the number of bytes is known.
-import { mkdtempSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import { rmSync, truncateSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { ModelDescription, TensorPlace } from "../model/describe.ts";
@@ -8,7 +8,7 @@ import { roles, tensorTypes } from "../model/roles.ts";
 import { NativeStore, type StoreShape } from "../native.ts";
 import type { Profile } from "../profile.ts";
 import type { Settings } from "../settings.ts";
-import { lateOf, plainProfile, sampleSettings } from "./attention.ts";
+import { lateOf, plainProfile, sampleSettings, temporaryFolder } from "./attention.ts";
 import { median } from "./numbers.ts";
 
 /** What weights cost, in seconds. */
@@ -71,7 +71,7 @@ function runLayers(
   inputs: number,
 ): Pick<WeightTimes, "step" | "prefillToken"> {
   const part = { ...model, layers, tensors: model.tensors.filter(({ layer }) => layer < layers) };
-  const far = settings.farFile === null ? null : mkdtempSync(join(tmpdir(), "specache-plan-"));
+  const far = settings.farFile === null ? null : temporaryFolder(tmpdir(), ACTION);
   const own = sampleSettings(settings, 2 * TOKENS, far && join(far, "far"));
   const store = NativeStore.open(own, part, profile && plainProfile(profile, part), ACTION);
   try {
@@ -105,7 +105,7 @@ export function measureBytes(
   settings: Settings,
   inputs: number,
 ): WeightTimes {
-  const folder = mkdtempSync(join(tmpdir(), "specache-plan-"));
+  const folder = temporaryFolder(tmpdir(), ACTION);
   try {
     const model = madeUp(join(folder, "weights"), type, shape);
     const { step, prefillToken } = runLayers(model, model.layers, settings, null, inputs);

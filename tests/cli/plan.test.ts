@@ -139,6 +139,13 @@ test("plan of a device that this library lacks says why it has no times", async 
   assertMatch(notPredicted, /^Cannot measure attention: device cuda/);
 });
 
+test("plan of a far file in a folder that is not there says why it has no times", async () => {
+  using folder = new Folder();
+  const { predicted, notPredicted } = await jsonOf(["plan", ...few, "--far", folder.of("no/far")]);
+  assertEquals(predicted, null);
+  assertMatch(notPredicted, /^Cannot measure attention: .*ENOENT|No such file/);
+});
+
 test("plan against budgets tells the longest text that fits, to the token", async () => {
   const budget = async (args: readonly string[], tokens: number) => {
     const { cache, fit } = await jsonOf(["plan", ...shape, ...args, "--tokens", `${tokens}`]);
