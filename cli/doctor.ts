@@ -1,4 +1,5 @@
 // doctor.ts - `specache doctor`: what the machine has, what is amiss, and what to do about it.
+import { availableParallelism } from "node:os";
 import process from "node:process";
 import { SpecacheError } from "../engine/errors.ts";
 import { findCompiler } from "../ffi/compiler.ts";
@@ -68,7 +69,10 @@ async function findings(stderr: Terminal): Promise<Findings> {
     gpu: hasGpu(),
     cuda: library instanceof SpecacheError ? null : askCuda(),
     ram,
-    memoryBytesPerSecond: await measureMemory(threads || 1, ram.availableBytes),
+    memoryBytesPerSecond: await measureMemory(
+      threads ?? availableParallelism(),
+      ram.availableBytes,
+    ),
     cache: await cacheOf(),
     calls: library instanceof SpecacheError ? null : measureCalls(library),
   };

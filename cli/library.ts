@@ -1,5 +1,6 @@
 // library.ts - builds the native library where a command needs it and none was built.
 import { build } from "../ffi/build.ts";
+import { findCompiler } from "../ffi/compiler.ts";
 import { buildFolder, findLibrary, nativeFolder } from "../ffi/library.ts";
 import { findCuda } from "../ffi/toolchain.ts";
 import { SpecacheError } from "../engine/errors.ts";
@@ -19,7 +20,12 @@ export async function buildLibrary(
 ): Promise<void> {
   await offerCompiler(stderr);
   const cuda = await findCuda(native);
-  const minutes = cuda === undefined ? "half a minute to a minute" : "with CUDA, some minutes";
+  const fetched = (await findCompiler())?.fetched;
+  const minutes = cuda !== undefined
+    ? "with CUDA, some minutes"
+    : fetched
+    ? "with the fetched compiler, some minutes"
+    : "half a minute to a minute";
   stderr.write(`Building the native library (once; ${minutes})\n`);
   const line = new StatusLine(stderr);
   try {
