@@ -2,8 +2,10 @@ import { readFileSync } from "node:fs";
 import process from "node:process";
 import { generateFlags } from "../../cli/generate.ts";
 import { planFlags } from "../../cli/plan.ts";
+import { doctorFlags } from "../../cli/doctor.ts";
 import { evalFlags } from "../../cli/eval.ts";
 import { profileFlags } from "../../cli/profile.ts";
+import { toolchainFlags } from "../../cli/toolchain.ts";
 import { tokenizerOf } from "../../eval/source.ts";
 import { assert, assertEquals, assertMatch, assertObjectMatch, test } from "../harness.ts";
 import { command, Folder, idsText, jsonOf, needle, tiny } from "./command.ts";
@@ -214,7 +216,7 @@ for (const args of [[], ["--help"], ["help"], ["generate", "--help"], ["profile"
     assertEquals([status, stderr], [0, ""]);
     const commands = args.length === 2
       ? [args[0]]
-      : [...["generate", "plan", "profile", "eval"], "pull", "models", "rm"];
+      : [...["generate", "plan", "profile", "eval"], "pull", "models", "rm", "toolchain", "doctor"];
     const headings = [...stdout.matchAll(/^specache (\w+)(?: NAME)? - /gm)].map(([, name]) => name);
     assertEquals(headings, commands);
   });
@@ -225,6 +227,8 @@ const commands = [
   ["plan", planFlags],
   ["profile", profileFlags],
   ["eval", evalFlags],
+  ["doctor", doctorFlags],
+  ["toolchain", toolchainFlags],
 ] as const;
 for (const [name, flags] of commands) {
   test(`the help of ${name} names each of its flags`, async () => {
