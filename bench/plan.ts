@@ -67,7 +67,7 @@ async function compare(tokens: number) {
   const prefillMs = performance.now() - started;
   const [predicted, steps]: [{ stepMs: number; prefillMs: number }[], number[]] = [[], []];
   for (let round = 0; round < ROUNDS; round++) {
-    const measured = measure(task, { model: description });
+    const measured = await measure(task, { model: description, path: model });
     predicted.push(predict(measured, plan, mode, settings.k));
     console.error(`${tokens} tokens: measured for ${measured.seconds.toFixed(1)} s`);
     await session.truncate(tokens - 1);

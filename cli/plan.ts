@@ -81,11 +81,11 @@ export async function plan(
   if (tokens === undefined) throw new SpecacheError("argument", "Cannot plan: --tokens is missing");
   parse(generateOptions, generateOptionsOf(flags), ACTION);
   await ensureLibrary(stderr);
-  const planned = planOf(flags, tokens);
+  const planned = await planOf(flags, tokens);
   stdout.write(flags.json ? JSON.stringify(planned) + "\n" : planText(planned));
 }
 
-function planOf(flags: Flags, tokens: number): Plan {
+async function planOf(flags: Flags, tokens: number): Promise<Plan> {
   const { "far-bytes": farBytes, near, ...rest } = flags;
   const options = { ...cacheOptions(rest), contextTokens: tokens };
   const subject = subjectOf(flags, options);
@@ -115,21 +115,23 @@ function planOf(flags: Flags, tokens: number): Plan {
     model: shape,
     cache: planned.cache,
     fit: fit && description ? { ...fit, modelTokensMax: description.tokensMax } : fit,
-    ...flags["no-measure"] ? { predicted: null } : predictionOf(flags, planned, shape, weights),
+    ...flags["no-measure"]
+      ? { predicted: null }
+      : await predictionOf(flags, planned, shape, weights),
   };
 }
 
-function predictionOf(
+async function predictionOf(
   flags: Flags,
   { settings, profile, cache }: Planned,
   shape: StoreShape,
   weights: PlannedWeights,
-): Pick<Plan, "predicted" | "notPredicted"> {
+): Promise<Pick<Plan, "predicted" | "notPredicted">> {
   const { guesses, k } = settleRequest(generateOptionsOf(flags), settings, ACTION);
   const inputs = 1 + guesses;
   try {
     const task = { settings, shape, profile, tokens: cache.tokens, inputs };
-    const measured = measure(task, weights);
+    const measured = await measure(task, weights);
     const predicted: Prediction = {
       ...predict(measured, cache, settings.mode, k),
       inputs,
@@ -167,7 +169,7 @@ function weightsOf(flags: Flags, { description }: Subject): PlannedWeights {
   if (description !== null) {
     if (bytes !== undefined) refuse(`--weights-bytes ${bytes} is given beside --model`);
     if (type !== undefined) refuse(`--weights-type ${type} is given beside --model`);
-    return { model: description };
+    return { model: description, path: String(flags.model) };
   }
   if (bytes === undefined && type !== undefined) {
     refuse(`--weights-type ${type} is given without --weights-bytes`);

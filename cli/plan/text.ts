@@ -67,7 +67,7 @@ function changeLines(longest: number, changes: NonNullable<Fit["changes"]>): str
 }
 
 function predictionLines(cache: CachePlan, predicted: Prediction): string[] {
-  const { stepMs, prefillMs, weights, inputs, threads, measuredSeconds } = predicted;
+  const { stepMs, prefillMs, engineMs, weights, inputs, threads, measuredSeconds } = predicted;
   const own = inputs === 1 ? "" : `, ${inputs} inputs a step`;
   const alone = weights === null ? ", the cache alone: no weights are given" : "";
   return [
@@ -76,6 +76,7 @@ function predictionLines(cache: CachePlan, predicted: Prediction): string[] {
     row("a step", timeText(stepMs), `${rateText(1000 / stepMs)} a second`),
     ...weights === null ? [] : [reading("  weights", weights)],
     reading("  codes and rows", predicted.cache),
+    ...engineMs === 0 ? [] : [row("  engine", timeText(engineMs), "messages and text")],
     row("prefill", timeText(prefillMs), `${rateText(1000 * cache.tokens / prefillMs)} a second`),
   ];
 }

@@ -5,8 +5,11 @@ import type { tensorTypes } from "../model/roles.ts";
 import type { CachePlan } from "../plan.ts";
 import type { Settings } from "../settings.ts";
 import { type AttentionTask, type LayerTimes, measureAttention } from "./attention.ts";
+import { engineStep } from "./engine_cost.ts";
 import { areaTo, lineAt } from "./numbers.ts";
 import { measureBytes, measureModel, type WeightTimes } from "./weights.ts";
+
+const ENGINE_BELOW = 0.02; // seconds of a step: an engine adds a hundredth to longer ones, or less
 
 /** Bytes that a step reads, and how fast the kernels read them here. */
 export interface Reading {
@@ -25,6 +28,8 @@ export interface Predicted {
   readonly weights: Reading | null;
   /** Codes, and rows that are exact. */
   readonly cache: Reading;
+  /** What an engine adds to a step; 0 where it is next to nothing of it. */
+  readonly engineMs: number;
 }
 
 /** What was measured. */
@@ -32,6 +37,8 @@ export interface Measured {
   readonly layers: number;
   readonly attention: LayerTimes;
   readonly weights: WeightTimes | null;
+  /** What an engine adds to a step, in seconds. */
+  readonly engine: number;
   readonly threads: number;
   /** How long measuring took. */
   readonly seconds: number;
@@ -39,7 +46,7 @@ export interface Measured {
 
 /** Weights of a plan: a model's, so many bytes of a type, or none. */
 export type PlannedWeights =
-  | { readonly model: ModelDescription }
+  | { readonly model: ModelDescription; readonly path: string }
   | { readonly bytes: number; readonly type: keyof typeof tensorTypes }
   | null;
 
@@ -48,7 +55,7 @@ export type PlannedWeights =
  *
  * @throws {SpecacheError} device, memory, file, data: this machine cannot run the settings
  */
-export function measure(task: AttentionTask, weights: PlannedWeights): Measured {
+export async function measure(task: AttentionTask, weights: PlannedWeights): Promise<Measured> {
   const started = performance.now();
   const attention = measureAttention(task);
   const { settings, shape, profile, inputs } = task;
@@ -57,9 +64,24 @@ export function measure(task: AttentionTask, weights: PlannedWeights): Measured 
     : "model" in weights
     ? measureModel(weights.model, settings, profile, inputs)
     : measureBytes(weights.bytes, weights.type, shape, plain(settings), inputs);
+  const engine = weights !== null && "model" in weights && read!.step < ENGINE_BELOW
+    ? await engineCost(weights.model, weights.path, settings)
+    : 0;
   const seconds = (performance.now() - started) / 1000;
   const threads = settings.threads || sharedLibrary().symbols.specache_threads();
-  return { layers: shape.layers, attention, weights: read, threads, seconds };
+  return { layers: shape.layers, attention, weights: read, engine, threads, seconds };
+}
+
+// The same steps by an engine and by the library alone; the difference is the engine's.
+async function engineCost(
+  model: ModelDescription,
+  path: string,
+  settings: Settings,
+): Promise<number> {
+  const whole = await engineStep(path, model.vocabulary, settings.threads);
+  if (whole === null) return 0;
+  const own = measureModel(model, { ...plain(settings), farFile: null, device: "cpu" }, null, 1);
+  return Math.max(0, whole - own.step);
 }
 
 // Beside weights whose model is not known a cache without codes does.
@@ -69,7 +91,7 @@ function plain(settings: Settings): Settings {
 
 /** The times of a plan's length, with `k` exact rows. */
 export function predict(
-  { layers, attention, weights }: Measured,
+  { layers, attention, weights, engine }: Measured,
   plan: CachePlan,
   mode: string,
   k: number,
@@ -85,7 +107,7 @@ export function predict(
   const read = { ...cache, bytesPerSecond: cache.bytes / attended };
   if (weights === null) {
     const times = { stepMs: 1000 * attended, prefillMs: 1000 * filled };
-    return { tokens: plan.tokens, ...times, weights: null, cache: read };
+    return { tokens: plan.tokens, ...times, weights: null, cache: read, engineMs: 0 };
   }
   // What attention took where the weights were measured is taken out, so that it counts once.
   const behind = weights.tokens;
@@ -95,9 +117,10 @@ export function predict(
   const token = Math.max(weights.prefillToken - inPrefill, weights.prefillToken / 2);
   return {
     tokens: plan.tokens,
-    stepMs: 1000 * (own + attended),
+    stepMs: 1000 * (own + attended + engine),
     prefillMs: 1000 * (plan.tokens * token + filled),
     weights: { bytes: weights.bytes, bytesPerSecond: weights.bytes / own },
     cache: read,
+    engineMs: 1000 * engine,
   };
 }
