@@ -9,17 +9,18 @@ import type { Streams } from "./output.ts";
 import { plan, planHelp } from "./plan.ts";
 import { profile, profileHelp } from "./profile.ts";
 import { pullCommand, pullHelp } from "./pull.ts";
+import { serve, serveHelp } from "./serve.ts";
 import { toolchain, toolchainHelp } from "./toolchain.ts";
 
 type Command = (args: readonly string[], streams: Streams) => Promise<number | void>;
 
 const commands: Record<string, Command> = {
-  ...{ generate, plan, profile, eval: evalCommand },
+  ...{ generate, serve, plan, profile, eval: evalCommand },
   ...{ pull: pullCommand, models, rm: remove },
   ...{ toolchain, doctor },
 };
 const helps = [
-  ...[generateHelp, planHelp, profileHelp, evalHelp, pullHelp, modelsHelp, removeHelp],
+  ...[generateHelp, serveHelp, planHelp, profileHelp, evalHelp, pullHelp, modelsHelp, removeHelp],
   ...[toolchainHelp, doctorHelp],
 ];
 

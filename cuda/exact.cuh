@@ -1,5 +1,5 @@
 // exact.cuh - exact attention of a few queries over rows, tile after tile of 64 rows with a running
-// softmax: the part that a step's attention, mode full and a prefill share.
+// softmax: what a step's attention and mode full share.
 #pragma once
 #include "../native/numbers.h"
 #include "block.cuh"

@@ -29,10 +29,10 @@ __global__ void narrow_weights(Tensor weights, uint32_t first, uint32_t rows, Ty
     store_number(type, out, i, dequantize_number(weights.type, block, column % block_values));
 }
 
-// A thread a number of out, [numbers / rows][rows].
-__global__ void add_bias(const float *bias, uint32_t rows, uint64_t numbers, float *out) {
-    uint64_t i = uint64_t(blockIdx.x) * blockDim.x + threadIdx.x;
-    if (i < numbers) out[i] += bias[i % rows];
+// A thread a number of an output: out [gridDim.y][rows], bias [rows].
+__global__ void add_bias(const float *bias, uint32_t rows, float *out) {
+    uint32_t row = blockIdx.x * blockDim.x + threadIdx.x;
+    if (row < rows) out[uint64_t(blockIdx.y) * rows + row] += bias[row];
 }
 
 }  // namespace
@@ -42,7 +42,6 @@ void project_fast(Stream &stream, const Project &project) {
     Cublas &cublas = *static_cast<CudaStream &>(stream).cublas;
     Type type = weights.type == Type::f16 ? Type::f16 : Type::bf16;
     uint64_t inputs = uint64_t(project.count) * weights.columns;
-    uint64_t outputs = uint64_t(project.count) * weights.rows;
     uint16_t *in = project.fast, *tile = in + inputs;
     uint32_t tile_rows = uint32_t(std::min<uint64_t>(
         weights.rows, (project.fast_numbers - inputs) / weights.columns));
@@ -65,8 +64,8 @@ void project_fast(Stream &stream, const Project &project) {
                          project.count, weights.rows, project.accumulate});
     }
     if (project.bias == nullptr) return;
-    add_bias<<<blocks_of(outputs, block_threads), block_threads, 0, queue(stream)>>>(
-        project.bias, weights.rows, outputs, project.out);
+    dim3 blocks(blocks_of(weights.rows, block_threads), project.count);
+    add_bias<<<blocks, block_threads, 0, queue(stream)>>>(project.bias, weights.rows, project.out);
     launched("add_bias");
 }
 

@@ -82,6 +82,11 @@ export class Engine implements AsyncDisposable {
     return this.#host.description;
   }
 
+  /** Longest sequence in tokens: a prompt and its answer. */
+  get contextTokens(): number {
+    return this.#host.settings.tokensMax;
+  }
+
   /** Text to ids and back; null where the model has no tokenizer that is supported. */
   get tokenizer(): Tokenizer | null {
     return this.#host.tokenizer.load;

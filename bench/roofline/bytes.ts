@@ -123,7 +123,7 @@ export interface HeadRun {
   readonly bytes: number;
 }
 
-/** The run of a machine with that L2, as plan.cpp has it; the text may grow no longer. */
+/** The run of a machine with that L2, as plan.cpp has it: all heads where it does not hold one. */
 export function headRun(
   shape: ModelShape,
   tokens: number,
@@ -133,7 +133,7 @@ export function headRun(
   // A logit for each query head of the group and one value, of each input and token.
   const each = tokens * inputs * (shape.queryHeads / shape.kvHeads + 1) * LOGIT;
   const most = Math.floor(cacheBytes * RUN_SHARE / each);
-  const heads = Math.min(Math.max(most, 1), shape.kvHeads);
+  const heads = most === 0 ? shape.kvHeads : Math.min(most, shape.kvHeads);
   return { heads, bytes: heads * each };
 }
 

@@ -104,9 +104,9 @@ function leastTable(): ModelTable {
       "values are two fifths of L2 at most, each in the memory of the run before, and what is",
       "read once (codes, 16-bit weights) is loaded so that caches drop it first. Where half of L2",
       "holds a run, memory moves codes and rows alone, as the model has it; where one head is too",
-      "much, logits too. Compulsory bytes, what is between kernels counted once wherever it is,",
-      "stay above 1.1: 4 bytes a token, query head and input beside 41 of codes. By machine: bytes",
-      "that memory moves over the least, and heads of a run.",
+      "much, logits too, of all heads at once. Compulsory bytes, what is between kernels counted",
+      "once wherever it is, stay above 1.1: 4 bytes a token, query head and input beside 41 of",
+      "codes. By machine: bytes that memory moves over the least, and heads of a run.",
     ],
     head: [
       "tokens",

@@ -129,3 +129,59 @@ TEST("how a prompt is cut and where its queries lie change no bit of CUDA prefil
         }
     }
 }
+
+namespace {
+
+// Sums of a page of 64 tokens, [64][head_dim + 2], one query each, after rows made by key(token,
+// channel) and value 1.
+template <class Key> Near<float> page_sums(const Near<float> &queries, uint32_t dim, Key key) {
+    fixture::Options options;
+    options.head_dim = dim;
+    options.group = options.inputs = 1;
+    options.position = page_tokens - 1;
+    options.kv_type = Type::f32;
+    options.rule = Rule::none;
+    Layer layer(options);
+    for (uint32_t at = 0; at < page_tokens * Layer::kv_heads; at++) {
+        float *row = reinterpret_cast<float *>(layer.rows.data() + at * layer.row);
+        for (uint32_t i = 0; i < dim; i++) row[i] = key(at % page_tokens, i), row[dim + i] = 1;
+    }
+    Near<float> sums(page_tokens * Layer::kv_heads * (dim + 2));
+    cuda::prefill_attend(layer.stream, {layer.shape, queries.data(), layer.resident.data(),
+                                        sums.data(), page_tokens, 0, 0, 1, true});
+    fixture::finish_near();
+    return sums;
+}
+
+}  // namespace
+
+// The weight of the token before a query's own is about a half and has all bits of a float: a sum
+// of values 1 that differs from the sum of weights has lost some.
+TEST("CUDA prefill_attend() weights values with all bits of the weights") {
+    constexpr uint32_t dim = 24, vectors = page_tokens * Layer::kv_heads;
+    Near<float> queries(vectors * dim);
+    for (uint32_t at = 0; at < vectors; at++) queries[at * dim] = 1;
+    Near<float> sums = page_sums(queries, dim, [](uint32_t token, uint32_t channel) {
+        return channel == 0 ? 3.5f * float(token) + 0.037f * float(token % 7) : 0.0f;
+    });
+    for (uint32_t at = 0; at < vectors; at++) {
+        const float *kept = &sums[at * (dim + 2)];
+        for (uint32_t i = 0; i < dim; i++) {
+            CHECK_NEAR(kept[i], kept[dim + 1], tolerance::sum(8, double(kept[dim + 1])));
+        }
+    }
+}
+
+TEST("CUDA prefill_attend() makes logits of all bits of the queries") {
+    constexpr uint32_t dim = 80, vectors = page_tokens * Layer::kv_heads;
+    std::mt19937 random(19);
+    Near<float> queries(vectors * dim);
+    std::normal_distribution<float> normal;
+    for (uint32_t at = 0; at < vectors; at++) queries[at * dim + at * 3 % dim] = normal(random);
+    Near<float> sums = page_sums(queries, dim, [](uint32_t, uint32_t) { return 1.0f; });
+    for (uint32_t at = 0; at < vectors; at++) {
+        double logit = double(queries[at * dim + at * 3 % dim]) / std::sqrt(double(dim));
+        // The scale, its product, the product's sum, and as much by tensor cores.
+        CHECK_NEAR(sums[at * (dim + 2) + dim], logit, tolerance::sum(4, std::fabs(logit)));
+    }
+}

@@ -140,17 +140,19 @@ void plan_sequence(Plan &plan) {
                   heads * places * 2;
 }
 
-// Logits of the group and one value for each input and token of a KV head, 4 bytes each.
+// Logits of the group and one value for each input and token of a KV head, 4 bytes each. Where L2
+// does not hold a head's, runs would save nothing.
 uint32_t heads_of_run(const Plan &plan) {
     const specache_config &config = plan.config;
-    uint64_t most = config.logits_bytes;
-    if (most == 0 && config.device == 0) return config.kv_heads;
-    if (most == 0) {
-        uint64_t cache = gpu_cache_bytes();
-        most = (cache == 0 ? gpu_cache_usual : cache) * logits_fifths / 5;
-    }
     uint64_t group = config.query_heads / config.kv_heads;
     uint64_t each = uint64_t(plan.inputs) * (group + 1) * plan.tokens_wide * 4;
+    uint64_t most = config.logits_bytes;
+    if (most == 0) {
+        if (config.device == 0) return config.kv_heads;
+        uint64_t cache = gpu_cache_bytes();
+        most = (cache == 0 ? gpu_cache_usual : cache) * logits_fifths / 5;
+        if (most < each) return config.kv_heads;
+    }
     return uint32_t(std::clamp<uint64_t>(most / each, 1, config.kv_heads));
 }
 

@@ -3,6 +3,7 @@ import process from "node:process";
 import { generateFlags } from "../../cli/generate.ts";
 import { planFlags } from "../../cli/plan.ts";
 import { doctorFlags } from "../../cli/doctor.ts";
+import { serveFlags } from "../../cli/serve.ts";
 import { evalFlags } from "../../cli/eval.ts";
 import { profileFlags } from "../../cli/profile.ts";
 import { toolchainFlags } from "../../cli/toolchain.ts";
@@ -210,13 +211,14 @@ test("Ctrl-C ends a generation as cancelled, and no listener for it stays", asyn
   assertEquals(process.listenerCount("SIGINT"), listeners);
 });
 
-for (const args of [[], ["--help"], ["help"], ["generate", "--help"], ["profile", "--help"]]) {
+for (const args of [[], ["--help"], ["help"], ["generate", "--help"], ["serve", "--help"]]) {
   test(`specache ${args.join(" ")} prints help and exits 0`, async () => {
     const { status, stdout, stderr } = await command(args);
     assertEquals([status, stderr], [0, ""]);
-    const commands = args.length === 2
-      ? [args[0]]
-      : [...["generate", "plan", "profile", "eval"], "pull", "models", "rm", "toolchain", "doctor"];
+    const commands = args.length === 2 ? [args[0]] : [
+      ...["generate", "serve", "plan", "profile", "eval", "pull", "models", "rm"],
+      ...["toolchain", "doctor"],
+    ];
     const headings = [...stdout.matchAll(/^specache (\w+)(?: NAME)? - /gm)].map(([, name]) => name);
     assertEquals(headings, commands);
   });
@@ -224,6 +226,7 @@ for (const args of [[], ["--help"], ["help"], ["generate", "--help"], ["profile"
 
 const commands = [
   ["generate", generateFlags],
+  ["serve", serveFlags],
   ["plan", planFlags],
   ["profile", profileFlags],
   ["eval", evalFlags],

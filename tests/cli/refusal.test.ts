@@ -24,6 +24,12 @@ function paths(folder: Folder): Record<string, string> {
     BLANK: folder.file("blank", ""),
     PROFILE: folder.file("profile", profileBytes({ layers: 1, kvHeads: 2, headDim: 16 })),
     FAR: folder.of("far"),
+    TEMPLATE: folder.file("template", "{{ messages[0].content }}"),
+    KEYS: folder.file("keys", "secret\n"),
+    NOKEYS: folder.file("nokeys", "\n\n"),
+    SPACED: folder.file("spaced", "secret\nsec ret\n"),
+    UMLAUT: folder.file("umlaut", "s\u00e9cret\n"),
+    LONGKEY: folder.file("longkey", "s".repeat(1001)),
   };
 }
 
@@ -34,7 +40,7 @@ const sizes = "--layers 2 --kv-heads 2 --query-heads 4 --head-dim 16 --tokens 9"
 const tiny20 = "generate --model TINY --ids-file IDS --max-tokens 4";
 
 const flags: readonly Row[] = [
-  ["nonsense", /^Cannot run: command nonsense is none of generate, plan, profile, eval, /],
+  ["nonsense", /^Cannot run: command nonsense is none of generate, serve, plan, profile, eval, /],
   ["--json", /^Cannot run: command --json is none of/],
   ["constructor", /command constructor is none of/],
   ["generate --model TINY", /0 of --prompt, --prompt-file and --ids-file are given, not 1$/],
@@ -211,6 +217,52 @@ const files: readonly Row[] = [
   ],
 ];
 
+const served = "serve --model NEEDLE --context 128 --chat-template TEMPLATE";
+
+const servers: readonly Row[] = [
+  ["serve", /^Cannot serve: model is missing$/],
+  ["serve --model NONE", /^Cannot open model: NONE does not exist$/],
+  ["serve --model TINY", /^Cannot serve: model llama-plain has no tokenizer$/],
+  [
+    "serve --model NEEDLE",
+    /^Cannot serve: model needle has no chat template, so --chat-template m/,
+  ],
+  ["serve --model NEEDLE --chat-template NONE", /^Cannot read NONE: ENOENT/],
+  [
+    "serve --model NEEDLE --chat-template BROKEN",
+    /^Cannot serve: the template of model needle is not understood: /,
+  ],
+  [`${served} --prompt a`, /^Cannot serve: flag --prompt is not known$/],
+  [`${served} --json`, /flag --json is not known$/],
+  [`${served} --guesses 1`, /flag --guesses is not known$/],
+  [`${served} --k -1`, /^Cannot serve: k -1 is below 0$/],
+  [`${served} --context 0`, /contextTokens 0 is below 1$/],
+  [[...served.split(" "), "--name", ""], /^Cannot serve: name "" is empty$/],
+  [`${served} --port many`, /^Cannot serve: port many is not a number$/],
+  [[...served.split(" "), "--port", ""], /port "" is not a number$/],
+  [`${served} --port -1`, /port -1 is below 0$/],
+  [`${served} --port 65536`, /port 65536 is above 65535$/],
+  [`${served} --port 80.5`, /port 80\.5 is not an integer$/],
+  [`${served} --port NaN`, /port NaN is not a number$/],
+  [`${served} --port`, /--port is given no value$/],
+  [[...served.split(" "), "--host", ""], /hostname "" is empty$/],
+  ...["0.0.0.0", "::", "192.0.2.1", "example.com", "127.0.0.1.example.com"].map((host): Row => [
+    `${served} --host ${host}`,
+    /^Cannot serve: --host \S+ can be reached from other machines, so --api-key-file or --allow-/,
+  ]),
+  [`${served} --host 192.0.2.1 --allow-anyone`, /^Cannot serve: 192\.0\.2\.1 port 8080: /],
+  [`${served} --host 192.0.2.1 --api-key-file KEYS`, /^Cannot serve: 192\.0\.2\.1 port 8080: /],
+  [`${served} --allow-anyone --api-key-file KEYS`, /--allow-anyone is given with --api-key-file$/],
+  [`${served} --allow-anyone=yes`, /--allow-anyone takes no value, not yes$/],
+  [`${served} --api-key-file NONE`, /^Cannot read NONE: ENOENT/],
+  [`${served} --api-key-file EMPTY`, /^Cannot read EMPTY: EISDIR/],
+  [`${served} --api-key-file BLANK`, /^Cannot serve: BLANK has no key$/],
+  [`${served} --api-key-file NOKEYS`, /^Cannot serve: NOKEYS has no key$/],
+  [`${served} --api-key-file SPACED`, /SPACED line 2: character 4 is not visible ASCII$/],
+  [`${served} --api-key-file UMLAUT`, /UMLAUT line 1: character 2 is not visible ASCII$/],
+  [`${served} --api-key-file LONGKEY`, /LONGKEY line 1: 1001 characters are above 1000$/],
+];
+
 async function assertRefused(args: readonly string[] | string, sentence: RegExp): Promise<void> {
   using folder = new Folder();
   const known = Object.entries(paths(folder));
@@ -226,7 +278,7 @@ async function assertRefused(args: readonly string[] | string, sentence: RegExp)
   assertMatch(shown, sentence);
 }
 
-for (const [what, rows] of Object.entries({ flags, values, files })) {
+for (const [what, rows] of Object.entries({ flags, values, files, servers })) {
   for (const [args, sentence] of rows) {
     const line = typeof args === "string" ? args : args.map((arg) => arg || '""').join(" ");
     test(`specache refuses ${what}: ${JSON.stringify(line)}`, () => assertRefused(args, sentence));

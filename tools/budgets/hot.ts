@@ -63,7 +63,7 @@ const wanted: readonly Wanted[] = [
     what: "weights, and signs of values",
     times: 1 / 32,
     why: "32 tokens, 32 planes, up to 8 queries",
-    pick: ({ wideLoads, genericLoads }) => wideLoads === 2 && genericLoads === 4,
+    pick: ({ wideLoads, globalLoads }) => wideLoads === 2 && globalLoads === 6,
   },
   {
     kernel: "attend_codes",
