@@ -1,9 +1,11 @@
 // library.ts - builds the native library where a command needs it and none was built.
 import { build } from "../ffi/build.ts";
+import { findCompiler } from "../ffi/compiler.ts";
 import { buildFolder, findLibrary, nativeFolder } from "../ffi/library.ts";
 import { findCuda } from "../ffi/toolchain.ts";
 import { SpecacheError } from "../engine/errors.ts";
 import { StatusLine, type Terminal } from "./output.ts";
+import { offerCompiler } from "./toolchain.ts";
 
 /** Builds the library where none is found; says so first. */
 export async function ensureLibrary(stderr: Terminal): Promise<void> {
@@ -16,8 +18,14 @@ export async function buildLibrary(
   native: string = nativeFolder(),
   output: string = buildFolder(),
 ): Promise<void> {
+  await offerCompiler(stderr);
   const cuda = await findCuda(native);
-  const minutes = cuda === undefined ? "half a minute to a minute" : "with CUDA, some minutes";
+  const fetched = (await findCompiler())?.fetched;
+  const minutes = cuda !== undefined
+    ? "with CUDA, some minutes"
+    : fetched
+    ? "with the fetched compiler, some minutes"
+    : "half a minute to a minute";
   stderr.write(`Building the native library (once; ${minutes})\n`);
   const line = new StatusLine(stderr);
   try {

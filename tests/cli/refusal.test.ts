@@ -36,6 +36,7 @@ function paths(folder: Folder): Record<string, string> {
 // Each line must answer 2, with nothing on standard output and the sentence on standard error.
 type Row = readonly [args: readonly string[] | string, sentence: RegExp];
 
+const sizes = "--layers 2 --kv-heads 2 --query-heads 4 --head-dim 16 --tokens 9";
 const tiny20 = "generate --model TINY --ids-file IDS --max-tokens 4";
 
 const flags: readonly Row[] = [
@@ -56,6 +57,15 @@ const flags: readonly Row[] = [
   [`${tiny20} --mode --json`, /--mode is given no value$/],
   [`${tiny20} --json=1`, /--json takes no value, not 1$/],
   [[...tiny20.split(" "), "--mode", "a\nb"], /mode a b is none of full, paper, specache$/],
+  ["doctor now", /^Cannot look at this machine: now is not a flag$/],
+  ["doctor --json=1", /--json takes no value, not 1$/],
+  ["doctor --fast", /flag --fast is not known$/],
+  ["toolchain", /^Cannot fetch a toolchain: 0 names are given, not 1$/],
+  ["toolchain c++ nvcc", /2 names are given, not 1$/],
+  ["toolchain gcc", /^Cannot fetch a toolchain: name gcc is none of c\+\+, nvcc$/],
+  [["toolchain", ""], /name "" is none of c\+\+, nvcc$/],
+  ["toolchain toString", /name toString is none of/],
+  ["toolchain c++ --force", /flag --force is not known$/],
   ["plan --model TINY", /^Cannot plan: --tokens is missing$/],
   ["plan --tokens 10", /^Cannot plan: layers is missing$/],
   ["plan --tokens 10 --layers 2 --kv-heads 2 --query-heads 4", /headDim is missing$/],
@@ -144,6 +154,20 @@ const values: readonly Row[] = [
   ["plan --model TINY --tokens many", /contextTokens many is not a number$/],
   ["plan --model TINY --tokens 0", /contextTokens 0 is below 1$/],
   ["plan --model TINY --tokens 99 --guesses few", /guesses few is none of auto, 0, 1, 2, 3$/],
+  ...["near", "far-bytes", "weights-bytes"].flatMap((name): Row[] => [
+    [`plan SIZES --${name} many`, /^Cannot plan: \w+Bytes many is not a number$/],
+    [`plan SIZES --${name} NaN`, /^Cannot plan: \w+Bytes NaN is not a number$/],
+    [`plan SIZES --${name} -1`, /^Cannot plan: \w+Bytes -1 is below 1$/],
+    [`plan SIZES --${name} 0`, /^Cannot plan: \w+Bytes 0 is below 1$/],
+    [`plan SIZES --${name} 2.5`, /^Cannot plan: \w+Bytes 2\.5 is not an integer$/],
+    [`plan SIZES --${name} 1e300`, /^Cannot plan: \w+Bytes 1e\+300 is (not|above) /],
+    [`plan SIZES --${name}=`, /^Cannot plan: \w+Bytes "" is not a number$/],
+  ]),
+  ["plan SIZES --weights-bytes 9 --weights-type q9", /weightsType q9 is none of f32, f16, bf16, /],
+  ["plan SIZES --weights-type q8_0", /--weights-type q8_0 is given without --weights-bytes$/],
+  ["plan SIZES --no-measure=1", /--no-measure takes no value, not 1$/],
+  ["plan --model TINY --tokens 9 --weights-bytes 9", /--weights-bytes 9 is given beside --model$/],
+  ["plan --model TINY --tokens 9 --weights-type f16", /--weights-type f16 is given beside --mod/],
   ["plan --model TINY --tokens 99 --k -1", /^Cannot plan: k -1 is below 0$/],
   [
     "plan --layers 2 --kv-heads 2 --query-heads 4 --head-dim 20 --tokens 9",
@@ -242,7 +266,7 @@ const servers: readonly Row[] = [
 async function assertRefused(args: readonly string[] | string, sentence: RegExp): Promise<void> {
   using folder = new Folder();
   const known = Object.entries(paths(folder));
-  const words = typeof args === "string" ? args.split(" ") : args;
+  const words = typeof args === "string" ? args.replace("SIZES", sizes).split(" ") : args;
   const given = words.map((word) =>
     known.reduce((text, [name, path]) => text.replace(new RegExp(`^${name}(?=/|$)`), path), word)
   );
