@@ -1,4 +1,5 @@
 // output.ts - what a person sees: sizes, and what goes on where there is a terminal.
+import type { Readable } from "node:stream";
 
 const units = ["B", "KiB", "MiB", "GiB", "TiB"];
 
@@ -16,13 +17,22 @@ export function bytesText(bytes: number): string {
 /** Something that text is written to. */
 export interface Terminal {
   readonly isTTY?: boolean;
+  /** Width of a terminal; 0 or undefined: not known. */
+  readonly columns?: number;
   write(text: string): unknown;
 }
 
-/** Where a command writes; a process is one. */
+/** Where a command reads and writes; a process is one. */
 export interface Streams {
+  /** Default the process's. */
+  readonly stdin?: Readable & { readonly isTTY?: boolean };
   readonly stdout: Terminal;
   readonly stderr: Terminal;
+}
+
+/** Text without what would steer a terminal: a model may write control sequences. */
+export function harmless(text: string): string {
+  return text.replace(/[^\P{Cc}\n\t]/gu, "\ufffd");
 }
 
 /** A line that changes on a terminal; a log gets the last state of each. */

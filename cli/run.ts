@@ -1,6 +1,7 @@
 // run.ts - runs a command line. Errors are one sentence on standard error; exit status 2 for what
 // the user can mend, 1 otherwise.
 import { type ErrorCode, SpecacheError } from "../engine/errors.ts";
+import { chat, chatHelp } from "./chat.ts";
 import { doctor, doctorHelp } from "./doctor.ts";
 import { evalCommand, evalHelp } from "./eval.ts";
 import { generate, generateHelp } from "./generate.ts";
@@ -15,13 +16,13 @@ import { toolchain, toolchainHelp } from "./toolchain.ts";
 type Command = (args: readonly string[], streams: Streams) => Promise<number | void>;
 
 const commands: Record<string, Command> = {
-  ...{ generate, serve, plan, profile, eval: evalCommand },
+  ...{ generate, chat, serve, plan, profile, eval: evalCommand },
   ...{ pull: pullCommand, models, rm: remove },
   ...{ toolchain, doctor },
 };
 const helps = [
-  ...[generateHelp, serveHelp, planHelp, profileHelp, evalHelp, pullHelp, modelsHelp, removeHelp],
-  ...[toolchainHelp, doctorHelp],
+  ...[generateHelp, chatHelp, serveHelp, planHelp, profileHelp, evalHelp],
+  ...[pullHelp, modelsHelp, removeHelp, toolchainHelp, doctorHelp],
 ];
 
 const mendable: readonly ErrorCode[] = ["argument", "capacity", "file", "unsupported", "data"];

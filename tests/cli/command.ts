@@ -7,6 +7,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
+import { Readable } from "node:stream";
 import { fileURLToPath } from "node:url";
 import type { Streams } from "../../cli/output.ts";
 import { run } from "../../cli/run.ts";
@@ -29,10 +30,18 @@ export function pathOf(name: string): string {
   return fileURLToPath(new URL(`../../${name}`, import.meta.url));
 }
 
-/** Runs a command line; `written` is told of each text on standard error, a terminal then. */
-export async function command(args: readonly string[], written?: () => void): Promise<Ended> {
+/**
+ * Runs a command line; `written` is told of each text on standard error, a terminal then. `input`
+ * is all that comes from standard input.
+ */
+export async function command(
+  args: readonly string[],
+  written?: () => void,
+  input = "",
+): Promise<Ended> {
   const texts = { stdout: "", stderr: "" };
   const streams: Streams = {
+    stdin: Readable.from([input]),
     stdout: { write: (text) => texts.stdout += text },
     stderr: {
       isTTY: written !== undefined,

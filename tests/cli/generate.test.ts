@@ -216,7 +216,7 @@ for (const args of [[], ["--help"], ["help"], ["generate", "--help"], ["serve", 
     const { status, stdout, stderr } = await command(args);
     assertEquals([status, stderr], [0, ""]);
     const commands = args.length === 2 ? [args[0]] : [
-      ...["generate", "serve", "plan", "profile", "eval", "pull", "models", "rm"],
+      ...["generate", "chat", "serve", "plan", "profile", "eval", "pull", "models", "rm"],
       ...["toolchain", "doctor"],
     ];
     const headings = [...stdout.matchAll(/^specache (\w+)(?: NAME)? - /gm)].map(([, name]) => name);

@@ -40,7 +40,10 @@ const sizes = "--layers 2 --kv-heads 2 --query-heads 4 --head-dim 16 --tokens 9"
 const tiny20 = "generate --model TINY --ids-file IDS --max-tokens 4";
 
 const flags: readonly Row[] = [
-  ["nonsense", /^Cannot run: command nonsense is none of generate, serve, plan, profile, eval, /],
+  [
+    "nonsense",
+    /^Cannot run: command nonsense is none of generate, chat, serve, plan, profile, eval, /,
+  ],
   ["--json", /^Cannot run: command --json is none of/],
   ["constructor", /command constructor is none of/],
   ["generate --model TINY", /0 of --prompt, --prompt-file and --ids-file are given, not 1$/],

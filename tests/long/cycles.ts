@@ -1,6 +1,6 @@
 // cycles.ts - does a thing 200 times and prints the resident bytes after 20 and after 200: opening
-// an engine, generating and closing; or, for comparison, a worker that does nothing. A process of
-// its own, so that its flags keep the runtime's own heap still.
+// an engine, generating, aborting and closing; or, for comparison, a worker that does nothing. A
+// process of its own, so that its flags keep the runtime's own heap still.
 import { readFileSync } from "node:fs";
 import process from "node:process";
 import { needleModel } from "../../eval/source.ts";
@@ -9,10 +9,28 @@ import { Engine } from "../../mod.ts";
 const CYCLES = 200;
 const WARM_CYCLES = 20;
 
+const PROMPT = "The code of the river is 12345. The code";
+const LONG = "The weather is fine today. ".repeat(60); // 660 tokens: two pieces of prefill
+
 async function engineCycle(): Promise<void> {
-  await using engine = await Engine.open({ model: needleModel, contextTokens: 512, threads: 2 });
-  const prompt = "The code of the river is 12345. The code";
-  await engine.generate({ prompt, maxTokens: 4 }).result;
+  await using engine = await Engine.open({ model: needleModel, contextTokens: 2048, threads: 2 });
+  await engine.generate({ prompt: PROMPT, maxTokens: 4 }).result;
+  await aborted(engine, PROMPT, "step");
+  await aborted(engine, LONG, "prefill");
+}
+
+/** Aborts a generation behind its third token or the first piece of its prompt. */
+async function aborted(engine: Engine, prompt: string, when: "step" | "prefill"): Promise<void> {
+  const controller = new AbortController();
+  const { signal } = controller;
+  const progress = (done: number, of: number) => done < of && controller.abort();
+  const run = engine.generate({ prompt, maxTokens: 900, signal, progress });
+  let tokens = 0;
+  for await (const _ of run) if (++tokens === 3) controller.abort();
+  const { stop } = await run.result;
+  if (stop !== "cancelled" || (tokens > 0) !== (when === "step")) {
+    throw new Error(`not cancelled in a ${when}: ${stop}, ${tokens} tokens`);
+  }
 }
 
 async function workerCycle(): Promise<void> {

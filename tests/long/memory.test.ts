@@ -26,7 +26,7 @@ function residentOf(what: "engine" | "worker"): [number, number] {
 }
 
 if ("Deno" in globalThis) {
-  test("200 open-generate-close cycles leave at most 1 % beside what idle workers leave", () => {
+  test("200 cycles of open, generate, abort, close leave 1 % beside idle workers at most", () => {
     const [idleWarm, idleAfter] = residentOf("worker");
     const [warm, after] = residentOf("engine");
     const limit = warm * 1.01 + Math.max(0, idleAfter - idleWarm);

@@ -1,0 +1,226 @@
+// chat.ts - `specache chat`: a conversation in the terminal, or one line a turn from a pipe.
+// Answers go to standard output, all else to standard error.
+import { type EngineOptions, engineOptions } from "../engine/config.ts";
+import { generateOptions, type Message } from "../engine/config_generate.ts";
+import { SpecacheError } from "../engine/errors.ts";
+import { parse } from "../engine/parse.ts";
+import { conversationText, promptHost, tokenizerOf } from "../engine/prompt.ts";
+import { type Colours, coloursFor } from "./chat/colours.ts";
+import { Console, isInteractive } from "./chat/console.ts";
+import { History, historyPath } from "./chat/history.ts";
+import { runSlash, slashHelp } from "./chat/slash.ts";
+import { statusLine } from "./chat/status.ts";
+import { Talk, type Watch } from "./chat/talk.ts";
+import { type Turn, TurnReader } from "./chat/turns.ts";
+import { ensureLibrary } from "./library.ts";
+import { cacheFlags, engineOptionsOf, generateOptionsOf, readFlags } from "./options.ts";
+import { harmless, progressBar, type Streams } from "./output.ts";
+
+const ACTION = "chat";
+const CONTEXT = 8192; // tokens, where the model has as many: memory is reserved for them
+const ANSWER = 1024; // tokens
+const CHUNK = 512; // tokens that are read at a time: a shorter prompt needs no bar
+const text = { type: "string" } as const;
+const { json: _, ...cache } = cacheFlags; // there is no one result to print
+
+/** Flags of the command. */
+export const chatFlags = {
+  ...cache,
+  model: text,
+  prefill: text,
+  system: text,
+  "chat-template": text,
+  "max-tokens": text,
+  context: text,
+  temperature: text,
+  "top-k": text,
+  "top-p": text,
+  "min-p": text,
+  "repetition-penalty": text,
+  "presence-penalty": text,
+  "frequency-penalty": text,
+  seed: text,
+  stop: { ...text, multiple: true },
+  late: text,
+  accept: text,
+  "no-history": { type: "boolean" },
+} as const;
+
+/** Help of the command. */
+export const chatHelp = `specache chat - talks with a model; each turn reads only what is new
+
+  --model PATH           folder of a Hugging Face model, GGUF file, or name of a pulled model
+  --system S             what comes before all turns
+  --chat-template F      another template than the model's own (Jinja)
+  --context N            tokens of the conversation; default ${CONTEXT}, or the model's longest
+  --max-tokens N         of an answer; default ${ANSWER}
+  --no-history           keeps no lines typed; else they are in chat_history of the cache folder
+  --verbose              tells what each turn read, and where an error came from
+  --mode, --rule, --setting, --k, --key-bits, --value-bits, --profile, --group, --slots,
+  --guesses, --late, --accept, --kv-type, --far, --far-bytes, --near, --threads, --device,
+  --prefetch, --prefill, --audit, --audit-seed, --audit-warn, --temperature, --top-k, --top-p,
+  --min-p, --repetition-penalty, --presence-penalty, --frequency-penalty, --seed, --stop, --help
+                         as for generate
+
+In the chat
+${slashHelp}
+From a pipe each line is a turn; the status is not 0 where a turn failed.
+
+  specache chat --model smollm2-135m-instruct --system "Be brief."
+  specache chat --model model.gguf --far /var/tmp/far --temperature 0.7
+  printf 'Who are you?\\nAnd where?\\n' | specache chat --model model.gguf > answers.txt
+`;
+
+/** Runs the command. */
+export async function chat(args: readonly string[], streams: Streams): Promise<void> {
+  const flags = readFlags(ACTION, args, chatFlags);
+  if (flags.help) {
+    streams.stdout.write(chatHelp);
+    return;
+  }
+  const asked = parse(generateOptions, generateOptionsOf(flags), ACTION);
+  const options = parse(engineOptions, engineOptionsOf(flags), ACTION);
+  const system = flags.system === undefined ? null : String(flags.system);
+  const { tokensMax } = checkedModel(options, system);
+  await ensureLibrary(streams.stderr);
+  const colours = coloursFor(streams.stderr);
+  const say = (sentence: string) => void streams.stderr.write(`${colours.faint(sentence)}\n`);
+  await using talk = await Talk.open(
+    { contextTokens: Math.min(CONTEXT, tokensMax), ...options, notice: say },
+    { maxTokens: ANSWER, ...asked },
+    system,
+  );
+  const history = flags["no-history"] || !isInteractive(streams)
+    ? null
+    : new History(historyPath(), say);
+  using console = new Console(streams, history);
+  const chat = new Chat({ talk, console, colours, streams, verbose: flags.verbose === true });
+  await chat.run();
+}
+
+// What would fail at the first turn fails before the model is opened.
+function checkedModel(options: EngineOptions, system: string | null): { tokensMax: number } {
+  const host = promptHost(options);
+  tokenizerOf(host, "there is no text to talk in");
+  const first: Message[] = system === null ? [] : [{ role: "system", content: system }];
+  conversationText(host, [...first, { role: "user", content: "Hello" }], true);
+  return host.description;
+}
+
+interface ChatParts {
+  readonly talk: Talk;
+  readonly console: Console;
+  readonly colours: Colours;
+  readonly streams: Streams;
+  readonly verbose: boolean;
+}
+
+class Chat {
+  readonly #parts: ChatParts;
+  readonly #turns = new TurnReader();
+  #asked = 0;
+  #faults: unknown[] = [];
+
+  constructor(parts: ChatParts) {
+    this.#parts = parts;
+  }
+
+  // Reads turns until the input ends or the person does.
+  async run(): Promise<void> {
+    const { console, colours } = this.#parts;
+    if (console.interactive) this.#say("/help lists what there is; Ctrl-D ends");
+    let interrupted = false; // by the last thing that was heard
+    while (true) {
+      const heard = await console.next(colours.strong(this.#turns.open ? ". " : "> "));
+      if (heard.kind === "interrupt") {
+        const empty = heard.empty && !this.#turns.open;
+        if (interrupted && empty) break;
+        if (empty) this.#say("Ctrl-C again ends the chat, as Ctrl-D does");
+        this.#turns.clear();
+        interrupted = empty;
+        continue;
+      }
+      interrupted = false;
+      const ended = heard.kind === "end";
+      const turn = ended ? this.#turns.end() : this.#turns.push(heard.text);
+      if (turn !== null && await this.#attempt(turn)) break;
+      if (!ended) continue;
+      if (console.interactive) this.#say("");
+      break;
+    }
+    this.#judge();
+  }
+
+  // One turn; an error is said and the chat goes on. Answers whether the chat ends.
+  async #attempt(turn: Turn): Promise<boolean> {
+    if (turn.text.trim() === "") return false;
+    this.#asked++;
+    try {
+      if (!turn.command) {
+        await this.#answer(turn.text);
+        return false;
+      }
+      const { talk } = this.#parts;
+      const host = { talk, say: (text: string) => this.#say(text), watch: () => this.#watch() };
+      return await runSlash(turn.text, host);
+    } catch (error) {
+      this.#faults.push(error);
+      this.#tell(error);
+      return false;
+    }
+  }
+
+  async #answer(content: string): Promise<void> {
+    const { talk, streams: { stdout }, verbose } = this.#parts;
+    using watch = this.#watch();
+    let last = "\n";
+    const hear = (text: string) => {
+      if (text === "") return;
+      stdout.write(stdout.isTTY ? harmless(text) : text);
+      last = text;
+    };
+    try {
+      const answer = await talk.ask(content, watch, hear);
+      if (!last.endsWith("\n") || answer.result.text === "") stdout.write("\n");
+      last = "\n";
+      const { stop, tokens } = answer.result;
+      if (stop === "cancelled" && tokens.length === 0) this.#say("stopped: the turn is forgotten");
+      else this.#say(statusLine(answer, verbose));
+      const { audit } = answer.result.cache;
+      if (audit?.warning) this.#say("The lost mass is above --audit-warn: /stats tells it");
+    } finally {
+      if (!last.endsWith("\n")) stdout.write("\n"); // an error came within the answer
+    }
+  }
+
+  #watch(): Watch & Disposable {
+    const work = this.#parts.console.work();
+    const bar = progressBar("prefill", this.#parts.streams.stderr);
+    return {
+      signal: work.signal,
+      progress: (done, of) => of > CHUNK && bar(done, of),
+      [Symbol.dispose]: () => work[Symbol.dispose](),
+    };
+  }
+
+  #say(text: string): void {
+    const { colours, streams: { stderr } } = this.#parts;
+    stderr.write(text === "" ? "\n" : `${colours.faint(text.trimEnd())}\n`);
+  }
+
+  #tell(error: unknown): void {
+    const { colours, streams: { stderr }, verbose } = this.#parts;
+    const message = error instanceof Error ? error.message : String(error);
+    const shown = verbose && error instanceof Error ? error.stack ?? message : message;
+    stderr.write(`${colours.fault(shown)}\n`);
+  }
+
+  // A person saw what failed; whoever gave a pipe reads the status.
+  #judge(): void {
+    const [first] = this.#faults;
+    if (this.#parts.console.interactive || first === undefined) return;
+    if (!(first instanceof SpecacheError)) throw first;
+    const count = `${this.#faults.length} of ${this.#asked}`;
+    throw new SpecacheError(first.code, `Cannot ${ACTION}: ${count} turns failed`);
+  }
+}

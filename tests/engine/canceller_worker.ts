@@ -1,0 +1,3 @@
+import { listen } from "./canceller.ts";
+
+listen();
