@@ -1,5 +1,5 @@
-// client.ts URL KEY QUESTION - asks `specache serve` with fetch, and streams the answer. URL is what
-// it printed, as http://127.0.0.1:8080/v1; KEY one of its keys, or "" where it asks for none.
+// client.ts URL KEY QUESTION - asks `specache serve` with fetch, and streams the answer. URL is
+// what it printed, as http://127.0.0.1:8080/v1; KEY one of its keys, or "" where it asks for none.
 import process from "node:process";
 
 const [, , url, key, content] = process.argv;

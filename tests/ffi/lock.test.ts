@@ -18,7 +18,7 @@ test("lockFolder() makes the folder, and leaves nothing in it", async () => {
   assertEquals(readdirSync(path), []);
 });
 
-test("lockFolder() lets one in at a time, and tells each other one once that it waits", async () => {
+test("lockFolder() lets one in at a time, and tells the others once that they wait", async () => {
   using folder = new Folder();
   let [inside, most, waits] = [0, 0, 0];
   const enter = async () => {

@@ -33,7 +33,7 @@ export class Registry implements AsyncDisposable {
     await once(registry.#server, "listening");
     const flags = ["--token=none", "--no-provenance", "--allow-dirty", "--no-check", "--quiet"];
     const { status, stderr } = await ended(
-      spawn("deno", ["publish", ...flags], { cwd: root, env: registry.environment({}) }),
+      spawn(process.execPath, ["publish", ...flags], { cwd: root, env: registry.environment({}) }),
     );
     if (status !== 0 || registry.#version === null) throw new Error(`Cannot publish: ${stderr}`);
     return registry;

@@ -1,5 +1,5 @@
 // What must agree for the package to build itself and to be published.
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync, statSync } from "node:fs";
 import { version } from "../../ffi/version.ts";
 import { sources } from "../../ffi/sources.ts";
 import { checkSources, sourceFiles, sourcesModule } from "../../tools/sources.ts";
@@ -24,6 +24,23 @@ test("ffi/sources.ts has the text of every file of native/ and cuda/ that is bui
     assert(files.includes(name), name);
   }
   assert(!files.some((name) => /tests|bench|emulator/.test(name)));
+});
+
+test("ffi/sources.ts is reached by import() alone, for JSR refuses other text imports", () => {
+  const { include } = json("deno.json").publish as { readonly include: readonly string[] };
+  const files = include.flatMap((name) => {
+    if (!statSync(pathOf(name)).isDirectory()) return [name];
+    const names = readdirSync(pathOf(name), { recursive: true }) as string[];
+    return names.map((below) => `${name}/${below}`);
+  }).filter((name) => name.endsWith(".ts"));
+  const naming = files.filter((name) =>
+    /["/]sources\.ts"/.test(readFileSync(pathOf(name), "utf8"))
+  );
+  assertEquals(naming, ["ffi/ensure.ts"]);
+  const text = readFileSync(pathOf("ffi/ensure.ts"), "utf8");
+  assertEquals(text.match(/.*sources\.ts".*/g), [
+    '  const { sources } = await import("./sources.ts");',
+  ]);
 });
 
 test("sourcesModule() of one more file is another module, which imports it as text", () => {
