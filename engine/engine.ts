@@ -46,7 +46,8 @@ export class Engine implements AsyncDisposable {
    * Opens a model: reads its headers, reserves all memory, maps its weights. Builds the native
    * library where none is built yet.
    *
-   * @throws {SpecacheError} argument, file, unsupported, capacity, data
+   * @throws {SpecacheError} argument, file, unsupported, capacity, data; device: no library can be
+   * built or loaded
    */
   static async open(options: EngineOptions): Promise<Engine> {
     const asked = parse(engineOptions, options, ACTION);
