@@ -31,14 +31,16 @@ void dot_inputs(const Project &project, uint32_t row, uint32_t first) {
     const uint8_t *block = weights;
     const float *in = project.in + uint64_t(first) * columns;
     Floats low[Inputs] = {}, high[Inputs] = {};
-    for (; i + block_values(type) <= columns; block += block_bytes(type)) {
-        for (uint32_t part = 0; part < block_values(type) / part_values; part++, i += part_values) {
-            Pair pair = load_block<type>(block, part);
-            for (uint32_t c = 0; c < Inputs; c++) {
-                low[c] += pair.low * load(in + uint64_t(c) * columns + i);
-                high[c] += pair.high * load(in + uint64_t(c) * columns + i + lanes);
-            }
+    auto add_part = [&](auto part) {
+        Pair pair = load_block<type>(block, part);
+        for (uint32_t c = 0; c < Inputs; c++) {
+            low[c] += pair.low * load(in + uint64_t(c) * columns + i);
+            high[c] += pair.high * load(in + uint64_t(c) * columns + i + lanes);
         }
+        i += part_values;
+    };
+    for (; i + block_values(type) <= columns; block += block_bytes(type)) {
+        with_parts<type>(add_part);
     }
     for (uint32_t c = 0; c < Inputs; c++) {
         float sum = sum_of(low[c] + high[c]);

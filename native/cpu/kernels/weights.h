@@ -1,6 +1,9 @@
 // weights.h - weights of each stored format as vectors of floats; blocks as native/dequantize.h
 // says.
 #pragma once
+#include <type_traits>
+#include <utility>
+
 #include "../../dequantize.h"
 #include "../simd.h"
 
@@ -78,6 +81,15 @@ static inline Pair load_block(const uint8_t *block, uint32_t part) {
     } else {
         return {widen(type, block), widen(type, block + 16 * type_bytes(type))};
     }
+}
+
+// Calls body with the number of each part of a block as a constant.
+template <Type type, class Body>
+static inline void with_parts(Body body) {
+    constexpr uint32_t parts = block_values(type) / part_values;
+    [&]<uint32_t... part>(std::integer_sequence<uint32_t, part...>) {
+        (body(std::integral_constant<uint32_t, part>{}), ...);
+    }(std::make_integer_sequence<uint32_t, parts>{});
 }
 
 // `count` columns of a row from `column` on (a multiple of 32) as floats.
