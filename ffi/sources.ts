@@ -40,6 +40,8 @@ import auditH from "../native/audit.h" with { type: "text" };
 import borrowedH from "../native/borrowed.h" with { type: "text" };
 import codesH from "../native/codes.h" with { type: "text" };
 import cpuDeviceCpp from "../native/cpu/device.cpp" with { type: "text" };
+import cpuFeaturesCpp from "../native/cpu/features.cpp" with { type: "text" };
+import cpuFeaturesH from "../native/cpu/features.h" with { type: "text" };
 import cpuIoCpp from "../native/cpu/io.cpp" with { type: "text" };
 import cpuIoH from "../native/cpu/io.h" with { type: "text" };
 import cpuKernelsH from "../native/cpu/kernels.h" with { type: "text" };
@@ -134,6 +136,8 @@ export const sources: Readonly<Record<string, string>> = {
   "native/borrowed.h": borrowedH,
   "native/codes.h": codesH,
   "native/cpu/device.cpp": cpuDeviceCpp,
+  "native/cpu/features.cpp": cpuFeaturesCpp,
+  "native/cpu/features.h": cpuFeaturesH,
   "native/cpu/io.cpp": cpuIoCpp,
   "native/cpu/io.h": cpuIoH,
   "native/cpu/kernels.h": cpuKernelsH,
