@@ -52,7 +52,8 @@ export const planHelp = `specache plan - bytes of a cache before anything is res
   --tokens N             tokens held, and longest sequence
   --weights-bytes N      with sizes alone: weights that a step reads; without it times are the
                          cache's alone
-  --weights-type T       their type: bf16 (default), f16, f32, q8_0, q4_0, q4_1
+  --weights-type T       their type: bf16 (default), f16, f32, q8_0, q4_0, q4_1, q4_k,
+                         q5_k, q6_k
   --no-measure           predicts no times. Else some steps are run here, a second or so
   --near B --far-bytes B budgets: tells the longest text that fits them, and what to change
   --profile auto         with sizes alone: as if a profile of the model had been measured

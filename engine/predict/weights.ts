@@ -26,6 +26,7 @@ export interface WeightTimes {
 /** Bits of a number of each type, blocks' scales included. */
 export const typeBits: Readonly<Record<keyof typeof tensorTypes, number>> = {
   ...{ f32: 32, f16: 16, bf16: 16, q8_0: 8.5, q4_0: 4.5, q4_1: 5 },
+  ...{ q4_k: 4.5, q5_k: 5.5, q6_k: 6.5625 }, // 144, 176 and 210 bytes for 256
 };
 
 const ACTION = "measure weights";
