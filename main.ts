@@ -1,4 +1,9 @@
-// main.ts - the command line: specache <command> [flags].
+/**
+ * The command line: `specache <command> [flags]`. Importing it runs it with the
+ * process's arguments.
+ *
+ * @module
+ */
 import process from "node:process";
 import { run } from "./cli/run.ts";
 

@@ -5,11 +5,13 @@ import { createHash } from "node:crypto";
 import { z } from "zod";
 import { SpecacheError } from "../engine/errors.ts";
 import { parse } from "../engine/parse.ts";
+import { checkoutPath } from "../eval/checkout.ts";
 import { type EvalOptions, evaluate } from "../eval/evaluate.ts";
 import type { EvalReport, EvalRow, Interval } from "../eval/rows.ts";
 import { appendLines } from "../eval/resume.ts";
 import { table } from "../eval/table.ts";
 import { taskNames } from "../eval/tasks/source.ts";
+import { TEXT_FOLDER } from "../eval/text.ts";
 import { cacheHome } from "../ffi/home.ts";
 import { ensureLibrary } from "./library.ts";
 import { type Flags, number, readFlags } from "./options.ts";
@@ -80,6 +82,7 @@ export async function evalCommand(
     return;
   }
   const options = optionsOf(flags);
+  checkoutPath(TEXT_FOLDER, ACTION); // before anything is built
   for (const path of [flags.output, flags.report]) { // refused now, not when all is done
     if (path !== undefined) appendLines(String(path), []);
   }

@@ -51,7 +51,7 @@ export const cacheFlags = {
 
 /**
  * Reads --name VALUE, --name=VALUE and --name; what is not known is refused. --model becomes a path
- * where it is the name of a pulled model.
+ * where it is the name of a pulled model; modelAsked keeps that name.
  */
 export function readFlags(
   command: string,
@@ -77,7 +77,10 @@ export function readFlags(
     const more = options[name].multiple && flags[name] !== undefined;
     flags[name] = more ? `${flags[name]}${NUL}${value}` : value;
   }
-  if (flags.model !== undefined && !flags.help) flags.model = modelPath(String(flags.model));
+  if (flags.model !== undefined && !flags.help) {
+    flags.modelAsked = flags.model;
+    flags.model = modelPath(String(flags.model));
+  }
   return flags;
 }
 
@@ -203,7 +206,8 @@ function idsOf(path: string, content: string): number[] {
   throw new SpecacheError("argument", `Cannot generate: ${path} is not a JSON array of token ids`);
 }
 
-function readUserFile(path: string): string {
+/** The text of a file that a flag names. */
+export function readUserFile(path: string): string {
   try {
     return readFileSync(path, "utf8");
   } catch (cause) {

@@ -40,8 +40,8 @@ template <class T, class Join> __device__ T over_block(T x, Join join) {
     return all;
 }
 
-// Of memory that a step reads once, codes and weights: it leaves the caches first, so that logits
-// stay there.
+// Of memory that a step reads once, codes (for 8 queries) and weights (for 4 inputs): it leaves the
+// caches first, so that logits stay there.
 template <class Vector> __device__ Vector load_once(const void *from) {
     return __ldcs(static_cast<const Vector *>(from));
 }

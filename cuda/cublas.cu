@@ -10,10 +10,12 @@ namespace {
 constexpr int operation_none = 0, operation_transpose = 1;  // CUBLAS_OP_N, CUBLAS_OP_T
 constexpr int compute_float = 68;                           // CUBLAS_COMPUTE_32F
 constexpr int algorithm_default = -1;                       // CUBLAS_GEMM_DEFAULT
+constexpr int no_memory = 3;                                // CUBLAS_STATUS_ALLOC_FAILED
 
 void accept(int status, const char *function) {
     if (status == 0) return;
-    fail(SPECACHE_DEVICE, "prefill fast: %s answers status %d", function, status);
+    fail(status == no_memory ? SPECACHE_MEMORY : SPECACHE_DEVICE,
+         "prefill fast: %s answers status %d", function, status);
 }
 
 template <class Function> void find(Function &to, void *library, const char *name) {

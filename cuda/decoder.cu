@@ -17,8 +17,7 @@ __global__ void embed_token(Embed embed) {
                          embed.tokens[token] * weight_row_bytes(table.type, table.columns);
     float *out = embed.out + token * table.columns;
     for (uint32_t i = threadIdx.x; i < table.columns; i += blockDim.x) {
-        const uint8_t *block = row + uint64_t(i / block_values) * block_bytes(table.type);
-        out[i] = dequantize_number(table.type, block, i % block_values);
+        out[i] = dequantize_number(table.type, row, i);
     }
 }
 

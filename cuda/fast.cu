@@ -23,10 +23,9 @@ __global__ void narrow_weights(Tensor weights, uint32_t first, uint32_t rows, Ty
     if (i >= uint64_t(rows) * weights.columns) return;
     uint32_t column = uint32_t(i % weights.columns);
     uint64_t row = first + i / weights.columns;
-    const uint8_t *block = static_cast<const uint8_t *>(weights.data) +
-                           row * weight_row_bytes(weights.type, weights.columns) +
-                           uint64_t(column / block_values) * block_bytes(weights.type);
-    store_number(type, out, i, dequantize_number(weights.type, block, column % block_values));
+    const uint8_t *bytes = static_cast<const uint8_t *>(weights.data) +
+                           row * weight_row_bytes(weights.type, weights.columns);
+    store_number(type, out, i, dequantize_number(weights.type, bytes, column));
 }
 
 // A thread a number of an output: out [gridDim.y][rows], bias [rows].

@@ -26,7 +26,8 @@ struct Sums {  // [chunks + exact parts][inputs][query_heads]
     uint32_t exact_parts;
     __host__ explicit Sums(const Attend &attend) {
         AttendScratch scratch = attend_scratch(attend.shape, attend.inputs, attend.pages_max,
-                                               attend.k_max, attend.value_planes, attend.scratch);
+                                               attend.k_max, attend.value_planes, true,
+                                               attend.scratch);
         base = scratch.sums;
         floats = scratch.sum_floats;
         exact_parts = scratch.exact_parts;

@@ -20,7 +20,7 @@ struct Piece {
     alignas(16) float numbers[piece_values];
 };
 template <Type type> __device__ uint32_t piece_column(uint32_t piece) {
-    return in_nibbles(type) ? piece / 4 * block_values + piece % 4 * 4 : piece * piece_values;
+    return in_nibbles(type) ? piece / 4 * part_values + piece % 4 * 4 : piece * piece_values;
 }
 template <Type type> constexpr uint32_t second_run = in_nibbles(type) ? 16 : 4;
 
@@ -37,13 +37,82 @@ __device__ inline float load_half(const uint8_t *from) {
 __device__ inline float byte_of(uint32_t word, uint32_t i) { return float(int8_t(word >> 8 * i)); }
 __device__ inline int32_t nibble_of(uint32_t word, uint32_t i) { return word >> 4 * i & 15; }
 
-// What dequantize_number gives, in few loads. Numbers without blocks pass by the caches, since each
-// is loaded once; blocks end within what the next load has too.
+// A K-quant's part: eight of its integers as they are stored, half of them a word, and as bytes.
+template <Type type> constexpr uint32_t k_words = type == Type::q4_k ? 2 : 4;
+template <Type type>
+__device__ void load_k_words(uint32_t (&words)[k_words<type>], const uint8_t *block, uint32_t part,
+                             uint32_t first) {
+    PartPlace place = part_place(type, part);
+    const uint8_t *nibbles = block + place.nibbles + first, *high = block + place.high + first;
+    if constexpr (type == Type::q6_k) {
+        for (uint32_t w = 0; w < 2; w++) {
+            words[w] = load_word(nibbles + 4 * w);
+            words[2 + w] = load_word(high + 4 * w);
+        }
+    } else {
+        uint2 two = load<uint2>(nibbles);
+        words[0] = two.x, words[1] = two.y;
+        if constexpr (type == Type::q5_k) {
+            uint2 bits = load<uint2>(high);
+            words[2] = bits.x, words[3] = bits.y;
+        }
+    }
+}
+// Integer i of the eight is byte i % 4 of word i / 4; q6_k's is 32 too large.
+template <Type type>
+__device__ uint32_t k_bytes(const uint32_t (&words)[k_words<type>], uint32_t part, uint32_t w) {
+    PartPlace place = part_place(type, part);
+    uint32_t bytes = words[w] >> place.nibble_shift & 0x0F0F0F0Fu;
+    if constexpr (type != Type::q4_k) {
+        bytes |= (words[2 + w] >> place.high_shift & high_mask(type) * 0x01010101u) << 4;
+    }
+    return bytes;
+}
+// Byte i as a float: 2^23 + n, exactly, less 2^23 and what is above.
+__device__ inline float k_number(uint32_t bytes, uint32_t i, float above) {
+    return __uint_as_float(__byte_perm(bytes, 0x4B000000u, 0x7650 + i)) - (8388608.0f + above);
+}
+
+// The scale of q4_k and q5_k's part and what is added, from a block's first 16 bytes.
+__device__ inline float2 k_scale(uint4 head, uint32_t part) {
+    uint32_t shift = part % 4 * 8;
+    uint32_t first = head.y >> shift, second = head.z >> shift, third = head.w >> shift;
+    uint32_t scale = part < 4 ? first & 63 : (third & 15) | (first >> 6 & 3) << 4;
+    uint32_t least = part < 4 ? second & 63 : (third >> 4 & 15) | (second >> 6 & 3) << 4;
+    float d = __half2float(__ushort_as_half(uint16_t(head.x)));
+    float m = __half2float(__ushort_as_half(uint16_t(head.x >> 16)));
+    return {d * float(scale), -m * float(least)};
+}
+
+template <Type type>
+__device__ void load_k_piece(Piece &result, const uint8_t *row, uint32_t piece) {
+    uint32_t column = piece * piece_values, part = part_of(type, column);
+    const uint8_t *block = block_of(type, row, column);
+    uint32_t words[k_words<type>];
+    load_k_words<type>(words, block, part, column % part_values);
+    float2 scale;
+    if constexpr (type == Type::q6_k) {
+        int8_t of_part = int8_t(block[q6_k_scales + column % block_values(type) / 16]);
+        scale.x = load_half(block + q6_k_d) * float(of_part);
+    } else {
+        scale = k_scale(load<uint4>(block), part);
+    }
+    for (uint32_t i = 0; i < piece_values; i++) {
+        uint32_t bytes = k_bytes<type>(words, part, i / 4);
+        if constexpr (type == Type::q6_k) result.numbers[i] = scale.x * k_number(bytes, i % 4, 32);
+        else result.numbers[i] = fmaf(scale.x, k_number(bytes, i % 4, 0), scale.y);
+    }
+}
+
+// What dequantize_number gives, in few loads. Numbers without blocks leave the caches first, since
+// up to 4 inputs load each once; blocks end within what the next load has too.
 template <Type type> __device__ Piece load_piece(const uint8_t *row, uint32_t piece) {
     Piece result;
     float *numbers = result.numbers;
     const uint8_t *block = row + uint64_t(piece / 4) * block_bytes(type);
-    if constexpr (type == Type::f32) {
+    if constexpr (is_k_quant(type)) {
+        load_k_piece<type>(result, row, piece);
+    } else if constexpr (type == Type::f32) {
         const uint8_t *from = row + uint64_t(piece) * sizeof(float[piece_values]);
         *reinterpret_cast<float4 *>(numbers) = load_once<float4>(from);
         *reinterpret_cast<float4 *>(numbers + 4) = load_once<float4>(from + sizeof(float4));
@@ -73,15 +142,18 @@ template <Type type> __device__ Piece load_piece(const uint8_t *row, uint32_t pi
     return result;
 }
 
-// A number of a row, or of a block the integer that its scale multiplies: with q4_1, whose least
-// number is another's share, nibble - 8 too.
+// The middle of the integers of types whose least number is another's share.
+template <Type type> constexpr int32_t middle = !has_least(type) ? 0 : type == Type::q5_k ? 16 : 8;
+
+// A number of a row, or of a block what a scale of 32 columns multiplies: the integer less the
+// middle; in q6_k, whose parts have two scales, the scale's and the integer's product.
 template <Type type> __device__ float unscaled_number(const uint8_t *row, uint32_t column) {
-    const uint8_t *block = row + uint64_t(column / block_values) * block_bytes(type);
-    uint32_t i = column % block_values;
-    if constexpr (!in_blocks(type)) return dequantize_number(type, block, i);
-    if constexpr (type == Type::q8_0) return float(int8_t(block[2 + i]));
-    const uint8_t *nibbles = block + (type == Type::q4_0 ? 2 : 4);
-    return float((i < 16 ? nibbles[i] & 15 : nibbles[i - 16] >> 4) - 8);
+    if constexpr (!in_blocks(type)) return dequantize_number(type, row, column);
+    const uint8_t *block = block_of(type, row, column);
+    uint32_t i = column % block_values(type);
+    int32_t number = block_integer(type, block, i) - middle<type>;
+    if constexpr (type == Type::q6_k) number *= int8_t(block[q6_k_scales + i / 16]);
+    return float(number);
 }
 
 }  // namespace specache::cuda

@@ -44,8 +44,7 @@ __device__ void add_numbers(const uint8_t *row, uint32_t at, const float *in, ui
     for (uint32_t i = 0; i < piece_values; i++) {
         uint32_t column = piece_column<type>(at) + (i < 4 ? i : second_run<type> + i - 4);
         if (column >= columns) break;
-        const uint8_t *block = row + uint64_t(column / block_values) * block_bytes(type);
-        float number = dequantize_number(type, block, column % block_values);
+        float number = dequantize_number(type, row, column);
 #pragma unroll
         for (uint32_t c = 0; c < batch; c++) {
             if (c < inputs) parts[c] = fmaf(number, in[uint64_t(c) * columns + column], parts[c]);
@@ -86,7 +85,8 @@ bool is_multiple(const void *address, uint64_t of) {
 
 template <Type type> void launch(Stream &stream, const Project &project) {
     const Tensor &weights = project.weights;
-    uint64_t vector = in_blocks(type) ? 2 : 16;
+    // Blocks of q4_k and q5_k are whole vectors; of the other types of blocks they are not.
+    uint64_t vector = block_bytes(type) % 16 == 0 ? 16 : 2;
     bool aligned = weights.columns % piece_values == 0 && is_multiple(weights.data, vector) &&
                    is_multiple(project.in, 16);
     if (project.prefill) {
@@ -113,6 +113,9 @@ void project(Stream &stream, const Project &project) {
         case Type::q8_0: return launch<Type::q8_0>(stream, project);
         case Type::q4_0: return launch<Type::q4_0>(stream, project);
         case Type::q4_1: return launch<Type::q4_1>(stream, project);
+        case Type::q4_k: return launch<Type::q4_k>(stream, project);
+        case Type::q5_k: return launch<Type::q5_k>(stream, project);
+        case Type::q6_k: return launch<Type::q6_k>(stream, project);
     }
 }
 

@@ -3,9 +3,13 @@
 // with the sums of a block:
 //   q8_0, q4_0   scale * sum(integer * in)
 //   q4_1         scale * sum((nibble - 8) * in) + (least + 8 scale) * sum(in)
+//   q4_k, q5_k   so too, by a part's scale and least number; q5_k with 16 instead of 8
+//   q6_k         scale * sum(part's scale * integer * in), products of 13 bits, which are two terms
 // The order of a sum is that of the columns; how numbers are aligned changes how they are loaded
 // alone, and a tile's other rows and inputs change nothing.
 #pragma once
+#include <type_traits>
+
 #include "kernels.h"
 #include "product.cuh"
 
@@ -18,15 +22,21 @@ template <Type type> struct Tile {
     Operand<tile_rows> weights[terms_of<type>];
     Operand<right_rows> in[right_terms];
     float scales[in_blocks(type) ? tile_rows : 1];         // of the rows' blocks
-    float offsets[type == Type::q4_1 ? tile_rows : 1];     // least + 8 scale
-    float in_sums[type == Type::q4_1 ? right_rows : 1];    // of the step's columns
+    float offsets[has_least(type) ? tile_rows : 1];        // least + middle * scale
+    float in_sums[has_least(type) ? right_rows : 1];       // of the step's columns
 };
+
+// What row threadIdx.x says of its block's numbers: fp16 scale, and the least number above it; in
+// q4_k and q5_k the parts' too.
+template <Type type>
+using Scales = std::conditional_t<has_least(type) && is_k_quant(type), uint4, uint32_t>;
 
 // What a thread fetches of a step while the block multiplies the one before.
 template <Type type> struct Fetched {
     uint32_t weights[row_pieces][words_of<type>];
     float in[piece_values];
-    uint32_t scales;  // fp16 scale of the block of row threadIdx.x, and the least number above it
+    int32_t part_scales[type == Type::q6_k ? row_pieces : 1];
+    Scales<type> scales;
 };
 
 // Where the threads' pieces lie in a step's tile.
@@ -51,7 +61,15 @@ __device__ void fetch(Fetched<type> &fetched, const Places &places, uint32_t ste
         for (uint32_t &word : words) word = 0;
         const uint8_t *row = places.rows[i];
         if (!inside || row == nullptr) continue;
-        if constexpr (in_blocks(type)) {
+        if constexpr (is_k_quant(type)) {
+            const uint8_t *block = block_of(type, row, step * step_columns);
+            uint32_t part = part_of(type, step * step_columns);
+            uint32_t first = piece_of_thread() * piece_values;
+            load_k_words<type>(words, block, part, first);
+            if constexpr (type == Type::q6_k) {
+                fetched.part_scales[i] = int8_t(block[q6_k_scales + 2 * part + first / 16]);
+            }
+        } else if constexpr (in_blocks(type)) {
             row += uint64_t(step) * block_bytes(type) + (type == Type::q4_1 ? 4 : 2);
             row += piece_of_thread() * sizeof words;
             for (uint32_t w = 0; w < words_of<type>; w++) words[w] = load_word(row + 4 * w);
@@ -65,10 +83,12 @@ __device__ void fetch(Fetched<type> &fetched, const Places &places, uint32_t ste
             }
         }
     }
-    fetched.scales = 0;
+    fetched.scales = {};
     if (in_blocks(type) && places.scales != nullptr) {
-        const uint8_t *block = places.scales + uint64_t(step) * block_bytes(type);
-        fetched.scales = type == Type::q4_1 ? load_word(block) : load<uint16_t>(block);
+        const uint8_t *block = block_of(type, places.scales, step * step_columns);
+        if constexpr (type == Type::q4_k || type == Type::q5_k) fetched.scales = load<uint4>(block);
+        else if constexpr (type == Type::q4_1) fetched.scales = load_word(block);
+        else fetched.scales = load<uint16_t>(block + (type == Type::q6_k ? q6_k_d : 0));
     }
     for (float &number : fetched.in) number = 0;
     if (!inside || places.in == nullptr) return;
@@ -103,11 +123,18 @@ __device__ float place_numbers(Tile<type> &tile, const Places &places, uint32_t 
 }
 
 template <Type type>
-__device__ float place_fetched(Tile<type> &tile, const Fetched<type> &fetched) {
+__device__ float place_fetched(Tile<type> &tile, const Fetched<type> &fetched, uint32_t step) {
     uint32_t piece = piece_of_thread();
 #pragma unroll
     for (uint32_t i = 0; i < row_pieces; i++) {
-        put(tile.weights, row_of_thread(i), piece, terms_from<type>(fetched.weights[i]));
+        const uint32_t (&words)[words_of<type>] = fetched.weights[i];
+        if constexpr (is_k_quant(type)) {
+            int32_t scale = type == Type::q6_k ? fetched.part_scales[i] : 0;
+            put(tile.weights, row_of_thread(i), piece,
+                terms_from_part<type>(words, part_of(type, step * step_columns), scale));
+        } else {
+            put(tile.weights, row_of_thread(i), piece, terms_from<type>(words));
+        }
     }
     put(tile.in, row_of_thread(0), piece, split<right_terms>(fetched.in));
     float sum = 0;
@@ -116,23 +143,35 @@ __device__ float place_fetched(Tile<type> &tile, const Fetched<type> &fetched) {
 }
 
 // The scales of a step byte by byte: for odd addresses.
-template <Type type> __device__ uint32_t scales_of(const Places &places, uint32_t step) {
-    if (!in_blocks(type) || places.scales == nullptr) return 0;
-    const uint8_t *block = places.scales + uint64_t(step) * block_bytes(type);
-    uint32_t scale = load_unaligned<uint16_t>(block);
-    return type == Type::q4_1 ? scale | uint32_t(load_unaligned<uint16_t>(block + 2)) << 16 : scale;
+template <Type type> __device__ Scales<type> scales_of(const Places &places, uint32_t step) {
+    if (!in_blocks(type) || places.scales == nullptr) return {};
+    const uint8_t *block = block_of(type, places.scales, step * step_columns);
+    if constexpr (type == Type::q4_k || type == Type::q5_k) {
+        return {load_unaligned<uint32_t>(block), load_unaligned<uint32_t>(block + 4),
+                load_unaligned<uint32_t>(block + 8), load_unaligned<uint32_t>(block + 12)};
+    } else if constexpr (type == Type::q4_1) {
+        return load_unaligned<uint32_t>(block);
+    } else {
+        return load_unaligned<uint16_t>(block + (type == Type::q6_k ? q6_k_d : 0));
+    }
 }
 
 // What the sums of a block are multiplied with. in_sum: of the thread's piece.
 template <Type type>
-__device__ void place_scales(Tile<type> &tile, uint32_t scales, float in_sum) {
+__device__ void place_scales(Tile<type> &tile, const Scales<type> &scales, uint32_t step,
+                             float in_sum) {
     if (in_blocks(type) && threadIdx.x < tile_rows) {
-        float scale = __half2float(__ushort_as_half(uint16_t(scales)));
-        float least = __half2float(__ushort_as_half(uint16_t(scales >> 16)));
-        tile.scales[threadIdx.x] = scale;
-        if (type == Type::q4_1) tile.offsets[threadIdx.x] = fmaf(8, scale, least);
+        float2 scale;  // and the least number
+        if constexpr (type == Type::q4_k || type == Type::q5_k) {
+            scale = k_scale(scales, part_of(type, step * step_columns));
+        } else {
+            scale.x = __half2float(__ushort_as_half(uint16_t(scales)));
+            scale.y = __half2float(__ushort_as_half(uint16_t(scales >> 16)));
+        }
+        tile.scales[threadIdx.x] = scale.x;
+        if (has_least(type)) tile.offsets[threadIdx.x] = fmaf(middle<type>, scale.x, scale.y);
     }
-    if constexpr (type == Type::q4_1) {
+    if constexpr (has_least(type)) {
         in_sum += __shfl_xor_sync(whole_warp, in_sum, 1);
         in_sum += __shfl_xor_sync(whole_warp, in_sum, 2);
         if (piece_of_thread() == 0) tile.in_sums[row_of_thread(0)] = in_sum;
@@ -151,7 +190,7 @@ __device__ void add_part(const Tile<type> &tile, Part &sums, const Part &part, u
                 sum += part[n][i];
             } else {
                 sum = fmaf(tile.scales[row], part[n][i], sum);
-                if constexpr (type == Type::q4_1) {
+                if constexpr (has_least(type)) {
                     sum = fmaf(tile.offsets[row], tile.in_sums[input], sum);
                 }
             }
@@ -189,9 +228,9 @@ __global__ void __launch_bounds__(product_threads, 2) project_tile(Project proje
     if (aligned && steps > 0) fetch(fetched, places, 0, columns);
 #pragma unroll 1
     for (uint32_t step = 0; step < steps; step++) {
-        float in_sum = aligned ? place_fetched(tile, fetched)
+        float in_sum = aligned ? place_fetched(tile, fetched, step)
                                : place_numbers(tile, places, step, columns);
-        place_scales(tile, aligned ? fetched.scales : scales_of<type>(places, step), in_sum);
+        place_scales(tile, aligned ? fetched.scales : scales_of<type>(places, step), step, in_sum);
         __syncthreads();
         if (aligned && step + 1 < steps) fetch(fetched, places, step + 1, columns);
         multiply<tile_strips, false>(tile.weights, tile.in, strips, [&](uint32_t s, Part &part) {

@@ -6,9 +6,10 @@
 namespace specache::cuda {
 
 template <Type type> constexpr uint32_t terms_of =
-    type == Type::f32 ? 3 : type == Type::f16 ? 2 : 1;
+    type == Type::f32 ? 3 : type == Type::f16 || type == Type::q6_k ? 2 : 1;
 template <Type type> constexpr uint32_t words_of =  // of a piece as it is stored
-    type == Type::f32 ? 8 : type == Type::q8_0 ? 2 : in_nibbles(type) ? 1 : 4;
+    type == Type::f32 ? 8 : type == Type::q8_0 ? 2 : in_nibbles(type) ? 1
+    : is_k_quant(type) ? k_words<type> : 4;
 
 // Eight numbers as terms, the largest first: pairs of bf16, the first of a pair in the low half.
 template <uint32_t terms> struct Terms {
@@ -26,6 +27,8 @@ __device__ inline uint32_t pack(float low, float high) {
 #endif
 }
 
+// Above 3.38e38, where the first term rounds to an infinity, the others are none: the sums become
+// NaN, which the engine refuses. Below 2^-110 the third term has no bits left.
 template <uint32_t terms> __device__ Terms<terms> split(const float (&numbers)[piece_values]) {
     Terms<terms> result;
     uint32_t words[terms][piece_values / 2];
@@ -46,23 +49,50 @@ template <uint32_t terms> __device__ Terms<terms> split(const float (&numbers)[p
     return result;
 }
 
-// n - 8 of two nibbles: bf16 0x4300 + n is 128 + n.
-__device__ inline uint32_t nibble_pair(uint32_t nibbles) {
-    uint32_t both = (nibbles & 0x000F000Fu) | 0x43004300u;
+// n - middle of two integers below 128 in 16 bits each: bf16 0x4300 + n is 128 + n.
+template <uint32_t middle> __device__ uint32_t integer_pair(uint32_t integers) {
+    uint32_t both = integers | 0x43004300u;
 #if __CUDA_ARCH__ >= 800
-    constexpr uint32_t one = 0x3F803F80u, minus_136 = 0xC308C308u;
-    asm("fma.rn.bf16x2 %0, %0, %1, %2;" : "+r"(both) : "r"(one), "r"(minus_136));
+    constexpr uint32_t one = 0x3F803F80u, minus = 0xC300C300u + middle * 0x10001u;
+    asm("fma.rn.bf16x2 %0, %0, %1, %2;" : "+r"(both) : "r"(one), "r"(minus));
     return both;
 #else
-    return pack(__uint_as_float(both << 16) - 136, __uint_as_float(both & 0xFFFF0000u) - 136);
+    constexpr float minus = 128 + middle;
+    return pack(__uint_as_float(both << 16) - minus, __uint_as_float(both & 0xFFFF0000u) - minus);
 #endif
+}
+__device__ inline uint32_t nibble_pair(uint32_t nibbles) {
+    return integer_pair<8>(nibbles & 0x000F000Fu);
+}
+// Bytes 0 and 1, or 2 and 3, in 16 bits each.
+__device__ inline uint32_t low_bytes(uint32_t word) { return __byte_perm(word, 0, 0x4140); }
+__device__ inline uint32_t high_bytes(uint32_t word) { return __byte_perm(word, 0, 0x4342); }
+
+// What unscaled_number gives of eight integers of a K-quant's part; scale: of q6_k.
+template <Type type>
+__device__ Terms<terms_of<type>> terms_from_part(const uint32_t (&words)[words_of<type>],
+                                                 uint32_t part, int32_t scale) {
+    uint32_t low = k_bytes<type>(words, part, 0), high = k_bytes<type>(words, part, 1);
+    if constexpr (type == Type::q6_k) {
+        float numbers[piece_values];
+#pragma unroll
+        for (uint32_t i = 0; i < piece_values; i++) {
+            numbers[i] = k_number(i < 4 ? low : high, i % 4, 32) * float(scale);
+        }
+        return split<terms_of<type>>(numbers);
+    } else {
+        constexpr uint32_t centre = middle<type>;
+        return {{make_uint4(integer_pair<centre>(low_bytes(low)),
+                            integer_pair<centre>(high_bytes(low)),
+                            integer_pair<centre>(low_bytes(high)),
+                            integer_pair<centre>(high_bytes(high)))}};
+    }
 }
 
 template <Type type>
 __device__ Terms<terms_of<type>> terms_from(const uint32_t (&words)[words_of<type>]) {
     if constexpr (in_nibbles(type)) {
-        uint32_t first = __byte_perm(words[0], 0, 0x4140);  // bytes 0 and 1 in 16 bits each
-        uint32_t second = __byte_perm(words[0], 0, 0x4342);
+        uint32_t first = low_bytes(words[0]), second = high_bytes(words[0]);
         return {{make_uint4(nibble_pair(first), nibble_pair(second), nibble_pair(first >> 4),
                             nibble_pair(second >> 4))}};
     } else if constexpr (type == Type::bf16) {

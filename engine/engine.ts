@@ -1,4 +1,5 @@
 // engine.ts - a model and its cache; native calls run on a worker, so the event loop stays free.
+import { ensureLibrary } from "../ffi/ensure.ts";
 import { sharedLibrary } from "../ffi/library.ts";
 import { WorkerClient } from "./client.ts";
 import { type EngineOptions, engineOptions, tokenCount } from "./config.ts";
@@ -42,9 +43,11 @@ export class Engine implements AsyncDisposable {
   }
 
   /**
-   * Opens a model: reads its headers, reserves all memory, maps its weights.
+   * Opens a model: reads its headers, reserves all memory, maps its weights. Builds the native
+   * library where none is built yet.
    *
-   * @throws {SpecacheError} argument, file, unsupported, capacity, data
+   * @throws {SpecacheError} argument, file, unsupported, capacity, data; device: no library can be
+   * built or loaded
    */
   static async open(options: EngineOptions): Promise<Engine> {
     const asked = parse(engineOptions, options, ACTION);
@@ -52,6 +55,7 @@ export class Engine implements AsyncDisposable {
     const description = describeModel(asked.model);
     settingsOf(asked, description, expectedParts(asked)); // refuses before anything takes long
     const prompts = promptHost(asked, description);
+    await ensureLibrary({ notice: asked.notice });
     const library = sharedLibrary();
     const client = new WorkerClient();
     try {
@@ -80,6 +84,11 @@ export class Engine implements AsyncDisposable {
   /** The model's sizes. */
   get model(): ModelShape {
     return this.#host.description;
+  }
+
+  /** Longest sequence in tokens: a prompt and its answer. */
+  get contextTokens(): number {
+    return this.#host.settings.tokensMax;
   }
 
   /** Text to ids and back; null where the model has no tokenizer that is supported. */

@@ -16,11 +16,16 @@ export function parse<T>(schema: z.ZodType<T>, input: unknown, action: string): 
   const name = nameOf(issue.path);
   const value = valueAt(input, issue.path);
   throw new SpecacheError("argument", `Cannot ${action}: ${sentence(issue, name, value)}`, {
-    details: { name, value: shown(value) },
+    details: { name: unknownKey(issue) ?? name, value: shown(value) },
   });
 }
 
 type Issue = z.core.$ZodIssue;
+
+function unknownKey(issue: Issue): string | undefined {
+  if (issue.code !== "unrecognized_keys") return undefined;
+  return nameOf([...issue.path, issue.keys[0]]);
+}
 
 function sentence(issue: Issue, name: string, value: unknown): string {
   if (issue.code === "unrecognized_keys") {

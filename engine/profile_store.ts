@@ -122,8 +122,9 @@ function byFile(tensors: readonly TensorPlace[]): Map<string, TensorPlace[]> {
   return files;
 }
 
-// Bytes of 32 values in each type of TensorPlace: f32, f16, bf16, q8_0, q4_0, q4_1.
-const BLOCK_BYTES = [128, 64, 64, 34, 18, 20];
+// Bytes of 32 values in each type of TensorPlace: f32, f16, bf16, q8_0, q4_0, q4_1,
+// q4_k, q5_k, q6_k.
+const BLOCK_BYTES = [128, 64, 64, 34, 18, 20, 18, 22, 26.25];
 
 function tensorBytes(type: number, rows: number, columns: number): number {
   return rows * columns / 32 * BLOCK_BYTES[type];

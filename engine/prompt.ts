@@ -119,7 +119,7 @@ function conversationIds(
   { conversation }: Before,
 ): readonly number[] {
   if (conversation === null || !text.startsWith(conversation.text)) {
-    return tokenizer.encode(text, false);
+    return tokenizer.encode(text, false, false);
   }
   const rest = tokenizer.encode(text.slice(conversation.text.length), false);
   return [...conversation.ids, ...rest];

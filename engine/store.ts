@@ -28,8 +28,9 @@ const OPEN = "open a store";
  *
  * @example
  * ```ts
- * import { KvStore } from "@specache/specache";
+ * import { ensureLibrary, KvStore } from "@specache/specache";
  *
+ * await ensureLibrary();
  * const shape = { layers: 1, kvHeads: 1, queryHeads: 2, headDim: 16 };
  * using store = KvStore.open({ ...shape, contextTokens: 256 });
  * const keys = new Float32Array(3 * 16).fill(0.5);
@@ -63,9 +64,9 @@ export class KvStore implements Disposable {
   }
 
   /**
-   * Reserves all memory of a store.
+   * Reserves all memory of a store. The native library must be there: `await ensureLibrary()`.
    *
-   * @throws {SpecacheError} argument, capacity, memory, file
+   * @throws {SpecacheError} argument, capacity, memory, file; device: no library is built
    */
   static open(options: KvStoreOptions): KvStore {
     const asked = parse(kvStoreOptions, options, OPEN);

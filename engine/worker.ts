@@ -12,6 +12,12 @@ import { NativeStore } from "./native.ts";
 import { measureProfile } from "./profile_measure.ts";
 import type { CacheStats } from "./stats.ts";
 
+/**
+ * This module, or what a packager for npm makes of it. Packagers see that it belongs to the package
+ * by the client's import of this type.
+ */
+export type WorkerFile = "./worker.ts" | "./worker.js";
+
 interface WorkerScope {
   onmessage: ((event: { readonly data: Call }) => void) | null;
   postMessage(answer: Answer): void;

@@ -1,14 +1,14 @@
 // source.ts - what recall tasks for the shipped needle model are made of.
 
-import { fileURLToPath } from "node:url";
 import { describeModel } from "../engine/model/describe.ts";
 import { loadTokenizer, type Tokenizer } from "../engine/model/tokenizer.ts";
 import { SpecacheError } from "../engine/errors.ts";
 import { type NeedleSource, needleSource } from "./needle.ts";
+import { checkoutPath } from "./checkout.ts";
 import { longText } from "./text.ts";
 
 /** Folder of the shipped model. */
-export const needleModel: string = fileURLToPath(new URL("../models/needle", import.meta.url));
+export const needleModel: string = checkoutPath("models/needle", "read the shipped model");
 
 /** Reads the needle model's tokenizer and the shipped text. */
 export async function shippedSource(): Promise<NeedleSource> {

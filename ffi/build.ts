@@ -10,6 +10,7 @@ import { basename, join, relative } from "node:path";
 import process from "node:process";
 import { promisify } from "node:util";
 import { SpecacheError } from "../engine/errors.ts";
+import { compilerAdvice, findCompiler } from "./compiler.ts";
 
 const run = promisify(execFile);
 
@@ -109,7 +110,7 @@ const inTests = ({ native }: BuildOptions, { source }: Unit) =>
 
 async function compileAll(options: BuildOptions) {
   checkPlatform();
-  const compiler = await findCompiler();
+  const compiler = await compilerOf();
   const sanitize = options.sanitize === undefined ? [] : [`-fsanitize=${options.sanitize}`, "-g"];
   const folder = join(options.output, options.sanitize?.replaceAll(",", "-") ?? "release");
   mkdirSync(folder, { recursive: true });
@@ -133,20 +134,13 @@ function checkPlatform(): void {
   );
 }
 
-async function findCompiler(): Promise<string> {
-  const wanted = process.env.CXX;
-  for (const name of wanted ? [wanted] : ["g++", "clang++", "c++"]) {
-    try {
-      await run(name, ["--version"]);
-      return name;
-    } catch {
-      // The next one may be there.
-    }
-  }
+async function compilerOf(): Promise<string> {
+  const compiler = await findCompiler();
+  if (compiler !== null) return compiler.command;
+  const names = process.env.CXX || "g++, clang++";
   throw new SpecacheError(
     "unsupported",
-    `Cannot build libspecache: no C++ compiler (${wanted ?? "g++, clang++"}) was found; install ` +
-      "one: apt-get install g++, dnf install gcc-c++, or apk add g++",
+    `Cannot build libspecache: no C++ compiler (${names}) was found; ${compilerAdvice()}`,
   );
 }
 

@@ -9,6 +9,7 @@ import { abiVersion, statuses } from "./constants.ts";
 import { loadDeno } from "./deno.ts";
 import { cacheHome } from "./home.ts";
 import { type FunctionsOf, symbols } from "./symbols.ts";
+import { version } from "./version.ts";
 
 /** The loaded library. */
 export interface Library extends Disposable {
@@ -48,12 +49,12 @@ export function nativeFolder(): string {
   );
 }
 
-/** Folder that builds go to: build/ of a checkout, else the cache folder. */
+/** Folder that builds go to: build/ of a checkout, else one of this version in the cache folder. */
 export function buildFolder(): string {
   const checkout = new URL("../", import.meta.url);
   const local = checkout.protocol === "file:" ? fileURLToPath(checkout) : null;
   if (local !== null && existsSync(join(local, ".git"))) return join(local, "build");
-  return join(cacheHome(), "build");
+  return join(cacheHome(), "build", version);
 }
 
 /**
@@ -72,7 +73,7 @@ export function findLibrary(): string {
   if (built.length > 0) return built[0];
   throw new SpecacheError(
     "device",
-    `Cannot load libspecache: ${folder} has none; build it: deno task build`,
+    `Cannot load libspecache: ${folder} has none; build it first: await ensureLibrary()`,
     { details: { folder } },
   );
 }
@@ -100,13 +101,13 @@ export function sharedLibrary(
 export function openLibrary(path: string = findLibrary()): Library {
   const loaded = load(path);
   const { functions } = loaded;
-  const version = functions.specache_abi_version();
-  if (version !== abiVersion) {
+  const built = functions.specache_abi_version();
+  if (built !== abiVersion) {
     loaded.close();
     throw new SpecacheError(
       "device",
-      `Cannot load libspecache: ABI version ${version} of ${path} is not ${abiVersion}`,
-      { details: { path, version, abiVersion } },
+      `Cannot load libspecache: ABI version ${built} of ${path} is not ${abiVersion}`,
+      { details: { path, version: built, abiVersion } },
     );
   }
   const check = (action: string, status: number) => {

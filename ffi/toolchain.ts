@@ -2,13 +2,14 @@
 // wheels, in exact versions). No CUDA toolkit has to be installed and nothing
 // in the environment has to be set.
 import { execFile } from "node:child_process";
-import { access, mkdir, mkdtemp, realpath, rename, rm } from "node:fs/promises";
+import { realpath } from "node:fs/promises";
 import { delimiter, join } from "node:path";
 import process from "node:process";
 import { promisify } from "node:util";
 import { SpecacheError } from "../engine/errors.ts";
 import { cudaArchitectures, type CudaOptions } from "./build.ts";
 import { cacheHome } from "./home.ts";
+import { exists, fetchWheels } from "./pip.ts";
 
 export const NVCC_RELEASE_MIN = 12;
 
@@ -77,17 +78,9 @@ async function architecturesOf(nvcc: string): Promise<string[]> {
 export async function fetchNvcc(): Promise<string> {
   const found = await findNvcc();
   if (found !== null) return found;
-  const cache = cacheHome();
-  await mkdir(cache, { recursive: true });
-  // Beside its place, so that the last step is a rename: an interrupted fetch leaves no half tree.
-  const temporary = await mkdtemp(join(cache, "fetch-"));
-  try {
-    await install(temporary);
-    await putInPlace(temporary, join(cache, FOLDER));
-  } finally {
-    await rm(temporary, { recursive: true, force: true });
-  }
-  const nvcc = join(cache, FOLDER, NVCC_IN_WHEELS);
+  const what = { what: "nvcc", wheels: WHEELS, folder: FOLDER, proof: NVCC_IN_WHEELS };
+  await fetchWheels(what);
+  const nvcc = join(cacheHome(), FOLDER, NVCC_IN_WHEELS);
   const release = await releaseOf(nvcc);
   if (release === null) {
     throw new SpecacheError("device", `Cannot fetch nvcc: ${nvcc} does not run`, {
@@ -95,31 +88,6 @@ export async function fetchNvcc(): Promise<string> {
     });
   }
   return nvcc;
-}
-
-async function install(folder: string): Promise<void> {
-  const args = ["-m", "pip", "install", "--quiet", "--no-deps", "--disable-pip-version-check"];
-  args.push("--only-binary", ":all:", "--target", folder, ...WHEELS);
-  try {
-    await run("python3", args);
-  } catch (cause) {
-    const { code, stderr } = cause as { code?: string | number; stderr?: string };
-    const missing = code === "ENOENT" || stderr?.includes("No module named pip");
-    const why = missing
-      ? "python3 -m pip does not answer: install Python 3 and pip"
-      : `pip failed: ${stderr?.trim().split("\n").at(-1)}`;
-    throw new SpecacheError("file", `Cannot fetch nvcc: ${why}`, { cause });
-  }
-}
-
-/** Another process may have been faster: its tree is as good. */
-async function putInPlace(temporary: string, folder: string): Promise<void> {
-  try {
-    await rename(temporary, folder);
-  } catch (cause) {
-    if (await exists(join(folder, NVCC_IN_WHEELS))) return;
-    throw new SpecacheError("file", `Cannot fetch nvcc: ${folder} cannot be made`, { cause });
-  }
 }
 
 async function releaseOf(nvcc: string): Promise<number | null> {
@@ -130,8 +98,4 @@ async function releaseOf(nvcc: string): Promise<number | null> {
   } catch {
     return null; // of another machine, or broken: the next one may do
   }
-}
-
-async function exists(path: string): Promise<boolean> {
-  return await access(path).then(() => true, () => false);
 }

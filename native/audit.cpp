@@ -60,7 +60,7 @@ void set_audit(Store &store, float share, uint64_t seed) {
     }
 }
 
-void audit_heads(Store &store, Sequence &sequence, uint32_t layer, HeadRun run,
+void audit_heads(Store &store, Sequence &sequence, uint32_t layer, HeadRun run, uint32_t room,
                  const float *queries, const float *outputs) {
     if (!(store.audit_share > 0) || sequence.trusted == 0) return;
     const Plan &plan = store.plan;
@@ -75,13 +75,13 @@ void audit_heads(Store &store, Sequence &sequence, uint32_t layer, HeadRun run,
         const uint32_t *counts = plan.ahead_only ? work.exact_counts : work.counts;
         AuditResult result{};
         uint64_t group = plan.shape.query_heads / heads;
-        const float *logits = work.logits + (head - run.first) * group * plan.tokens_wide;
+        const float *logits = work.logits + (head - run.first) * group * room;
         store.device->kernels().audit(
             store.device->compute(),
             {plan.shape, head,
              {store.sink_rows(sequence, layer), store.window_rows_of(sequence, layer), {}},
              rows, queries, position, logits, exact + uint64_t(head) * k_max, counts + head,
-             work.rows + uint64_t(head) * k_max, outputs, plan.tokens_wide,
+             work.rows + uint64_t(head) * k_max, outputs, room,
              sequence.options.k, work.audit, work.audited});
         store.device->download(&result, work.audited, sizeof result);
         AuditSums &sums = sequence.auditing[layer * heads + head];

@@ -23,8 +23,11 @@ constexpr uint32_t inputs_max = 4;     // the true token and up to three guesses
 constexpr uint32_t window_rows =
     128 + inputs_max - 1;  // newest 64..127 tokens, the true one, guesses
 
-// Numbers as stored. Blocks are llama.cpp's: 32 values a block along a row.
-enum class Type : uint32_t { f32 = 0, f16 = 1, bf16 = 2, q8_0 = 3, q4_0 = 4, q4_1 = 5 };
+// Numbers as stored. Blocks are llama.cpp's, of 32 or, K-quants, 256 values along a row.
+enum class Type : uint32_t {
+    f32 = 0, f16 = 1, bf16 = 2, q8_0 = 3, q4_0 = 4, q4_1 = 5, q4_k = 6, q5_k = 7, q6_k = 8
+};
+constexpr Type last_type = Type::q6_k;
 enum class Rule : uint32_t { none = 0, paper = 1, rotated = 2 };  // none: mode full
 
 struct Tensor {

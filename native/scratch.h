@@ -27,18 +27,20 @@ struct AttendScratch {
     float *logits;         // [inputs][query_heads][exact_max] of them
     float *largest;        // [inputs][query_heads]
     float *sums;           // [blocks + exact_parts][inputs][query_heads][sum_floats], exact rows
-                           // last
+                           // last, in parts on a CUDA device
     uint32_t exact_max, exact_parts, sum_floats;
     uint64_t bytes;
 };
 
 // base null: sizes only.
 inline AttendScratch attend_scratch(const Shape &shape, uint32_t inputs, uint32_t pages_max,
-                                    uint32_t k_max, uint32_t planes, uint8_t *base) {
+                                    uint32_t k_max, uint32_t planes, bool in_parts,
+                                    uint8_t *base) {
     AttendScratch scratch{};
     scratch.exact_max = (exact_near_max + k_max + 2 * vector_floats - 1) / vector_floats *
                         vector_floats;  // whole vectors: stored ones may pass the last row
-    scratch.exact_parts = (exact_near_max + k_max + exact_part - 1) / exact_part;
+    uint32_t parts = (exact_near_max + k_max + exact_part - 1) / exact_part;
+    scratch.exact_parts = in_parts ? parts : 1;
     scratch.sum_floats = value_sum_floats(shape.head_dim, planes);
     uint64_t pairs = uint64_t(inputs) * shape.kv_heads;
     uint64_t heads = uint64_t(inputs) * shape.query_heads;

@@ -142,7 +142,7 @@ enum {
 
 typedef struct specache_tensor {
     uint32_t role, layer;
-    uint32_t type;   // 0 f32, 1 f16, 2 bf16, 3 q8_0, 4 q4_0, 5 q4_1
+    uint32_t type;   // 0 f32, 1 f16, 2 bf16, 3 q8_0, 4 q4_0, 5 q4_1, 6 q4_k, 7 q5_k, 8 q6_k
     uint32_t rows, columns;
     uint32_t offset_low, offset_high;  // bytes from the start of the file
 } specache_tensor;

@@ -75,9 +75,10 @@ void fetch_late(Store &store, Sequence &sequence, uint32_t layer, const Resolve 
     device.check();
 }
 
-// The heads of a run, whose logits are held until they have attended.
+// The heads of a run, whose logits, [room] of each query head, are held until they have attended.
+// A prefetch begins behind the last run's chosen.
 void attend_heads(Store &store, Sequence &sequence, uint32_t layer, HeadRun heads,
-                  const float *queries, float *outputs) {
+                  uint32_t room, const float *queries, float *outputs) {
     Device &device = *store.device;
     const Kernels &kernels = device.kernels();
     const Plan &plan = store.plan;
@@ -88,13 +89,14 @@ void attend_heads(Store &store, Sequence &sequence, uint32_t layer, HeadRun head
                   store.resident_rows(sequence, layer)};
     const HeadCode *codes_of = work.head_codes + layer * plan.config.kv_heads;
     Resolve resolve = slots_at_work(store, sequence, layer, heads);
+    uint32_t pages_max = std::min(plan.pages_max, (room + page_tokens - 1) / page_tokens);
 
     if (plan.rule != Rule::none) {
         kernels.scan(device.compute(), {plan.shape, heads, codes_of, pages, queries, positions,
-                                        work.logits, inputs, plan.tokens_wide});
+                                        work.logits, inputs, room});
         kernels.choose(device.compute(), {plan.shape, heads, near, queries, positions,
                                           work.logits, work.chosen, work.values, work.counts,
-                                          inputs, plan.tokens_wide, sequence.options.k, k_max,
+                                          inputs, room, sequence.options.k, k_max,
                                           work.choose});
         kernels.resolve(device.compute(), resolve);
         bool last = heads.first + heads.count == plan.config.kv_heads;
@@ -105,9 +107,9 @@ void attend_heads(Store &store, Sequence &sequence, uint32_t layer, HeadRun head
                    {plan.shape, heads, codes_of, pages, near, queries, positions, work.logits,
                     plan.ahead_only ? work.exact : work.chosen,
                     plan.ahead_only ? work.exact_counts : work.counts,
-                    work.rows, outputs, inputs, plan.pages_max, plan.tokens_wide, k_max,
+                    work.rows, outputs, inputs, pages_max, room, k_max,
                     plan.value_planes, work.attend});
-    audit_heads(store, sequence, layer, heads, queries, outputs);
+    audit_heads(store, sequence, layer, heads, room, queries, outputs);
     if (plan.slots != 0 && !plan.ahead_only) kernels.settle(device.compute(), resolve);
 }
 
@@ -168,9 +170,10 @@ void attend(Store &store, Sequence &sequence, uint32_t layer, const float *queri
     }
     if (plan.rule != Rule::none) meet_prefetch(store, sequence, layer);
     else device.clear(store.work.counts, sequence.inputs * heads * 4);
-    for (uint32_t first = 0; first < heads; first += plan.run_heads) {
-        HeadRun run{first, std::min(plan.run_heads, heads - first)};
-        attend_heads(store, sequence, layer, run, queries, outputs);
+    LogitsRoom room = plan.logits_room(sequence.inputs, sequence.length);
+    for (uint32_t first = 0; first < heads; first += room.heads) {
+        HeadRun run{first, std::min(room.heads, heads - first)};
+        attend_heads(store, sequence, layer, run, room.tokens, queries, outputs);
     }
     device.trace(Trace::attended, layer, sequence.step);
     sequence.layer = layer + 1;

@@ -8,6 +8,7 @@ import { findLibrary } from "../ffi/library.ts";
 import { symbols } from "../ffi/symbols.ts";
 import { functionLines } from "./functions.ts";
 import { compareHeader, readHeader } from "./header.ts";
+import { checkSources } from "./sources.ts";
 
 export const FILE_LINES_MAX = 400;
 export const FUNCTION_LINES_MAX = 70;
@@ -91,6 +92,7 @@ function main(): void {
     ...compareHeader(readHeader(readFileSync(HEADER, "utf8"))).map((text) =>
       `${HEADER}:1: ${text}`
     ),
+    ...checkSources(),
     ...checkExports(run("nm", ["-D", "--defined-only", findLibrary()])),
   ];
   for (const line of found) console.log(line);

@@ -1,12 +1,7 @@
-// toolchain.ts - prints the path of nvcc, fetched into the cache folder where there is none.
+// toolchain.ts - prints the path of nvcc, or with "c++" the command of a C++ compiler, each fetched
+// into the cache folder where there is none.
 import process from "node:process";
-import { SpecacheError } from "../engine/errors.ts";
-import { fetchNvcc } from "../ffi/toolchain.ts";
+import { run } from "../cli/run.ts";
 
-try {
-  console.log(await fetchNvcc());
-} catch (error) {
-  if (!(error instanceof SpecacheError)) throw error;
-  console.error(error.message);
-  process.exitCode = 2;
-}
+const names = process.argv.slice(2);
+process.exitCode = await run(["toolchain", ...(names.length > 0 ? names : ["nvcc"])], process);

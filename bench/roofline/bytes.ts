@@ -45,7 +45,8 @@ export const settings = {
 export const PAGE = 64;
 export const SINKS = 4;
 export const WINDOW_ROWS = 131; // 128 and three guesses
-const BLOCK_PAGES = 32; // of one chunk of attend.cu (scratch.h)
+/** Pages of one chunk of attend.cu (scratch.h), and of a block of scan.cu. */
+export const BLOCK_PAGES = 32;
 const QUERIES = 8; // columns of one product of scan.cu and attend.cu
 const LOGIT = 4; // bytes
 // Of choose.cu: softmax and values; of the values two rounds, a count, and what writes the chosen.
@@ -123,7 +124,7 @@ export interface HeadRun {
   readonly bytes: number;
 }
 
-/** The run of a machine with that L2, as plan.cpp has it: all heads where it does not hold one. */
+/** The run of a machine with that L2, as plan.cpp has it for a text that fills its room. */
 export function headRun(
   shape: ModelShape,
   tokens: number,
@@ -133,7 +134,8 @@ export function headRun(
   // A logit for each query head of the group and one value, of each input and token.
   const each = tokens * inputs * (shape.queryHeads / shape.kvHeads + 1) * LOGIT;
   const most = Math.floor(cacheBytes * RUN_SHARE / each);
-  const heads = most === 0 ? shape.kvHeads : Math.min(most, shape.kvHeads);
+  const runs = Math.ceil(shape.kvHeads / Math.min(Math.max(most, 1), shape.kvHeads));
+  const heads = Math.ceil(shape.kvHeads / runs);
   return { heads, bytes: heads * each };
 }
 

@@ -2,6 +2,7 @@
 // which they start. Nothing here is measured on a GPU. A step's parts take turns but for the
 // prefetch, which runs beside all of them.
 import {
+  BLOCK_PAGES,
   CHOOSE_PIECE,
   type Codes,
   denseBytes,
@@ -69,6 +70,11 @@ export interface Instructions {
   readonly attendExact: number; // a row, for each input and up to 8 query heads
 }
 
+// Kernels of a layer and run of KV heads: scan, 7 of choose, resolve, 4 of attend, settle.
+const KERNELS = 14;
+/** Seconds from one kernel of a graph to the next: an assumption. */
+export const LAUNCH = 1e-6;
+
 /** What to model. */
 export interface Question {
   readonly machine: Machine;
@@ -94,6 +100,8 @@ export interface Step {
   readonly attention: number;
   /** By instructions as the kernels are written. */
   readonly issue: number;
+  /** From kernel to kernel of the attention, in no other time. */
+  readonly launches: number;
   /** The wait for late rows. */
   readonly late: number;
   readonly prefetch: number;
@@ -128,6 +136,7 @@ export function modelStep(question: Question): Step {
     denseFits: denseBytes(shape, tokens) * batch <= room,
     fits: nearBytes(shape, codes, tokens) * batch + run.bytes <= room,
     ...{ attention, issue, late, prefetch },
+    launches: Math.ceil(shape.kvHeads / run.heads) * KERNELS * shape.layers * batch * LAUNCH,
     hiddenShare: own.hiddenShare,
     step: own.seconds,
     stepAsWritten: withFetch(reading + Math.max(attention, issue), late, prefetch).seconds,
@@ -173,15 +182,18 @@ export function issueSeconds(question: Question): IssueSeconds {
   const each = ISSUE_WIDTH * machine.hertz;
   const all = each * machine.multiprocessors;
   const on = (blocks: number) => each * Math.min(machine.multiprocessors, blocks);
-  const pairs = inputs * headRun(shape, tokens, inputs, machine.cacheBytes).heads;
+  const run = headRun(shape, tokens, inputs, machine.cacheBytes).heads;
+  const pairs = inputs * run;
   const rows = window + Math.min(codes.k, tail);
   const heads = shape.kvHeads * shape.layers;
   const eights = Math.ceil(inputs * group / 8);
+  // Of scan and attend_codes: 32 pages of a head for 8 queries.
+  const blocks = on(Math.max(1, Math.ceil(pages / BLOCK_PAGES) * run * eights));
   return {
-    scan: tail * instructions.scan * eights * heads / all,
+    scan: tail * instructions.scan * eights * heads / blocks,
     choose: tail * instructions.choose * inputs * heads /
       on(pairs * Math.ceil(tail / CHOOSE_PIECE)),
-    attendCodes: tail * instructions.attendCodes * eights * heads / all,
+    attendCodes: tail * instructions.attendCodes * eights * heads / blocks,
     attendExact: rows * instructions.attendExact * inputs * heads /
       on(pairs * Math.ceil(rows / EXACT_PART)),
   };

@@ -104,7 +104,7 @@ function leastTable(): ModelTable {
       "values are two fifths of L2 at most, each in the memory of the run before, and what is",
       "read once (codes, 16-bit weights) is loaded so that caches drop it first. Where half of L2",
       "holds a run, memory moves codes and rows alone, as the model has it; where one head is too",
-      "much, logits too, of all heads at once. Compulsory bytes, what is between kernels counted",
+      "much, logits too. Compulsory bytes, what is between kernels counted",
       "once wherever it is, stay above 1.1: 4 bytes a token, query head and input beside 41 of",
       "codes. By machine: bytes that memory moves over the least, and heads of a run.",
     ],
@@ -140,18 +140,29 @@ function issueTable(instructions: Instructions): ModelTable {
       "The least time in ms in which a machine can start the instructions of each kernel's inner",
       "loops ([BUDGETS.md](BUDGETS.md)), the code of sm_90, all waits hidden; beside it the time",
       "of the bytes that memory moves. `attend_exact` has a block for each input, KV head of a run",
-      "and 64 rows.",
+      "and 64 rows. *launches*: from kernel to kernel, 14 a layer and run, 1 us each (assumed), in",
+      "no other time of this page.",
     ],
-    head: ["machine", "inputs", "scan", "choose", "attend codes", "attend exact", "all", "bytes"],
+    head: [
+      "machine",
+      "inputs",
+      "scan",
+      "choose",
+      "attend codes",
+      "attend exact",
+      "all",
+      "bytes",
+      "launches",
+    ],
     rows: machines.flatMap((machine) =>
       [1, INPUTS].map((inputs) => {
         const question = { ...usual, machine, instructions, tokens: 128 * K, batch: 1, inputs };
         const { scan, choose, attendCodes, attendExact } = issueSeconds(question);
-        const { issue, attention } = modelStep(question);
+        const { issue, attention, launches } = modelStep(question);
         return [
           machine.name,
           `${inputs}`,
-          ...[scan, choose, attendCodes, attendExact, issue, attention].map(ms),
+          ...[scan, choose, attendCodes, attendExact, issue, attention, launches].map(ms),
         ];
       })
     ),

@@ -99,7 +99,7 @@ Layers::Sizes::Sizes(const Options &options, const Coding &coding, uint32_t laye
     choosing = choose_scratch(shape, shape.kv_heads, inputs, uint32_t(pages) * page_tokens,
                               nullptr).bytes;
     scratch = attend_scratch(shape, inputs, uint32_t(pages), coding.k, coding.value_planes,
-                             nullptr).bytes;
+                             true, nullptr).bytes;
 }
 
 uint64_t Layers::bytes(const Options &options, const Coding &coding, uint32_t layers,

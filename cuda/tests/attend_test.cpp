@@ -95,12 +95,14 @@ TEST("CUDA scan() and attend() give input 0 the same bits with one input and wit
 
 TEST("CUDA attend() gives the reference's outputs over several chunks, coded and resident") {
     for (Rule rule : {Rule::rotated, Rule::none}) {
-        fixture::Options options;
-        options.rule = rule;
-        options.value_bits = 0;
-        options.position = 2304;  // of two chunks of 32 pages
-        options.group = options.inputs = 1;
-        compare(options);
+        for (uint32_t value_bits : {0u, 1u, 2u}) {
+            fixture::Options options;
+            options.rule = rule;
+            options.value_bits = value_bits;
+            options.position = 2304;  // of two chunks of 32 pages, 4 of a warp
+            options.group = options.inputs = 1;
+            if (rule == Rule::rotated || value_bits == 0) compare(options);
+        }
     }
 }
 

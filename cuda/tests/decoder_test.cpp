@@ -66,15 +66,15 @@ TEST("CUDA embed() widens every f16 and bf16 number as the reference does") {
 TEST("CUDA embed() widens the scales of blocks at the edges of f16 as the reference does") {
     std::mt19937 random(9);
     const uint16_t edges[] = {0, 1, 0x3FF, 0x400, 0x401, 0x7BFF, 0x8000, 0x83FF, 0x8400, 0xFBFF};
-    constexpr uint32_t columns = 32 * std::size(edges) * std::size(edges);
     Near<uint32_t> token{0};
-    for (Type type : {Type::q8_0, Type::q4_0, Type::q4_1}) {
+    for (Type type : {Type::q8_0, Type::q4_0, Type::q4_1, Type::q4_k, Type::q5_k, Type::q6_k}) {
+        uint32_t columns = block_values(type) * std::size(edges) * std::size(edges);
         fixture::Weights table(type, 1, columns, random);
-        uint8_t *block = &table.bytes[1];  // see Weights
+        uint8_t *block = &table.bytes[1] + fixture::scales_at(type);  // see Weights
         for (uint16_t first : edges) {
             for (uint16_t second : edges) {
                 std::memcpy(block, &first, 2);
-                if (type == Type::q4_1) std::memcpy(block + 2, &second, 2);
+                if (has_least(type)) std::memcpy(block + 2, &second, 2);
                 block += block_bytes(type);
             }
         }

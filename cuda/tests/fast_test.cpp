@@ -114,7 +114,7 @@ TEST("weights of 16 bits are read where they lie: one product each, whatever the
     WithCublas with;
     std::mt19937 random(22);
     for (Type type : weight_types) {
-        Product product(type, 10, 64, 3, false, false, random);
+        Product product(type, 10, columns_for(type, 64), 3, false, false, random);
         stand_in::products() = 0;
         fast(product, 4);
         CHECK(stand_in::products() == (type == Type::f16 || type == Type::bf16 ? 1 : 3));

@@ -50,7 +50,8 @@ TEST("CUDA project() gives the same bits however the weights of blocks and the i
     std::mt19937 random(13);
     for (uint32_t at = 0; at < 2 * std::size(weight_types); at++) {
         Type type = weight_types[at / 2];
-        uint32_t columns = at % 2 == 0 ? 320 : 64;  // more and fewer pieces than a warp has lanes
+        // More pieces than a warp has lanes, and as many or fewer.
+        uint32_t columns = columns_for(type, at % 2 == 0 ? 320 : 64);
         Product product(type, 5, columns, 4, true, false, random);
         Near<float> truth = product.by(cuda::project, false, 4);
         Near<float> prefilled = product.by(cuda::project, true, 4);

@@ -16,7 +16,7 @@ export interface TensorPlace {
   readonly role: number;
   /** Transformer layer; 0 for tensors of no layer. */
   readonly layer: number;
-  /** 0 f32, 1 f16, 2 bf16, 3 q8_0, 4 q4_0, 5 q4_1. */
+  /** 0 f32, 1 f16, 2 bf16, 3 q8_0, 4 q4_0, 5 q4_1, 6 q4_k, 7 q5_k, 8 q6_k. */
   readonly type: number;
   readonly rows: number;
   readonly columns: number;

@@ -1,6 +1,8 @@
-// gguf_tokenizer.ts - the byte-pair vocabulary in a GGUF file as the tokenizer.json of its model.
+// gguf_tokenizer.ts - the vocabulary in a GGUF file: a byte-pair one as the tokenizer.json of its
+// model, or SentencePiece's.
 import { broken, unsupported } from "./faults.ts";
-import { type GgufValue, readGguf } from "./gguf.ts";
+import { type Gguf, type GgufValue, readGguf } from "./gguf.ts";
+import { type Pieces, tokenTypes } from "./sentencepiece.ts";
 
 // How text is cut before pairs are merged, by `tokenizer.ggml.pre`. Contractions in either case are
 // spelt out: not every regular expression engine knows (?i:...).
@@ -26,17 +28,47 @@ const preTokenizers = new Map<string, readonly string[]>([
   ...llama3PreTokenizers.map((name): [string, readonly string[]] => [name, [llama3]]),
 ]);
 
-// Token types of GGUF.
-const control = 3;
-const userDefined = 4;
+/** A GGUF file's vocabulary: SentencePiece's, or else a tokenizer.json object. */
+export type GgufVocabulary = { readonly pieces: Pieces } | { readonly json: object };
 
-/** The tokenizer.json object of a GGUF file. */
-export function tokenizerOfGguf(path: string): object {
-  const { metadata } = readGguf(path);
-  const model = metadata.get("tokenizer.ggml.model");
-  if (model !== "gpt2") {
-    unsupported(path, `tokenizer model ${String(model)} is not a byte-pair vocabulary (gpt2)`);
+/** The vocabulary of a GGUF file. */
+export function vocabularyOfGguf(path: string): GgufVocabulary {
+  const gguf = readGguf(path);
+  const model = gguf.metadata.get("tokenizer.ggml.model");
+  if (model === "llama") return { pieces: piecesOf(path, gguf) };
+  if (model === "gpt2") return { json: jsonOf(path, gguf) };
+  return unsupported(
+    path,
+    `tokenizer model ${String(model)} is neither byte-pair (gpt2) nor SentencePiece (llama)`,
+  );
+}
+
+function piecesOf(path: string, { metadata }: Gguf): Pieces {
+  const tokens = strings(path, "tokens", metadata.get("tokenizer.ggml.tokens"));
+  const list = (name: string) => {
+    const value = metadata.get(`tokenizer.ggml.${name}`);
+    if (Array.isArray(value) && value.every((item) => typeof item === "number")) {
+      if (value.length === tokens.length) return value as number[];
+    }
+    return broken(path, `metadata tokenizer.ggml.${name} is not a number for each token`);
+  };
+  const scores = list("scores");
+  const types = metadata.has("tokenizer.ggml.token_type") ? list("token_type") : [];
+  for (const [id, token] of tokens.entries()) {
+    if (types[id] !== tokenTypes.byte || /^<0x[0-9A-Fa-f]{2}>$/.test(token)) continue;
+    broken(path, `byte token ${id} of metadata tokenizer.ggml.tokens is ${token}`);
   }
+  const unknown = metadata.get("tokenizer.ggml.unknown_token_id") ?? 0;
+  if (typeof unknown !== "number" || !(unknown < tokens.length)) {
+    const most = tokens.length - 1;
+    broken(path, `metadata tokenizer.ggml.unknown_token_id ${String(unknown)} is above ${most}`);
+  }
+  const spaceFirst = metadata.get("tokenizer.ggml.add_space_prefix") !== false;
+  return { tokens, scores, types, unknown, spaceFirst };
+}
+
+function jsonOf(path: string, { metadata }: Gguf): object {
+  const { control, userDefined } = tokenTypes;
   const pre = String(metadata.get("tokenizer.ggml.pre") ?? "default");
   const patterns = preTokenizers.get(pre);
   if (patterns === undefined) {

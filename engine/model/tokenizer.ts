@@ -1,11 +1,13 @@
-// tokenizer.ts - text to token ids and back, by @huggingface/tokenizers, also for GGUF files.
+// tokenizer.ts - text to token ids and back: by @huggingface/tokenizers, also for byte-pair
+// vocabularies of GGUF files; by our own code for SentencePiece's, whose scores it does not know.
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { Tokenizer as Library } from "@huggingface/tokenizers";
 import { isFolder, type ModelDescription } from "./describe.ts";
 import { broken } from "./faults.ts";
-import { tokenizerOfGguf } from "./gguf_tokenizer.ts";
+import { vocabularyOfGguf } from "./gguf_tokenizer.ts";
 import { readJson } from "./json.ts";
+import { SentencePiece } from "./sentencepiece.ts";
 
 /** Text of a stream of tokens. */
 export interface TextStream {
@@ -20,9 +22,10 @@ export interface Tokenizer {
   /**
    * Token ids. Special tokens in the text are recognised. Where `begins`, the default, bos comes
    * first if the model asks for it and the text does not begin with it already, as text out of a
-   * chat template may.
+   * chat template may. Where `continues`, by default what does not begin, the text goes on from one
+   * before it: SentencePiece vocabularies of GGUF files put no space before it.
    */
-  encode(text: string, begins?: boolean): number[];
+  encode(text: string, begins?: boolean, continues?: boolean): number[];
   /** Text without special tokens. */
   decode(ids: readonly number[]): string;
   /** Text piece by piece. */
@@ -32,17 +35,29 @@ export interface Tokenizer {
 /**
  * The tokenizer of a model, or null for a folder without tokenizer.json.
  *
- * @throws {SpecacheError} file: broken; unsupported: a vocabulary that is not byte-pair
+ * @throws {SpecacheError} file: broken; unsupported: a vocabulary of another kind
  */
 export function loadTokenizer(path: string, description: ModelDescription): Tokenizer | null {
-  if (!isFolder(path)) return wrap(path, tokenizerOfGguf(path), {}, description);
+  if (!isFolder(path)) {
+    const vocabulary = vocabularyOfGguf(path);
+    if ("pieces" in vocabulary) return wrap(new SentencePiece(vocabulary.pieces), description);
+    return wrap(coderOf(path, vocabulary.json, {}), description);
+  }
   const file = join(path, "tokenizer.json");
   if (!existsSync(file)) return null;
   const config = join(path, "tokenizer_config.json");
-  return wrap(file, readJson(file), existsSync(config) ? readJson(config) : {}, description);
+  const settings = existsSync(config) ? readJson(config) : {};
+  return wrap(coderOf(file, readJson(file), settings), description);
 }
 
-function wrap(path: string, tokenizer: object, config: object, model: ModelDescription): Tokenizer {
+// Text that is not empty to ids, and ids that have a text to it.
+interface Coder {
+  encode(text: string, continues: boolean): number[];
+  decode(ids: readonly number[]): string;
+  hasText(id: number): boolean;
+}
+
+function coderOf(path: string, tokenizer: object, config: object): Coder {
   let library: Library;
   try {
     library = new Library(tokenizer, config);
@@ -52,14 +67,22 @@ function wrap(path: string, tokenizer: object, config: object, model: ModelDescr
   const special = new Set<number>();
   for (const [id, token] of library.get_added_tokens_decoder()) if (token.special) special.add(id);
   // Models round their vocabulary up, so a sampled id may have no token: it has no text either.
-  const hasText = (id: number) => !special.has(id) && library.id_to_token(id) !== undefined;
+  return {
+    encode: (text) => library.encode(text, { add_special_tokens: false }).ids,
+    decode: (ids) => library.decode([...ids], { clean_up_tokenization_spaces: false }),
+    hasText: (id) => !special.has(id) && library.id_to_token(id) !== undefined,
+  };
+}
+
+function wrap(coder: Coder, model: ModelDescription): Tokenizer {
+  const hasText = (id: number) => coder.hasText(id);
   const decode = (ids: readonly number[]) => {
     const kept = ids.filter(hasText);
-    return kept.length === 0 ? "" : library.decode(kept, { clean_up_tokenization_spaces: false });
+    return kept.length === 0 ? "" : coder.decode(kept);
   };
   return {
-    encode(text, begins = true) {
-      const ids = text === "" ? [] : library.encode(text, { add_special_tokens: false }).ids;
+    encode(text, begins = true, continues = !begins) {
+      const ids = text === "" ? [] : coder.encode(text, continues);
       const { bos, addBos } = model;
       return begins && addBos && bos !== null && ids[0] !== bos ? [bos, ...ids] : ids;
     },

@@ -1,8 +1,8 @@
 // source.ts - the tasks of a model, and what their documents are made of.
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { SpecacheError } from "../../engine/errors.ts";
+import { checkoutPath } from "../checkout.ts";
 import type { ModelDescription } from "../../engine/model/describe.ts";
 import { loadTokenizer } from "../../engine/model/tokenizer.ts";
 import { needleSource } from "../needle.ts";
@@ -68,10 +68,10 @@ const folders = ["engine", "engine/model", "native", "native/cpu", "native/store
 
 /** The project's own sources, file after file: about 300,000 characters. */
 function sourceCode(): string {
-  const root = fileURLToPath(new URL("../..", import.meta.url));
-  return folders.flatMap((folder) =>
-    readdirSync(join(root, folder)).filter((name) => /\.(ts|cpp|h)$/.test(name)).sort()
+  return folders.flatMap((name) => {
+    const folder = checkoutPath(name, "read the project's sources");
+    return readdirSync(folder).filter((name) => /\.(ts|cpp|h)$/.test(name)).sort()
       .filter((name) => name !== "profile_text.ts")
-      .map((name) => readFileSync(join(root, folder, name), "utf8"))
-  ).join("\n");
+      .map((name) => readFileSync(join(folder, name), "utf8"));
+  }).join("\n");
 }

@@ -1,15 +1,12 @@
 #include "tables.h"
 
 #include "../failure.h"
+#include "features.h"
 
 namespace specache {
 
 uint32_t best_isa() {
-    bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
-                __builtin_cpu_supports("f16c") && __builtin_cpu_supports("bmi2");
-    bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-                  __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
-    return avx512 ? 4 : avx2 ? 3 : 2;
+    return features().avx512 ? 4 : features().avx2 ? 3 : 2;
 }
 
 const Kernels &kernels_for(uint32_t isa) {

@@ -198,11 +198,15 @@ void run_recorded(Model &model, const StepInputs &one) {
     Store &store = model.store;
     if (!store.recorded.empty()) return run_one(model, one);  // downloads queries
     Model::StepShape shape{one.sequence, one.inputs, one.trusted, one.options.k,
-                           std::bit_cast<uint32_t>(one.options.late_above)};
+                           std::bit_cast<uint32_t>(one.options.late_above),
+                           store.plan.logits_room(one.inputs, one.sequence->length).tokens};
     auto found = model.recordings.find(shape);
     if (found == model.recordings.end()) {
-        bool full = model.recordings.size() >= recordings_each * store.plan.config.sequences_max;
-        auto made = full ? nullptr : record_one(model, one);
+        if (model.recordings.size() >= recordings_each * store.plan.config.sequences_max) {
+            store.device->drain();  // those of a shorter text may still be at work
+            model.recordings.clear();
+        }
+        auto made = record_one(model, one);
         if (made == nullptr) return run_one(model, one);
         found = model.recordings.emplace(shape, std::move(made)).first;
     }

@@ -29,14 +29,14 @@ bool is_finite(uint16_t half, uint32_t exponent) { return (half & exponent) != e
 
 // Blocks hold integers, so only their scales can be anything but finite.
 bool is_finite(const Tensor &tensor, uint32_t row, uint32_t column) {
-    const uint8_t *block = row_of(tensor, row) +
-                           uint64_t(column / block_values) * block_bytes(tensor.type);
-    uint32_t i = column % block_values;
+    const uint8_t *block = block_of(tensor.type, row_of(tensor, row), column);
+    uint32_t i = column % block_values(tensor.type);
     switch (tensor.type) {
     case Type::f32: return std::isfinite(load_unaligned<float>(block + 4 * i));
     case Type::f16: return is_finite(load_unaligned<uint16_t>(block + 2 * i), 0x7C00);
     case Type::bf16: return is_finite(load_unaligned<uint16_t>(block + 2 * i), 0x7F80);
-    case Type::q4_1:
+    case Type::q6_k: return is_finite(load_unaligned<uint16_t>(block + q6_k_d), 0x7C00);
+    case Type::q4_1: case Type::q4_k: case Type::q5_k:
         if (!is_finite(load_unaligned<uint16_t>(block + 2), 0x7C00)) return false;
         [[fallthrough]];
     default: return is_finite(load_unaligned<uint16_t>(block), 0x7C00);
@@ -45,7 +45,7 @@ bool is_finite(const Tensor &tensor, uint32_t row, uint32_t column) {
 
 // The first column of a row that is not finite, or the number of columns.
 uint32_t finite_columns(const Tensor &tensor, uint32_t row) {
-    uint32_t step = in_blocks(tensor.type) ? block_values : 1, column = 0;
+    uint32_t step = in_blocks(tensor.type) ? block_values(tensor.type) : 1, column = 0;
     while (column < tensor.columns && is_finite(tensor, row, column)) column += step;
     return std::min(column, tensor.columns);
 }
@@ -168,14 +168,14 @@ Weight &Model::place(uint32_t role, uint32_t layer) {
 
 void Model::set(const specache_tensor &tensor, const std::string &path, const std::string &name) {
     Weight &weight = place(tensor.role, tensor.layer);
-    if (tensor.type > uint32_t(Type::q4_1)) {
+    if (tensor.type > uint32_t(last_type)) {
         fail(SPECACHE_ARGUMENT, "type %u of tensor %s is above %u", tensor.type, name.c_str(),
-             uint32_t(Type::q4_1));
+             uint32_t(last_type));
     }
     Type type = Type(tensor.type);
-    if (type >= Type::q8_0 && tensor.columns % 32 != 0) {
-        fail(SPECACHE_ARGUMENT, "columns %u of tensor %s are not whole blocks of 32",
-             tensor.columns, name.c_str());
+    if (in_blocks(type) && tensor.columns % block_values(type) != 0) {
+        fail(SPECACHE_ARGUMENT, "columns %u of tensor %s are not whole blocks of %u",
+             tensor.columns, name.c_str(), block_values(type));
     }
     const MappedFile &file = map(path);
     uint64_t offset = uint64_t(tensor.offset_high) << 32 | tensor.offset_low;

@@ -64,8 +64,10 @@ struct Model {
     std::vector<Layer> layers;
     Activations activations{};
     bool ready = false;
-    // Whole steps of one sequence: its memory, inputs, trusted, k, bits of late_above.
-    using StepShape = std::tuple<const Sequence *, uint32_t, uint32_t, uint32_t, uint32_t>;
+    // Whole steps of one sequence: its memory, inputs, trusted, k, bits of late_above, tokens that
+    // its logits have room for.
+    using StepShape =
+        std::tuple<const Sequence *, uint32_t, uint32_t, uint32_t, uint32_t, uint32_t>;
     std::map<StepShape, std::unique_ptr<Recording>> recordings;
 
 private:

@@ -3,10 +3,16 @@
 #include <array>
 #include <cstring>
 
+#include "../cpu/features.h"
 #include "store.h"
 
 #if defined(__x86_64__)
 #include <immintrin.h>
+#endif
+#ifdef __clang__
+#define CRC32_TARGET "sse4.2,crc32"  // zig's clang does not count crc32 in with sse4.2
+#else
+#define CRC32_TARGET "sse4.2"
 #endif
 
 namespace specache {
@@ -29,8 +35,8 @@ uint32_t plain(uint32_t crc, const uint8_t *bytes, uint64_t count) {
 }
 
 #if defined(__x86_64__)
-__attribute__((target("sse4.2"))) uint32_t fast(uint32_t crc, const uint8_t *bytes,
-                                                uint64_t count) {
+__attribute__((target(CRC32_TARGET))) uint32_t fast(uint32_t crc, const uint8_t *bytes,
+                                                    uint64_t count) {
     uint64_t wide = crc;
     for (; count >= 8; bytes += 8, count -= 8) {
         uint64_t word;
@@ -45,7 +51,7 @@ __attribute__((target("sse4.2"))) uint32_t fast(uint32_t crc, const uint8_t *byt
 
 uint32_t crc32c(const uint8_t *bytes, uint64_t count) {
 #if defined(__x86_64__)
-    if (__builtin_cpu_supports("sse4.2")) return ~fast(~0u, bytes, count);
+    if (features().crc32) return ~fast(~0u, bytes, count);
 #endif
     return ~plain(~0u, bytes, count);
 }

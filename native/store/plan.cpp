@@ -140,23 +140,59 @@ void plan_sequence(Plan &plan) {
                   heads * places * 2;
 }
 
-// Logits of the group and one value for each input and token of a KV head, 4 bytes each. Where L2
-// does not hold a head's, runs would save nothing.
-uint32_t heads_of_run(const Plan &plan) {
-    const specache_config &config = plan.config;
-    uint64_t group = config.query_heads / config.kv_heads;
-    uint64_t each = uint64_t(plan.inputs) * (group + 1) * plan.tokens_wide * 4;
-    uint64_t most = config.logits_bytes;
-    if (most == 0) {
-        if (config.device == 0) return config.kv_heads;
-        uint64_t cache = gpu_cache_bytes();
-        most = (cache == 0 ? gpu_cache_usual : cache) * logits_fifths / 5;
-        if (most < each) return config.kv_heads;
+uint64_t logits_budget(const specache_config &config) {
+    if (config.mode == 0) return UINT64_MAX;  // it has none
+    if (config.logits_bytes != 0) return config.logits_bytes;
+    if (config.device == 0) return UINT64_MAX;
+    uint64_t cache = gpu_cache_bytes();
+    return (cache == 0 ? gpu_cache_usual : cache) * logits_fifths / 5;
+}
+
+constexpr uint32_t room_least = 2048;  // tokens: shorter texts share one size
+
+// The next smaller room: half, since a recorded step is made anew where the room grows.
+uint32_t half_room(uint32_t tokens) { return (tokens / 2 + 3) / 4 * 4; }
+
+// Logits of the group and one value for each input and token of a KV head, 4 bytes each; as many
+// runs as that takes, of about as many heads each.
+uint32_t heads_of_run(const Plan &plan, uint32_t inputs, uint32_t tokens) {
+    uint32_t heads = plan.config.kv_heads;
+    uint64_t group = plan.config.query_heads / heads;
+    uint64_t most = plan.logits_bytes / (uint64_t(inputs) * (group + 1) * tokens * 4);
+    uint32_t at_once = uint32_t(std::clamp<uint64_t>(most, 1, heads));
+    uint32_t runs = (heads + at_once - 1) / at_once;
+    return (heads + runs - 1) / runs;
+}
+
+struct LogitsBytes {
+    uint64_t logits = 0, choosing = 0;
+};
+// Of the largest room that a step may have.
+LogitsBytes most_logits(const Plan &plan) {
+    LogitsBytes most;
+    uint32_t group = plan.config.query_heads / plan.config.kv_heads;
+    for (uint32_t inputs = 1; inputs <= plan.inputs; inputs++) {
+        for (uint32_t tokens = plan.tokens_wide;; tokens = half_room(tokens)) {
+            LogitsRoom room = plan.logits_room(inputs, tokens - std::min(tokens, inputs));
+            uint64_t logits = uint64_t(inputs) * room.heads * group * room.tokens;
+            most.logits = std::max(most.logits, logits);
+            most.choosing = std::max(
+                most.choosing,
+                choose_scratch(plan.shape, room.heads, inputs, room.tokens, nullptr).bytes);
+            if (tokens <= room_least) break;
+        }
     }
-    return uint32_t(std::clamp<uint64_t>(most / each, 1, config.kv_heads));
+    return most;
 }
 
 }  // namespace
+
+LogitsRoom Plan::logits_room(uint32_t inputs, uint32_t length) const {
+    if (logits_bytes == UINT64_MAX) return {tokens_wide, config.kv_heads};
+    uint32_t tokens = tokens_wide, needed = std::max(length + inputs, room_least);
+    while (tokens > room_least && half_room(tokens) >= needed) tokens = half_room(tokens);
+    return {tokens, heads_of_run(*this, inputs, tokens)};
+}
 
 Plan make_plan(const specache_config &config, const specache_profile *profile,
                const uint8_t *key_bits) {
@@ -176,7 +212,7 @@ Plan make_plan(const specache_config &config, const specache_profile *profile,
     plan.in_file = config.far == 1 && config.mode != 0;
     plan_codes(plan, profile, key_bits);
     plan_sequence(plan);
-    plan.run_heads = heads_of_run(plan);
+    plan.logits_bytes = logits_budget(config);
     plan.work = carve_work(plan, nullptr).bytes;
     if (config.device == 1 && config.prefetch == 1) {
         plan.gathered = uint64_t(config.kv_heads) * plan.arriving * plan.row;
@@ -210,9 +246,9 @@ Work carve_work(const Plan &plan, uint8_t *base) {
     };
     uint64_t heads = config.kv_heads, k = config.k_max, chosen = plan.inputs * heads * k;
     uint64_t chunk_pages = config.chunk_tokens / page_tokens + 1;
-    uint64_t run = plan.run_heads * (config.query_heads / heads);  // query heads
-    bool coded = plan.rule != Rule::none;
-    take(work.logits, coded ? plan.inputs * run * plan.tokens_wide : 0);
+    bool coded = plan.rule != Rule::none, at_once = config.device == 1;
+    LogitsBytes logits = most_logits(plan);
+    take(work.logits, coded ? logits.logits : 0);
     take(work.chosen, chosen);
     take(work.values, chosen);
     take(work.counts, plan.inputs * heads);
@@ -222,7 +258,7 @@ Work carve_work(const Plan &plan, uint8_t *base) {
     take(work.staging, plan.in_file ? chosen * plan.row : 0);
     take(work.late_copies, plan.in_file ? chosen : 0);
     take(work.late, 1);
-    bool at_once = config.device == 1;  // resolve and settle work on all heads at once
+    // at_once: resolve and settle work on all heads.
     uint64_t scratch = plan.slots == 0 ? 0 : at_once ? heads : 1;
     take(work.slot_of, scratch * config.tokens_max);
     take(work.wanted_value, scratch * config.tokens_max);
@@ -237,11 +273,9 @@ Work carve_work(const Plan &plan, uint8_t *base) {
     take(work.sums, uint64_t(config.chunk_tokens) * config.query_heads * (config.head_dim + 2));
     take(work.page, plan.page_rows);
     take(work.attend, attend_scratch(plan.shape, plan.inputs, uint32_t(plan.pages_max),
-                                     config.k_max, plan.value_planes, nullptr)
+                                     config.k_max, plan.value_planes, at_once, nullptr)
                           .bytes);
-    uint64_t choosing = choose_scratch(plan.shape, plan.run_heads, plan.inputs,
-                                       plan.tokens_wide, nullptr).bytes;
-    take(work.choose, coded && at_once ? choosing : 0);
+    take(work.choose, coded && at_once ? logits.choosing : 0);
     uint64_t lent = config.device == 1 ? uint64_t(config.chunk_tokens) * config.head_dim : 0;
     take(work.lent_queries, lent * config.query_heads);
     take(work.lent_keys, lent * heads);

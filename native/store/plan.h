@@ -17,6 +17,11 @@ constexpr uint32_t arriving_max = 64;  // slots in flight beside the visible one
 constexpr uint64_t gpu_cache_usual = 50u << 20;
 constexpr uint64_t logits_fifths = 2;
 
+// Tokens of each query head, and of how many KV heads at a time.
+struct LogitsRoom {
+    uint32_t tokens, heads;
+};
+
 struct Plan {
     specache_config config{};
     Shape shape{};
@@ -35,8 +40,9 @@ struct Plan {
     uint32_t pages = 0;        // in the pool
     uint32_t slots = 0, arriving = 0;  // per layer and KV head: visible, in flight
     uint32_t inputs = 0;       // of a step at most
-    uint32_t run_heads = 0;    // KV heads of a layer whose logits a step holds at a time
     uint32_t tokens_wide = 0;  // tokens_max, rounded up so that each row of logits is aligned
+    uint64_t logits_bytes = 0;  // of logits and values that a step holds at a time, or one KV
+                                // head's; UINT64_MAX: a layer's
     bool in_file = false;
 
     // Near bytes of one sequence, whatever its length.
@@ -44,6 +50,8 @@ struct Plan {
     uint64_t work = 0, profile = 0;
     uint64_t gathered = 0;  // device cuda, prefetch 1: rows of a fetch on their way to their places
 
+    // What the logits of a step behind `length` tokens have room for.
+    LogitsRoom logits_room(uint32_t inputs, uint32_t length) const;
     uint32_t heads() const { return config.layers * config.kv_heads; }
     uint64_t far_bytes() const { return rule == Rule::none ? 0 : uint64_t(pages) * page_rows; }
     uint64_t near_pool() const {
@@ -68,7 +76,7 @@ Plan make_plan(const specache_config &config, const specache_profile *profile,
 
 // Scratch of a store for steps and appends, carved out of one block of near memory.
 struct Work {
-    float *logits;             // [inputs][run_heads * group][tokens_wide]
+    float *logits;             // [inputs][heads * group][tokens] of the step's logits_room
     uint32_t *chosen;          // [inputs][kv_heads][k_max] tokens
     float *values;             // [inputs][kv_heads][k_max]
     uint32_t *counts;          // [inputs][kv_heads]

@@ -1,9 +1,11 @@
 // decoder_kernels_test.cpp - embedding, norm, rope and gate of every kernel table against the
 // reference, over odd shapes; blocks against what llama.cpp reads from them.
+#include <bit>
 #include <cmath>
 #include <iterator>
 
 #include "block_fixtures.h"
+#include "k_block_fixtures.h"
 #include "tables.h"
 #include "test.h"
 #include "tolerances.h"
@@ -29,17 +31,24 @@ std::vector<float> embedded(const Kernels &kernels, const Tensor &table,
     return out;
 }
 
-// Numbers of blocks need no tolerance: d has 11 significant bits and a quant at most 8, so their
-// product is exact in float32, and q4_1 rounds once, when it adds m.
-template <size_t Bytes>
-void check_blocks(Type type, const uint8_t (&blocks)[3][Bytes], const float (&values)[3][32]) {
-    CHECK(Bytes == block_bytes(type));
-    std::vector<float> row(3 * block_values);
-    dequantize_row(type, blocks, uint32_t(row.size()), row.data());
-    for (uint32_t i = 0; i < row.size(); i++) CHECK(row[i] == values[i / 32][i % 32]);
+// Values are floats or their bits. Numbers of blocks need no tolerance: d has 11 significant bits,
+// a quant and its part's scale 12 at most, so their product is exact in float32, and types with a
+// least number round once, when they add it.
+template <size_t Blocks, size_t Bytes, size_t Values, class Value>
+void check_blocks(Type type, const uint8_t (&blocks)[Blocks][Bytes],
+                  const Value (&values)[Blocks][Values]) {
+    CHECK(Bytes == block_bytes(type) && Values == block_values(type));
+    constexpr uint32_t all = Blocks * Values;
+    std::vector<float> row(all);
+    dequantize_row(type, blocks, all, row.data());
+    uint32_t wrong = 0;
+    for (uint32_t i = 0; i < all; i++) {
+        wrong += row[i] != std::bit_cast<float>(values[i / Values][i % Values]);
+    }
+    CHECK(wrong == 0);
     for (const Kernels *kernels : kernel_tables()) {
-        for (uint32_t columns : {32u, 96u}) {  // three rows of a block, one row of three
-            Tensor table{blocks, type, 96 / columns, columns};
+        for (uint32_t columns : {uint32_t(Values), all}) {  // rows of a block, one row of all
+            Tensor table{blocks, type, all / columns, columns};
             std::vector<uint32_t> tokens(table.rows);
             for (uint32_t token = 0; token < table.rows; token++) tokens[token] = token;
             CHECK(embedded(*kernels, table, tokens) == row);
@@ -118,6 +127,9 @@ TEST("blocks are the numbers that llama.cpp reads from them, bit for bit") {
     check_blocks(Type::q8_0, q8_0_blocks, q8_0_values);
     check_blocks(Type::q4_0, q4_0_blocks, q4_0_values);
     check_blocks(Type::q4_1, q4_1_blocks, q4_1_values);
+    check_blocks(Type::q4_k, q4_k_blocks, q4_k_values);
+    check_blocks(Type::q5_k, q5_k_blocks, q5_k_values);
+    check_blocks(Type::q6_k, q6_k_blocks, q6_k_values);
 }
 
 TEST("every f16 and bf16 number is widened to the float that it stands for") {

@@ -163,7 +163,7 @@ struct Layer {
         }
         // Filled with NaN and ended exactly: a kernel must not count on zeros, nor write past.
         uint64_t bytes = attend_scratch(shape, options.inputs, pages_max, k_max,
-                                        code.value_planes, nullptr).bytes;
+                                        code.value_planes, true, nullptr).bytes;
         Near<uint8_t> scratch(bytes + 64, 0xFF);
         kernels.attend(stream, {shape, heads, codes_of.data(), ids.data(), near(), queries.data(),
                                 positions.data(), logits.data(), chosen.data(), counts.data(),

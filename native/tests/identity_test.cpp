@@ -1,5 +1,8 @@
 // identity_test.cpp - what must not change a bit: tier, slots, delays, guesses, threads, chunks,
 // forks.
+#include <array>
+
+#include "../store/plan.h"
 #include "driver.h"
 #include "test.h"
 
@@ -85,6 +88,25 @@ TEST("how many KV heads have their logits held at a time changes no bit") {
         }
         CHECK(first.stats()[SPECACHE_STATS_PREFETCHED_ROWS] > 0);
     }
+}
+
+TEST("a text that outgrows its room for logits goes on with the same bits, fewer heads at a time") {
+    specache_config all = small_config(), some = small_config();
+    all.tokens_max = some.tokens_max = 4500;
+    some.logits_bytes = 150000;  // 2 inputs of 3 query heads and a value: 32 bytes a token and head
+    specache::Plan plan = specache::make_plan(some, nullptr, nullptr);
+    for (auto [inputs, length, tokens, heads] :
+         {std::array{2u, 500u, 2252u, 2u}, {2u, 2250u, 2252u, 2u}, {2u, 2251u, 4500u, 1u},
+          {1u, 2251u, 2252u, 2u}, {1u, 4499u, 4500u, 2u}}) {
+        specache::LogitsRoom room = plan.logits_room(inputs, length);
+        CHECK(room.tokens == tokens && room.heads == heads);
+    }
+    Run first(all), second(some);
+    for (Run *run : {&first, &second}) {
+        CHECK(run->prefill(0, 2240) == SPECACHE_OK);
+        CHECK(run->decode(2240, 24, 1, 32) == SPECACHE_OK);
+    }
+    CHECK(same_bits(first.outputs, second.outputs));
 }
 
 TEST("mode paper in a file under delays gives the bits of RAM") {

@@ -12,13 +12,15 @@ namespace fixture {
 using namespace specache;
 
 constexpr Type weight_types[] = {Type::f32,  Type::f16,  Type::bf16,
-                                 Type::q8_0, Type::q4_0, Type::q4_1};
+                                 Type::q8_0, Type::q4_0, Type::q4_1,
+                                 Type::q4_k, Type::q5_k, Type::q6_k};
 // Around a vector, a block, three blocks and a panel's columns; also numbers of rows.
 constexpr uint32_t odd_sizes[] = {1, 31, 32, 33, 95, 256, 257};
 
 // A row of blocks has whole blocks.
 inline uint32_t columns_for(Type type, uint32_t columns) {
-    return in_blocks(type) ? (columns + block_values - 1) / block_values * block_values : columns;
+    uint32_t whole = block_values(type);
+    return in_blocks(type) ? (columns + whole - 1) / whole * whole : columns;
 }
 
 inline Near<float> normals(uint64_t count, std::mt19937 &random, float spread = 1) {
@@ -27,6 +29,9 @@ inline Near<float> normals(uint64_t count, std::mt19937 &random, float spread = 
     for (float &x : numbers) x = normal(random);
     return numbers;
 }
+
+// Where a block's fp16 scale lies, and the least number's behind it.
+constexpr uint32_t scales_at(Type type) { return type == Type::q6_k ? q6_k_d : 0; }
 
 struct Weights {
     Near<uint8_t> bytes;  // [offset] unused, then [rows][columns] of the type, and no more
@@ -42,7 +47,7 @@ struct Weights {
         if (in_blocks(type)) {  // any quants, sensible scales
             for (uint8_t *at = data; at < data + rows * row; at += block_bytes(type)) {
                 uint16_t scales[2] = {float_to_half(normal(random)), float_to_half(normal(random))};
-                std::memcpy(at, scales, type == Type::q4_1 ? 4 : 2);
+                std::memcpy(at + scales_at(type), scales, has_least(type) ? 4 : 2);
             }
         } else {
             for (uint64_t i = 0; i < uint64_t(rows) * columns; i++) {

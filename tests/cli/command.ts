@@ -56,15 +56,16 @@ export async function command(
 
 /**
  * Runs a program of the project with the runtime that runs the tests; or reads no output.
- * `environment` is more of its environment.
+ * `environment` is more of its environment; Deno gives it `permissions`.
  */
 export async function spawned(
   program: string,
   args: readonly string[],
   readAll = true,
   environment: Readonly<Record<string, string>> = {},
+  permissions: readonly string[] = ["-A"],
 ): Promise<Ended> {
-  const command = runtime === "deno" ? ["run", "-A", "--no-check"] : [];
+  const command = runtime === "deno" ? ["run", "--no-check", "--no-prompt", ...permissions] : [];
   const child = spawn(process.execPath, [...command, pathOf(program), ...args], {
     env: { ...process.env, NO_COLOR: "1", ...environment },
   });

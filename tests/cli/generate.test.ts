@@ -2,8 +2,11 @@ import { readFileSync } from "node:fs";
 import process from "node:process";
 import { generateFlags } from "../../cli/generate.ts";
 import { planFlags } from "../../cli/plan.ts";
+import { doctorFlags } from "../../cli/doctor.ts";
+import { serveFlags } from "../../cli/serve.ts";
 import { evalFlags } from "../../cli/eval.ts";
 import { profileFlags } from "../../cli/profile.ts";
+import { toolchainFlags } from "../../cli/toolchain.ts";
 import { tokenizerOf } from "../../eval/source.ts";
 import { assert, assertEquals, assertMatch, assertObjectMatch, test } from "../harness.ts";
 import { command, Folder, idsText, jsonOf, needle, tiny } from "./command.ts";
@@ -208,13 +211,14 @@ test("Ctrl-C ends a generation as cancelled, and no listener for it stays", asyn
   assertEquals(process.listenerCount("SIGINT"), listeners);
 });
 
-for (const args of [[], ["--help"], ["help"], ["generate", "--help"], ["profile", "--help"]]) {
+for (const args of [[], ["--help"], ["help"], ["generate", "--help"], ["serve", "--help"]]) {
   test(`specache ${args.join(" ")} prints help and exits 0`, async () => {
     const { status, stdout, stderr } = await command(args);
     assertEquals([status, stderr], [0, ""]);
-    const commands = args.length === 2
-      ? [args[0]]
-      : [...["generate", "chat", "plan", "profile", "eval"], "pull", "models", "rm"];
+    const commands = args.length === 2 ? [args[0]] : [
+      ...["generate", "chat", "serve", "plan", "profile", "eval", "pull", "models", "rm"],
+      ...["toolchain", "doctor"],
+    ];
     const headings = [...stdout.matchAll(/^specache (\w+)(?: NAME)? - /gm)].map(([, name]) => name);
     assertEquals(headings, commands);
   });
@@ -222,9 +226,12 @@ for (const args of [[], ["--help"], ["help"], ["generate", "--help"], ["profile"
 
 const commands = [
   ["generate", generateFlags],
+  ["serve", serveFlags],
   ["plan", planFlags],
   ["profile", profileFlags],
   ["eval", evalFlags],
+  ["doctor", doctorFlags],
+  ["toolchain", toolchainFlags],
 ] as const;
 for (const [name, flags] of commands) {
   test(`the help of ${name} names each of its flags`, async () => {

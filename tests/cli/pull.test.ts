@@ -30,7 +30,8 @@ test("pull, models, plan, generate and rm know a model by its name", async () =>
     const { models } = await jsonOf(["models"]);
     assertEquals([models.length, models[0].name, models[0].commit], [1, REPO, "a".repeat(40)]);
     assertMatch((await command(["models"])).stdout, /owner\/model +3\.78 MiB +a{12} /);
-    const of = (model: string) => jsonOf(["plan", "--model", model, "--tokens", "100"]);
+    const of = (model: string) =>
+      jsonOf(["plan", "--model", model, "--tokens", "100", "--no-measure"]);
     assertEquals(await of(REPO), await of(pathOf("models/needle")));
     const ask = ["--prompt", "The code of", "--max-tokens", "3", "--profile", "none"];
     const told = (model: string) => command(["generate", "--model", model, ...ask]);

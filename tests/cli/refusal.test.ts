@@ -24,16 +24,26 @@ function paths(folder: Folder): Record<string, string> {
     BLANK: folder.file("blank", ""),
     PROFILE: folder.file("profile", profileBytes({ layers: 1, kvHeads: 2, headDim: 16 })),
     FAR: folder.of("far"),
+    TEMPLATE: folder.file("template", "{{ messages[0].content }}"),
+    KEYS: folder.file("keys", "secret\n"),
+    NOKEYS: folder.file("nokeys", "\n\n"),
+    SPACED: folder.file("spaced", "secret\nsec ret\n"),
+    UMLAUT: folder.file("umlaut", "s\u00e9cret\n"),
+    LONGKEY: folder.file("longkey", "s".repeat(1001)),
   };
 }
 
 // Each line must answer 2, with nothing on standard output and the sentence on standard error.
 type Row = readonly [args: readonly string[] | string, sentence: RegExp];
 
+const sizes = "--layers 2 --kv-heads 2 --query-heads 4 --head-dim 16 --tokens 9";
 const tiny20 = "generate --model TINY --ids-file IDS --max-tokens 4";
 
 const flags: readonly Row[] = [
-  ["nonsense", /^Cannot run: command nonsense is none of generate, chat, plan, profile, eval, /],
+  [
+    "nonsense",
+    /^Cannot run: command nonsense is none of generate, chat, serve, plan, profile, eval, /,
+  ],
   ["--json", /^Cannot run: command --json is none of/],
   ["constructor", /command constructor is none of/],
   ["generate --model TINY", /0 of --prompt, --prompt-file and --ids-file are given, not 1$/],
@@ -50,6 +60,15 @@ const flags: readonly Row[] = [
   [`${tiny20} --mode --json`, /--mode is given no value$/],
   [`${tiny20} --json=1`, /--json takes no value, not 1$/],
   [[...tiny20.split(" "), "--mode", "a\nb"], /mode a b is none of full, paper, specache$/],
+  ["doctor now", /^Cannot look at this machine: now is not a flag$/],
+  ["doctor --json=1", /--json takes no value, not 1$/],
+  ["doctor --fast", /flag --fast is not known$/],
+  ["toolchain", /^Cannot fetch a toolchain: 0 names are given, not 1$/],
+  ["toolchain c++ nvcc", /2 names are given, not 1$/],
+  ["toolchain gcc", /^Cannot fetch a toolchain: name gcc is none of c\+\+, nvcc$/],
+  [["toolchain", ""], /name "" is none of c\+\+, nvcc$/],
+  ["toolchain toString", /name toString is none of/],
+  ["toolchain c++ --force", /flag --force is not known$/],
   ["plan --model TINY", /^Cannot plan: --tokens is missing$/],
   ["plan --tokens 10", /^Cannot plan: layers is missing$/],
   ["plan --tokens 10 --layers 2 --kv-heads 2 --query-heads 4", /headDim is missing$/],
@@ -138,6 +157,20 @@ const values: readonly Row[] = [
   ["plan --model TINY --tokens many", /contextTokens many is not a number$/],
   ["plan --model TINY --tokens 0", /contextTokens 0 is below 1$/],
   ["plan --model TINY --tokens 99 --guesses few", /guesses few is none of auto, 0, 1, 2, 3$/],
+  ...["near", "far-bytes", "weights-bytes"].flatMap((name): Row[] => [
+    [`plan SIZES --${name} many`, /^Cannot plan: \w+Bytes many is not a number$/],
+    [`plan SIZES --${name} NaN`, /^Cannot plan: \w+Bytes NaN is not a number$/],
+    [`plan SIZES --${name} -1`, /^Cannot plan: \w+Bytes -1 is below 1$/],
+    [`plan SIZES --${name} 0`, /^Cannot plan: \w+Bytes 0 is below 1$/],
+    [`plan SIZES --${name} 2.5`, /^Cannot plan: \w+Bytes 2\.5 is not an integer$/],
+    [`plan SIZES --${name} 1e300`, /^Cannot plan: \w+Bytes 1e\+300 is (not|above) /],
+    [`plan SIZES --${name}=`, /^Cannot plan: \w+Bytes "" is not a number$/],
+  ]),
+  ["plan SIZES --weights-bytes 9 --weights-type q9", /weightsType q9 is none of f32, f16, bf16, /],
+  ["plan SIZES --weights-type q8_0", /--weights-type q8_0 is given without --weights-bytes$/],
+  ["plan SIZES --no-measure=1", /--no-measure takes no value, not 1$/],
+  ["plan --model TINY --tokens 9 --weights-bytes 9", /--weights-bytes 9 is given beside --model$/],
+  ["plan --model TINY --tokens 9 --weights-type f16", /--weights-type f16 is given beside --mod/],
   ["plan --model TINY --tokens 99 --k -1", /^Cannot plan: k -1 is below 0$/],
   [
     "plan --layers 2 --kv-heads 2 --query-heads 4 --head-dim 20 --tokens 9",
@@ -187,10 +220,56 @@ const files: readonly Row[] = [
   ],
 ];
 
+const served = "serve --model NEEDLE --context 128 --chat-template TEMPLATE";
+
+const servers: readonly Row[] = [
+  ["serve", /^Cannot serve: model is missing$/],
+  ["serve --model NONE", /^Cannot open model: NONE does not exist$/],
+  ["serve --model TINY", /^Cannot serve: model llama-plain has no tokenizer$/],
+  [
+    "serve --model NEEDLE",
+    /^Cannot serve: model needle has no chat template, so --chat-template m/,
+  ],
+  ["serve --model NEEDLE --chat-template NONE", /^Cannot read NONE: ENOENT/],
+  [
+    "serve --model NEEDLE --chat-template BROKEN",
+    /^Cannot serve: the template of model needle is not understood: /,
+  ],
+  [`${served} --prompt a`, /^Cannot serve: flag --prompt is not known$/],
+  [`${served} --json`, /flag --json is not known$/],
+  [`${served} --guesses 1`, /flag --guesses is not known$/],
+  [`${served} --k -1`, /^Cannot serve: k -1 is below 0$/],
+  [`${served} --context 0`, /contextTokens 0 is below 1$/],
+  [[...served.split(" "), "--name", ""], /^Cannot serve: name "" is empty$/],
+  [`${served} --port many`, /^Cannot serve: port many is not a number$/],
+  [[...served.split(" "), "--port", ""], /port "" is not a number$/],
+  [`${served} --port -1`, /port -1 is below 0$/],
+  [`${served} --port 65536`, /port 65536 is above 65535$/],
+  [`${served} --port 80.5`, /port 80\.5 is not an integer$/],
+  [`${served} --port NaN`, /port NaN is not a number$/],
+  [`${served} --port`, /--port is given no value$/],
+  [[...served.split(" "), "--host", ""], /hostname "" is empty$/],
+  ...["0.0.0.0", "::", "192.0.2.1", "example.com", "127.0.0.1.example.com"].map((host): Row => [
+    `${served} --host ${host}`,
+    /^Cannot serve: --host \S+ can be reached from other machines, so --api-key-file or --allow-/,
+  ]),
+  [`${served} --host 192.0.2.1 --allow-anyone`, /^Cannot serve: 192\.0\.2\.1 port 8080: /],
+  [`${served} --host 192.0.2.1 --api-key-file KEYS`, /^Cannot serve: 192\.0\.2\.1 port 8080: /],
+  [`${served} --allow-anyone --api-key-file KEYS`, /--allow-anyone is given with --api-key-file$/],
+  [`${served} --allow-anyone=yes`, /--allow-anyone takes no value, not yes$/],
+  [`${served} --api-key-file NONE`, /^Cannot read NONE: ENOENT/],
+  [`${served} --api-key-file EMPTY`, /^Cannot read EMPTY: EISDIR/],
+  [`${served} --api-key-file BLANK`, /^Cannot serve: BLANK has no key$/],
+  [`${served} --api-key-file NOKEYS`, /^Cannot serve: NOKEYS has no key$/],
+  [`${served} --api-key-file SPACED`, /SPACED line 2: character 4 is not visible ASCII$/],
+  [`${served} --api-key-file UMLAUT`, /UMLAUT line 1: character 2 is not visible ASCII$/],
+  [`${served} --api-key-file LONGKEY`, /LONGKEY line 1: 1001 characters are above 1000$/],
+];
+
 async function assertRefused(args: readonly string[] | string, sentence: RegExp): Promise<void> {
   using folder = new Folder();
   const known = Object.entries(paths(folder));
-  const words = typeof args === "string" ? args.split(" ") : args;
+  const words = typeof args === "string" ? args.replace("SIZES", sizes).split(" ") : args;
   const given = words.map((word) =>
     known.reduce((text, [name, path]) => text.replace(new RegExp(`^${name}(?=/|$)`), path), word)
   );
@@ -202,7 +281,7 @@ async function assertRefused(args: readonly string[] | string, sentence: RegExp)
   assertMatch(shown, sentence);
 }
 
-for (const [what, rows] of Object.entries({ flags, values, files })) {
+for (const [what, rows] of Object.entries({ flags, values, files, servers })) {
   for (const [args, sentence] of rows) {
     const line = typeof args === "string" ? args : args.map((arg) => arg || '""').join(" ");
     test(`specache refuses ${what}: ${JSON.stringify(line)}`, () => assertRefused(args, sentence));

@@ -9,6 +9,12 @@ const root = fileURLToPath(new URL("../..", import.meta.url));
 const BLOCK = /^( \* )?```ts\n([\s\S]*?)^\1?```$/gm;
 const PRINTS = /console\.log\(.*\);? \/\/ (.+)$/gm;
 
+// What the package exports, by the name that users import.
+const modules = {
+  "@specache/specache": "mod.ts",
+  "@specache/specache/app": "routes/app.ts",
+};
+
 interface Example {
   readonly name: string;
   readonly code: string;
@@ -29,8 +35,11 @@ async function printed(code: string): Promise<string[]> {
   const { log } = console;
   try {
     const file = join(folder, "example.ts");
-    const mod = pathToFileURL(join(root, "mod.ts")).href;
-    await writeFile(file, code.replaceAll('"@specache/specache"', `"${mod}"`));
+    let own = code;
+    for (const [name, module] of Object.entries(modules)) {
+      own = own.replaceAll(`"${name}"`, `"${pathToFileURL(join(root, module)).href}"`);
+    }
+    await writeFile(file, own);
     console.log = (...values) => void lines.push(values.join(" "));
     await import(pathToFileURL(file).href);
   } finally {
@@ -49,11 +58,12 @@ const paths = [
   ...["README.md", "mod.ts"],
   ...await filesOf("docs", ".md"),
   ...await filesOf("engine", ".ts"),
+  ...await filesOf("routes", ".ts"),
 ];
 const examples = (await Promise.all(paths.map(examplesOf))).flat();
 
 test("the README and the public classes have examples", () => {
-  for (const path of ["README.md", "engine/engine.ts", "engine/store.ts"]) {
+  for (const path of ["README.md", "engine/engine.ts", "engine/store.ts", "routes/app.ts"]) {
     assert(examples.some(({ name }) => name.endsWith(path)), path);
   }
 });

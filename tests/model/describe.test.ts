@@ -146,16 +146,18 @@ test("rope_freqs.weight gives the frequencies that config.json's llama3 scaling 
 });
 
 test("every type of the golden GGUF files is placed as itself", () => {
-  const typesOf = (name: string) => {
-    const { tensors } = describeModel(join(golden, `gguf/llama-plain.${name}.gguf`));
+  const typesOf = (name: string, model = "llama-plain") => {
+    const { tensors } = describeModel(join(golden, `gguf/${model}.${name}.gguf`));
     return [...new Set(tensors.map(({ type }) => type))].sort();
   };
-  const { f32, f16, q8_0, q4_0, q4_1 } = tensorTypes;
+  const { f32, f16, q8_0, q4_0, q4_1, q4_k, q5_k, q6_k } = tensorTypes;
   assertEquals(typesOf("f32"), [f32]);
   assertEquals(typesOf("f16"), [f32, f16]);
   assertEquals(typesOf("q8_0"), [f32, q8_0]);
   assertEquals(typesOf("q4_0"), [f32, q4_0]);
   assertEquals(typesOf("q4_1"), [f32, q8_0, q4_1]);
+  assertEquals(typesOf("q4_k_m", "llama-k"), [f32, q4_k, q6_k]);
+  assertEquals(typesOf("q5_k_m", "llama-k"), [f32, q5_k, q6_k]);
 });
 
 test("a path that does not exist is refused by name", () => {

@@ -75,8 +75,13 @@ export function ggufBytes(metadata: Metadata, tensors: Record<string, TestTensor
 function valueOf(value: Metadata[string]): Buffer[] {
   if (!Array.isArray(value)) return [u32(typeOf(value)), scalar(value)];
   const items = value as (number | string)[];
-  return [u32(9), u32(typeOf(items[0] ?? 0)), u64(items.length), ...items.map(scalar)];
+  const fractions = items.some((item) => typeof item === "number" && !isWhole(item));
+  const each = fractions ? (item: number | string) => f32(Number(item)) : scalar;
+  const type = fractions ? 6 : typeOf(items[0] ?? 0);
+  return [u32(9), u32(type), u64(items.length), ...items.map(each)];
 }
+
+const isWhole = (value: number) => Number.isInteger(value) && value >= 0;
 
 function typeOf(value: number | boolean | string): number {
   if (typeof value === "string") return 8;
@@ -88,6 +93,10 @@ function scalar(value: number | boolean | string): Buffer {
   if (typeof value === "string") return text(value);
   if (typeof value === "boolean") return Buffer.from([Number(value)]);
   if (Number.isInteger(value)) return u32(value);
+  return f32(value);
+}
+
+function f32(value: number): Buffer {
   const buffer = Buffer.alloc(4);
   buffer.writeFloatLE(value);
   return buffer;

@@ -43,6 +43,8 @@ export const goldenNames: readonly string[] = [
   "gguf/llama-plain.q4_0.gguf",
   "gguf/llama-plain.q4_1.gguf",
   "gguf/llama3-rope.q4_1.gguf",
+  "gguf/llama-k.q4_k_m.gguf",
+  "gguf/llama-k.q5_k_m.gguf",
 ];
 
 /** Path of a file or folder of tests/golden. */

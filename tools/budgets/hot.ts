@@ -128,7 +128,7 @@ function choosing(): Wanted[] {
 
 // A prefill's: loops within a loop are not counted with it.
 const wantedOfPrefill: readonly (Wanted & { readonly pick: (loop: Loop) => boolean })[] = [
-  ...["f32", "f16", "bf16", "q8_0", "q4_0", "q4_1"].map((type, number) => ({
+  ...["f32", "f16", "bf16", "q8_0", "q4_0", "q4_1", "q4_k", "q5_k", "q6_k"].map((type, number) => ({
     kernel: `project_tile<${number}>`,
     what: `32 columns of ${type}`,
     times: 1 / 1024,

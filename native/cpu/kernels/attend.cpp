@@ -25,7 +25,7 @@ struct Work {
     uint32_t dim = shape.head_dim, group = shape.query_heads / shape.kv_heads;
     bool coded = attend.codes_of[0].rule != Rule::none;
     AttendScratch scratch = attend_scratch(shape, attend.inputs, attend.pages_max, attend.k_max,
-                                           attend.value_planes, attend.scratch);
+                                           attend.value_planes, false, attend.scratch);
     uint32_t exact_max = scratch.exact_max;
     uint32_t pages = coded_pages(attend.positions[attend.inputs - 1]);
     uint32_t blocks = (pages + block_pages - 1) / block_pages;

@@ -28,19 +28,24 @@ void dot_inputs(const Project &project, uint32_t row, uint32_t first) {
     uint32_t columns = project.weights.columns, i = 0;
     const uint8_t *weights = static_cast<const uint8_t *>(project.weights.data) +
                              row * weight_row_bytes(type, columns);
+    const uint8_t *block = weights;
     const float *in = project.in + uint64_t(first) * columns;
     Floats low[Inputs] = {}, high[Inputs] = {};
-    for (; i + block_values <= columns; i += block_values, weights += block_bytes(type)) {
-        Pair pair = load_block<type>(weights);
+    auto add_part = [&](auto part) {
+        Pair pair = load_block<type>(block, part);
         for (uint32_t c = 0; c < Inputs; c++) {
             low[c] += pair.low * load(in + uint64_t(c) * columns + i);
             high[c] += pair.high * load(in + uint64_t(c) * columns + i + lanes);
         }
+        i += part_values;
+    };
+    for (; i + block_values(type) <= columns; block += block_bytes(type)) {
+        with_parts<type>(add_part);
     }
     for (uint32_t c = 0; c < Inputs; c++) {
         float sum = sum_of(low[c] + high[c]);
         for (uint32_t rest = i; rest < columns; rest++) {
-            sum += dequantize_number(type, weights, rest - i) * in[uint64_t(c) * columns + rest];
+            sum += dequantize_number(type, weights, rest) * in[uint64_t(c) * columns + rest];
         }
         put(project, first + c, row, sum);
     }

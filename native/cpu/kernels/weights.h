@@ -1,6 +1,9 @@
 // weights.h - weights of each stored format as vectors of floats; blocks as native/dequantize.h
 // says.
 #pragma once
+#include <type_traits>
+#include <utility>
+
 #include "../../dequantize.h"
 #include "../simd.h"
 
@@ -29,10 +32,39 @@ static inline Floats floats_of(Vector bytes) {
     return __builtin_convertvector(__builtin_convertvector(bytes, Ints), Floats);
 }
 
-// The 32 columns from `block` on: a block of the types that have blocks.
+// Part `part` of a K-quant's block.
 template <Type type>
-static inline Pair load_block(const uint8_t *block) {
-    if constexpr (type == Type::q8_0) {
+static inline Pair load_part(const uint8_t *block, uint32_t part) {
+    PartPlace place = part_place(type, part);
+    Octets nibbles[2], high[2];
+    std::memcpy(nibbles, block + place.nibbles, sizeof nibbles);
+    std::memcpy(high, block + place.high, sizeof high);
+    Floats q[2];
+    for (uint32_t half = 0; half < 2; half++) {
+        Octets integers = nibbles[half] >> uint8_t(place.nibble_shift) & 15;
+        if constexpr (type != Type::q4_k) {
+            integers |= (high[half] >> uint8_t(place.high_shift) & uint8_t(high_mask(type))) << 4;
+        }
+        q[half] = floats_of(integers);
+    }
+    if constexpr (type == Type::q6_k) {
+        float d = half_of(block + q6_k_d);
+        const uint8_t *scales = block + q6_k_scales + 2 * part;
+        float low = d * float(int8_t(scales[0])), above = d * float(int8_t(scales[1]));
+        return {low * (q[0] - 32.0f), above * (q[1] - 32.0f)};
+    }
+    PartScale numbers = part_scale(block + 4, part);
+    float scale = half_of(block) * float(numbers.scale);
+    float least = half_of(block + 2) * float(numbers.least);
+    return {scale * q[0] - least, scale * q[1] - least};
+}
+
+// 32 columns: part `part` of a block of the types that have blocks.
+template <Type type>
+static inline Pair load_block(const uint8_t *block, uint32_t part) {
+    if constexpr (is_k_quant(type)) {
+        return load_part<type>(block, part);
+    } else if constexpr (type == Type::q8_0) {
         Bytes low, high;
         std::memcpy(&low, block + 2, 16);
         std::memcpy(&high, block + 18, 16);
@@ -51,17 +83,26 @@ static inline Pair load_block(const uint8_t *block) {
     }
 }
 
+// Calls body with the number of each part of a block as a constant.
+template <Type type, class Body>
+static inline void with_parts(Body body) {
+    constexpr uint32_t parts = block_values(type) / part_values;
+    [&]<uint32_t... part>(std::integer_sequence<uint32_t, part...>) {
+        (body(std::integral_constant<uint32_t, part>{}), ...);
+    }(std::make_integer_sequence<uint32_t, parts>{});
+}
+
 // `count` columns of a row from `column` on (a multiple of 32) as floats.
 template <Type type>
 static inline void widen_weights(const uint8_t *row, uint32_t column, uint32_t count, float *out) {
-    const uint8_t *block = row + uint64_t(column / block_values) * block_bytes(type);
     uint32_t i = 0;
-    for (; i + block_values <= count; i += block_values, block += block_bytes(type)) {
-        Pair pair = load_block<type>(block);
+    for (; i + part_values <= count; i += part_values) {
+        uint32_t at = column + i;
+        Pair pair = load_block<type>(block_of(type, row, at), part_of(type, at));
         store(out + i, pair.low);
         store(out + i + lanes, pair.high);
     }
-    for (; i < count; i++) out[i] = dequantize_number(type, block, i % block_values);
+    for (; i < count; i++) out[i] = dequantize_number(type, row, column + i);
 }
 
 // Calls body with the type as a constant.
@@ -74,6 +115,9 @@ static inline void with_type(Type type, Body body) {
     case Type::q8_0: return body.template operator()<Type::q8_0>();
     case Type::q4_0: return body.template operator()<Type::q4_0>();
     case Type::q4_1: return body.template operator()<Type::q4_1>();
+    case Type::q4_k: return body.template operator()<Type::q4_k>();
+    case Type::q5_k: return body.template operator()<Type::q5_k>();
+    case Type::q6_k: return body.template operator()<Type::q6_k>();
     }
 }
 

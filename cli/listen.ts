@@ -1,0 +1,80 @@
+// listen.ts - serves an application on a port: by Bun.serve, and in Deno by node:http. Deno.serve
+// (2.9) does not tell that a client has left when the head and the body of its request came in two
+// packets, as they often do, and a generation that nobody reads would go on to its end.
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { getRequestListener } from "@hono/node-server";
+import { SpecacheError } from "../engine/errors.ts";
+
+type Fetch = (request: Request) => Response | Promise<Response>;
+
+/** A server that listens. */
+export interface Listening {
+  /** Its address, as http://host:port. */
+  readonly url: string;
+  /** Takes no new connections; settles when what runs is answered. */
+  close(): Promise<void>;
+}
+
+/** Where to listen. */
+export interface Place {
+  readonly hostname: string;
+  /** 0: one that is free. */
+  readonly port: number;
+}
+
+/**
+ * Listens.
+ *
+ * @throws {SpecacheError} argument: the port is taken or not allowed, or the host not this machine
+ */
+export async function listen(fetch: Fetch, place: Place): Promise<Listening> {
+  try {
+    return "Bun" in globalThis ? listenInBun(fetch, place) : await listenInDeno(fetch, place);
+  } catch (cause) {
+    const why = (cause as Error).message;
+    const { hostname, port } = place;
+    throw new SpecacheError("argument", `Cannot serve: ${hostname} port ${port}: ${why}`, {
+      cause,
+      details: { hostname, port },
+    });
+  }
+}
+
+async function listenInDeno(fetch: Fetch, { hostname, port }: Place): Promise<Listening> {
+  const server = createServer(getRequestListener(fetch, { overrideGlobalObjects: false }));
+  await new Promise<void>((answer, fail) => {
+    server.once("error", fail);
+    server.listen(port, hostname, answer);
+  });
+  const { address, port: taken } = server.address() as AddressInfo;
+  return {
+    url: urlOf({ hostname: address, port: taken }),
+    async close() {
+      const closed = new Promise<void>((answer) => server.close(() => answer()));
+      server.closeIdleConnections();
+      await closed;
+    },
+  };
+}
+
+// What is used of Bun.serve.
+interface BunServer {
+  readonly hostname: string;
+  readonly port: number;
+  stop(): Promise<void>;
+}
+interface Bun {
+  serve(options: Place & { readonly fetch: Fetch; readonly idleTimeout: number }): BunServer;
+}
+
+function listenInBun(fetch: Fetch, place: Place): Listening {
+  const { Bun } = globalThis as unknown as { readonly Bun: Bun };
+  // A prefill may take minutes in which nothing is sent: no connection is idle for good.
+  const server = Bun.serve({ ...place, fetch, idleTimeout: 0 });
+  return { url: urlOf(server), close: () => server.stop() };
+}
+
+function urlOf({ hostname, port }: Place): string {
+  return `http://${hostname.includes(":") ? `[${hostname}]` : hostname}:${port}`;
+}

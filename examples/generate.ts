@@ -1,0 +1,16 @@
+// generate.ts MODEL PROMPT - streams what a model goes on with, and tells what its cache took.
+import process from "node:process";
+import { Engine } from "@specache/specache";
+
+const [, , model, prompt] = process.argv;
+
+await using engine = await Engine.open({
+  model,
+  contextTokens: 1024,
+  notice: (sentence) => console.error(sentence), // the library is built at the first run
+});
+const generation = engine.generate({ prompt, maxTokens: 24 });
+for await (const piece of generation) process.stdout.write(piece.text);
+
+const { usage, cache } = await generation.result;
+console.log(`\n${usage.completionTokens} tokens, ${cache.nearBytes} bytes near`);

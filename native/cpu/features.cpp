@@ -1,0 +1,58 @@
+#include "features.h"
+
+#include <cstdint>
+
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
+namespace specache {
+namespace {
+
+#if defined(__x86_64__)
+struct Registers {
+    unsigned a = 0, b = 0, c = 0, d = 0;
+};
+
+Registers cpuid(unsigned leaf) {  // zeros where the CPU does not know the leaf
+    Registers out;
+    __get_cpuid_count(leaf, 0, &out.a, &out.b, &out.c, &out.d);
+    return out;
+}
+
+// Which registers the system saves when threads take turns (XCR0).
+uint32_t saved_registers() {
+    uint32_t low, high;
+    asm("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+    return low;
+}
+
+bool all(uint32_t value, uint32_t bits) { return (value & bits) == bits; }
+
+Features ask() {
+    constexpr uint32_t sse42 = 1u << 20, osxsave = 1u << 27;               // leaf 1, ecx
+    constexpr uint32_t fma = 1u << 12, avx = 1u << 28, f16c = 1u << 29;    // leaf 1, ecx
+    constexpr uint32_t avx2 = 1u << 5, bmi2 = 1u << 8;                     // leaf 7, ebx
+    constexpr uint32_t f = 1u << 16, dq = 1u << 17, bw = 1u << 30, vl = 1u << 31;  // leaf 7, ebx
+    constexpr uint32_t ymm = 0x6, zmm = 0xE6;                              // XCR0
+    Registers first = cpuid(1), seventh = cpuid(7);
+    Features out{};
+    out.crc32 = all(first.c, sse42);
+    if (!all(first.c, osxsave)) return out;
+    uint32_t saved = saved_registers();
+    out.avx2 = all(saved, ymm) && all(first.c, fma | avx | f16c) && all(seventh.b, avx2 | bmi2);
+    out.avx512 = out.avx2 && all(saved, zmm) && all(seventh.b, f | dq | bw | vl);
+    return out;
+}
+#else
+Features ask() { return {}; }
+#endif
+
+}  // namespace
+
+const Features &features() {
+    static const Features found = ask();
+    return found;
+}
+
+}  // namespace specache

@@ -1,0 +1,81 @@
+/**
+ * The HTTP API as one application, for Deno.serve, Bun.serve or whatever else calls `fetch`. It
+ * loads no library: the engine is given.
+ *
+ * @module
+ */
+import { Hono } from "hono";
+import { chatRoutes } from "./chat.ts";
+import type { ServedEngine } from "./engine.ts";
+import { answerOf, RequestError, statusOf } from "./errors.ts";
+import { healthRoutes } from "./health.ts";
+import { bearerKeys } from "./keys.ts";
+import { modelRoutes } from "./models.ts";
+import { Queue } from "./queue.ts";
+
+export type { ServedEngine, ServedGeneration } from "./engine.ts";
+
+/**
+ * Largest body of a request in bytes, where the options do not tell: what a context of
+ * `contextTokens` could need, for texts are turned into tokens on the main thread, at about a
+ * second per MiB. Tokens have 4 bytes on average; escapes of JSON make up to 6 of one.
+ */
+export function bodyBytesFor(contextTokens: number): number {
+  return (64 << 10) + 32 * contextTokens;
+}
+
+/** Options of {@linkcode createApp}. */
+export interface AppOptions {
+  /** What requests call the model; default its own name. */
+  readonly name?: string;
+  /** Keys of which a request to /v1 must bring one; left out: none is asked for. */
+  readonly keys?: readonly string[];
+  /** Largest body of a request in bytes; default {@linkcode bodyBytesFor} the context. */
+  readonly bodyBytesMax?: number;
+  /** Once aborted, requests that wait or come are refused; what runs goes on. */
+  readonly closing?: AbortSignal;
+  /** Told of failures on our side, of which the client hears no more than that there was one. */
+  readonly report?: (error: unknown) => void;
+}
+
+/** An application. */
+export interface App {
+  /** Answers a request; its signal, aborted, ends what was begun for it. */
+  fetch(request: Request): Response | Promise<Response>;
+}
+
+/**
+ * Serves an engine: /v1/chat/completions, /v1/models, /health.
+ *
+ * @example
+ * ```ts
+ * import { Engine } from "@specache/specache";
+ * import { createApp } from "@specache/specache/app";
+ *
+ * await using engine = await Engine.open({ model: "models/needle", contextTokens: 512 });
+ * const app = createApp(engine, { keys: ["secret"] });
+ * const answer = await app.fetch(new Request("http://localhost/health"));
+ * console.log(await answer.text()); // {"status":"ok"}
+ * ```
+ */
+export function createApp(engine: ServedEngine, options: AppOptions = {}): App {
+  const { keys, closing, name = engine.model.name, report = () => {} } = options;
+  const { bodyBytesMax = bodyBytesFor(engine.contextTokens) } = options;
+  const queue = new Queue(1);
+  if (closing?.aborted) queue.close();
+  closing?.addEventListener("abort", () => queue.close(), { once: true });
+  const app = new Hono();
+  app.onError((error) => {
+    if (statusOf(error) === 500) report(error);
+    return answerOf(error);
+  });
+  app.notFound((c) => {
+    const sentence = `Cannot answer: path ${c.req.path.slice(0, 100)} is not known`;
+    return answerOf(new RequestError(404, "not_found", sentence));
+  });
+  if (keys !== undefined) app.use("/v1/*", bearerKeys(keys));
+  app.route("/health", healthRoutes());
+  app.route("/v1/models", modelRoutes(name));
+  app.route("/v1/chat/completions", chatRoutes({ engine, name, queue, bodyBytesMax, report }));
+  return { fetch: (request) => app.fetch(request) };
+}

@@ -1,0 +1,139 @@
+// fake.ts - an engine that loads no library: it answers each prompt with a fixed text, a token a
+// character, each when the test says so.
+import type { GenerateOptions, GenerateResult, Piece } from "../../mod.ts";
+import type { ServedEngine, ServedGeneration } from "../../routes/app.ts";
+
+/** How the fake engine answers. */
+export interface FakeOptions {
+  /** Its answer; default "hello". */
+  readonly text?: string;
+  readonly contextTokens?: number;
+  /** Why it ends where it is not cut; default eos. */
+  readonly stop?: GenerateResult["stop"];
+  /** Awaited before each token. */
+  readonly token?: (at: number) => Promise<void> | void;
+  /** Thrown at once by generate. */
+  readonly refuses?: Error;
+  /** Rejects the result after all tokens. */
+  readonly fails?: Error;
+}
+
+/** An engine of one-character tokens, whose ids are their code points. */
+export class FakeEngine implements ServedEngine {
+  readonly model = { name: "fake" };
+  readonly contextTokens: number;
+  readonly tokenizer: ServedEngine["tokenizer"] = {
+    encode: (text) => [...text].map((character) => character.codePointAt(0)!),
+    decode: (ids) => String.fromCodePoint(...ids),
+  };
+  /** Options of each generation so far. */
+  readonly asked: GenerateOptions[] = [];
+  /** Generations that run. */
+  running = 0;
+  /** Most that ran at a time. */
+  most = 0;
+  readonly #options: FakeOptions;
+
+  constructor(options: FakeOptions = {}) {
+    this.#options = options;
+    this.contextTokens = options.contextTokens ?? 1000;
+  }
+
+  conversation(messages: Parameters<ServedEngine["conversation"]>[0]): string {
+    return messages.map(({ role, content }) => `${role}:${content}\n`).join("");
+  }
+
+  generate(options: GenerateOptions): ServedGeneration {
+    this.asked.push(options);
+    if (this.#options.refuses) throw this.#options.refuses;
+    this.most = Math.max(this.most, ++this.running);
+    const pieces: Piece[] = [];
+    const result = this.#run(options, pieces).finally(() => this.running--);
+    result.catch(() => {});
+    return {
+      result,
+      async *[Symbol.asyncIterator]() {
+        for (let at = 0;; at++) {
+          while (at >= pieces.length) {
+            const ended = await Promise.race([result.then(() => true), later().then(() => false)]);
+            if (ended && at >= pieces.length) return;
+          }
+          yield pieces[at];
+        }
+      },
+    };
+  }
+
+  async #run(
+    { ids = [], maxTokens = 0, logprobs = 0, signal }: GenerateOptions,
+    pieces: Piece[],
+  ): Promise<GenerateResult> {
+    const { text = "hello", stop = "eos", token, fails } = this.#options;
+    const characters = [...text];
+    for (const [at, character] of characters.slice(0, maxTokens).entries()) {
+      await Promise.race([token?.(at), aborted(signal)]);
+      if (signal?.aborted) return resultOf(ids, pieces, "cancelled");
+      const id = character.codePointAt(0)!;
+      const told = { logprob: -0.5, logprobs: [[id, -0.5], [65, -1.5]] as const };
+      pieces.push({ id, text: character, ...logprobs > 0 ? told : {} });
+    }
+    if (fails) throw fails;
+    return resultOf(ids, pieces, maxTokens < characters.length ? "length" : stop);
+  }
+}
+
+function resultOf(
+  ids: readonly number[],
+  pieces: readonly Piece[],
+  stop: GenerateResult["stop"],
+): GenerateResult {
+  return {
+    text: pieces.map(({ text }) => text).join(""),
+    tokens: pieces.map(({ id }) => id),
+    stop,
+    usage: { promptTokens: ids.length, completionTokens: pieces.length, cachedTokens: 0 },
+    cache: { nearBytes: 1, fullBytes: 2, lateRows: 3 },
+    timing: { prefillMs: 4, tokensPerSecond: 5 },
+  } as unknown as GenerateResult; // what the routes read of it
+}
+
+function later(): Promise<void> {
+  return new Promise((answer) => setTimeout(answer, 1));
+}
+
+function aborted(signal: AbortSignal | undefined): Promise<void> {
+  return new Promise((answer) => {
+    if (signal === undefined) return;
+    if (signal.aborted) return answer();
+    signal.addEventListener("abort", () => answer(), { once: true });
+  });
+}
+
+/** What a request to the fake engine's chat needs; `fields` more of it. */
+export function chatBody(fields: object = {}): Record<string, unknown> {
+  return { model: "fake", messages: [{ role: "user", content: "hi" }], ...fields };
+}
+
+/** A request with a JSON body. */
+export function post(
+  path: string,
+  body: unknown,
+  { signal, headers }: { signal?: AbortSignal; headers?: Record<string, string> } = {},
+): Request {
+  return new Request(`http://localhost${path}`, {
+    method: "POST",
+    headers: { "Content-Type": "application/json", ...headers },
+    body: typeof body === "string" ? body : JSON.stringify(body),
+    signal,
+  });
+}
+
+/** The data of each event of a stream: objects, and the word that ends it. */
+// deno-lint-ignore no-explicit-any -- tests read whatever a chunk holds
+export async function eventsOf(response: Response): Promise<any[]> {
+  const text = await response.text();
+  return text.split("\n\n").filter((event) => event !== "").map((event) => {
+    const data = event.replace(/^data: /, "");
+    return data === "[DONE]" ? data : JSON.parse(data);
+  });
+}
