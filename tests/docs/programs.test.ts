@@ -5,7 +5,13 @@ import { readdirSync } from "node:fs";
 import process from "node:process";
 import { Folder, needle, pathOf } from "../cli/command.ts";
 import { Server, template } from "../cli/server.ts";
-import { assertEquals, assertGreater, assertMatch, assertStringIncludes } from "../harness.ts";
+import {
+  assertEquals,
+  assertGreater,
+  assertLess,
+  assertMatch,
+  assertStringIncludes,
+} from "../harness.ts";
 import { runtime, test } from "../harness.ts";
 
 const FACT = "The code of amber is 44219. The weather is fine.";
@@ -27,7 +33,7 @@ async function printed(name: string, args: readonly string[], input = ""): Promi
 
 test("every example is run by a test of this file", () => {
   const names = readdirSync(pathOf("examples")).filter((name) => name.endsWith(".ts")).sort();
-  assertEquals(names, ["chat.ts", "client.ts", "generate.ts", "profile.ts"]);
+  assertEquals(names, ["chat.ts", "client.ts", "generate.ts", "own_model.ts", "profile.ts"]);
 });
 
 test("examples/generate.ts streams a text and tells tokens and bytes", async () => {
@@ -55,4 +61,10 @@ test("examples/client.ts streams the answer of a server", async () => {
   using folder = new Folder();
   await using server = await Server.start(folder.file("template", template));
   assertStringIncludes(await printed("client.ts", [server.url, "", FACT]), "44219");
+});
+
+test("examples/own_model.ts tells what followed a token 3,000 tokens before", async () => {
+  const text = await printed("own_model.ts", []);
+  assertMatch(text, /^after 900: 901 902 903 904 905\n4011 tokens, near memory \d+\.\d % of /);
+  assertLess(Number(text.match(/near memory (\S+) %/)![1]), 20);
 });
