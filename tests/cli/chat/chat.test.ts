@@ -56,6 +56,17 @@ test("a turn reads only what is new, an undone one goes back, a mode reads again
   assert(reset[0] + reset[1] < first[0], `${reset}`);
 });
 
+test("guesses are those of the answer, also behind a mode that was opened again", async () => {
+  using folder = new Folder();
+  const far = ["--far", folder.of("far"), "--accept", "off", "--max-tokens", "8"];
+  const lines = [FACT, "Again?", "/mode full", "/mode specache", "Once more?", "/stats"];
+  const { status, stderr } = await chatOf(lines, ...far);
+  assertEquals(status, 0, stderr);
+  const made = [...stderr.matchAll(/, guesses \d+ of (\d+) right, /g)].map(([, count]) => count);
+  assertEquals(made, ["7", "7", "7"]); // the first token comes of the prompt
+  assertMatch(stderr, /^ {2}guesses right +\d of 7\n/m);
+});
+
 test("/mode changes the mode, and one that cannot be opened leaves it", async () => {
   const lines = [FACT, "/mode", "/mode paper", "/mode", "Again?", "/stats"];
   const opened = await chatOf(lines, ...eight);
