@@ -8,7 +8,7 @@
 //
 // A model that was trained goes the same way: project, hand queries (after rope), keys (after
 // rope) and values to the store, project what comes back, and do all the rest itself.
-import { KvStore } from "@specache/specache";
+import { ensureLibrary, KvStore } from "@specache/specache";
 
 const VOCABULARY = 1_000;
 const LAYERS = 2;
@@ -176,6 +176,7 @@ if (import.meta.main) {
   const text = Array.from({ length: 4_000 }, (_, i) => (i * 7_919 + (i >> 5)) % 900);
   text.splice(700, 0, ...fact);
 
+  await ensureLibrary(); // builds the native library at the first run
   using model = new OwnModel(8_192);
   for (let at = 0; at < text.length; at += 512) model.prefill(text.slice(at, at + 512));
   const recalled = model.generate(fact[0], fact.length - 1);

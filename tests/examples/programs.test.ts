@@ -1,4 +1,5 @@
-// Every program of examples/ runs, with the runtime that runs the tests, and prints what it is for.
+// Each program of examples/ runs, with the runtime that runs the tests, and prints what it is for;
+// own_model.ts has a test file of its own.
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { readdirSync } from "node:fs";
@@ -25,9 +26,9 @@ async function printed(name: string, args: readonly string[], input = ""): Promi
   return texts.stdout;
 }
 
-test("every example is run by a test of this file", () => {
+test("every example is run by a test of this folder", () => {
   const names = readdirSync(pathOf("examples")).filter((name) => name.endsWith(".ts")).sort();
-  assertEquals(names, ["chat.ts", "client.ts", "generate.ts", "profile.ts"]);
+  assertEquals(names, ["chat.ts", "client.ts", "generate.ts", "own_model.ts", "profile.ts"]);
 });
 
 test("examples/generate.ts streams a text and tells tokens and bytes", async () => {
