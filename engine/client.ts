@@ -5,8 +5,9 @@ import type { DecodeEvent } from "./decode.ts";
 import { SpecacheError } from "./errors.ts";
 import { type Answer, type Call, type Calls, errorOf } from "./messages.ts";
 import type { WorkerFile } from "./worker.ts";
+import { workerUrl } from "./worker_url.ts";
 
-const FILE: WorkerFile = import.meta.url.endsWith(".js") ? "./worker.js" : "./worker.ts";
+const FILE: WorkerFile = "./worker.ts";
 
 interface Pending {
   readonly answer: (value: unknown) => void;
@@ -22,7 +23,7 @@ export class WorkerClient {
   #ended: SpecacheError | null = null;
 
   constructor() {
-    this.#worker = new Worker(new URL(FILE, import.meta.url), { type: "module" });
+    this.#worker = new Worker(workerUrl(FILE, import.meta.url), { type: "module" });
     this.#worker.onmessage = ({ data }: MessageEvent<Answer>) => this.#receive(data);
     this.#worker.onerror = (event) => {
       event.preventDefault(); // the error is the callers', not the process's

@@ -12,11 +12,8 @@ import { NativeStore } from "./native.ts";
 import { measureProfile } from "./profile_measure.ts";
 import type { CacheStats } from "./stats.ts";
 
-/**
- * This module, or what a packager for npm makes of it. Packagers see that it belongs to the package
- * by the client's import of this type.
- */
-export type WorkerFile = "./worker.ts" | "./worker.js";
+/** This module; by the client's import of the type a packager sees that it is needed. */
+export type WorkerFile = "./worker.ts";
 
 interface WorkerScope {
   onmessage: ((event: { readonly data: Call }) => void) | null;

@@ -180,7 +180,6 @@ export function issueSeconds(question: Question): IssueSeconds {
   const { pages, window } = view(tokens);
   const tail = pages * 64, group = shape.queryHeads / shape.kvHeads;
   const each = ISSUE_WIDTH * machine.hertz;
-  const all = each * machine.multiprocessors;
   const on = (blocks: number) => each * Math.min(machine.multiprocessors, blocks);
   const run = headRun(shape, tokens, inputs, machine.cacheBytes).heads;
   const pairs = inputs * run;

@@ -7,6 +7,7 @@ import { join } from "node:path";
 import process from "node:process";
 import { promisify } from "node:util";
 import type { Library } from "../../ffi/library.ts";
+import { workerUrl } from "../../engine/worker_url.ts";
 import type { CopyResult, CopyTask } from "./memory_worker.ts";
 
 const run = promisify(execFile);
@@ -23,7 +24,7 @@ export async function measureMemory(threads: number, available: number): Promise
   const bytes = Math.max(Math.ceil(COPY_BYTES_ALL / threads), COPY_BYTES_MIN);
   if (2 * bytes * threads > available / 2) return null;
   const workers = Array.from({ length: threads }, () => {
-    return new Worker(new URL("./memory_worker.ts", import.meta.url), { type: "module" });
+    return new Worker(workerUrl("./memory_worker.ts", import.meta.url), { type: "module" });
   });
   try {
     await Promise.all(workers.map((worker) => answerOf(worker)));

@@ -49,6 +49,14 @@ function assertBuiltOnce(home: string): void {
   assertEquals(objects.length, new Set(objects).size, objects.join(", "));
 }
 
+// Its measurement of memory runs in workers of its own.
+async function assertDoctor(run: () => ReturnType<typeof ended>): Promise<void> {
+  const { status, stdout, stderr } = await run();
+  assertEquals(status, 0, stderr);
+  const { memoryBytesPerSecond } = JSON.parse(stdout);
+  assert(memoryBytesPerSecond > 0, stdout);
+}
+
 test("two processes that import the package by URL build it once, and generate", async () => {
   using folder = new Folder();
   await using registry = await Registry.publish(folder.path, pathOf(""));
@@ -81,6 +89,7 @@ test("two processes that import the package by URL build it once, and generate",
   );
   assertEquals([asked.status, asked.stderr], [0, ""]);
   assertEquals(JSON.stringify(JSON.parse(asked.stdout).tokens) + "\n", text);
+  await assertDoctor(() => deno(cli, "doctor", "--json"));
   const refused = await deno(cli, "eval", "--model", tiny);
   assertEquals([refused.status, refused.stdout], [2, ""]);
   assertMatch(
@@ -108,6 +117,7 @@ test("the package for npm builds itself in Bun, and generates", async () => {
   assertMatch(stderr, BUILDS);
   assertBuiltOnce(home);
   const cli = folder.file("cli.ts", 'import "@specache/specache/cli";\n');
+  await assertDoctor(() => bun(cli, "doctor", "--json"));
   const help = await bun(cli, "--help");
   assert(help.stdout.startsWith("specache generate"), help.stderr);
 });
