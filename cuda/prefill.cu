@@ -288,6 +288,7 @@ __global__ void __launch_bounds__(product_threads, dim_max > 128 ? 1 : 2)
         add_values(page, work, out, values, rows, seen);
     }
     each_kept<Page>(work, out, [](const float &sum, float &kept) { kept = sum; });
+    __syncthreads();  // where no page is seen, a pair's other threads may not have read these yet
     if (own < work.count && softmax_part() == 0) {
         float *kept = work.sums_of(own) + work.dim;
         kept[0] = softmax.largest, kept[1] = softmax.total;
