@@ -13,36 +13,25 @@ import { statusLine } from "./chat/status.ts";
 import { Talk, type Watch } from "./chat/talk.ts";
 import { type Turn, TurnReader } from "./chat/turns.ts";
 import { ensureLibrary } from "./library.ts";
-import { cacheFlags, engineOptionsOf, generateOptionsOf, readFlags } from "./options.ts";
+import {
+  answerFlags,
+  cacheFlags,
+  engineOptionsOf,
+  generateOptionsOf,
+  readFlags,
+} from "./options.ts";
 import { harmless, progressBar, type Streams } from "./output.ts";
 
 const ACTION = "chat";
 const CONTEXT = 8192; // tokens, where the model has as many: memory is reserved for them
 const ANSWER = 1024; // tokens
 const CHUNK = 512; // tokens that are read at a time: a shorter prompt needs no bar
-const text = { type: "string" } as const;
 const { json: _, ...cache } = cacheFlags; // there is no one result to print
 
 /** Flags of the command. */
 export const chatFlags = {
   ...cache,
-  model: text,
-  prefill: text,
-  system: text,
-  "chat-template": text,
-  "max-tokens": text,
-  context: text,
-  temperature: text,
-  "top-k": text,
-  "top-p": text,
-  "min-p": text,
-  "repetition-penalty": text,
-  "presence-penalty": text,
-  "frequency-penalty": text,
-  seed: text,
-  stop: { ...text, multiple: true },
-  late: text,
-  accept: text,
+  ...answerFlags,
   "no-history": { type: "boolean" },
 } as const;
 

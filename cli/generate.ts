@@ -10,6 +10,7 @@ import { promptHost, promptOf } from "../engine/prompt.ts";
 import { MAX_TOKENS } from "../engine/settings.ts";
 import { ensureLibrary } from "./library.ts";
 import {
+  answerFlags,
   cacheFlags,
   engineOptionsOf,
   generateOptionsOf,
@@ -24,27 +25,11 @@ const text = { type: "string" } as const;
 /** Flags of the command. */
 export const generateFlags = {
   ...cacheFlags,
-  model: text,
-  prefill: text,
+  ...answerFlags,
   prompt: text,
   "prompt-file": text,
   "ids-file": text,
   chat: { type: "boolean" },
-  system: text,
-  "chat-template": text,
-  "max-tokens": text,
-  context: text,
-  temperature: text,
-  "top-k": text,
-  "top-p": text,
-  "min-p": text,
-  "repetition-penalty": text,
-  "presence-penalty": text,
-  "frequency-penalty": text,
-  seed: text,
-  stop: { ...text, multiple: true },
-  late: text,
-  accept: text,
   logprobs: text,
 } as const;
 

@@ -49,6 +49,27 @@ export const cacheFlags = {
   verbose: flag,
 } as const;
 
+/** Flags of an answer, common to commands that give one. */
+export const answerFlags = {
+  model: text,
+  prefill: text,
+  system: text,
+  "chat-template": text,
+  "max-tokens": text,
+  context: text,
+  temperature: text,
+  "top-k": text,
+  "top-p": text,
+  "min-p": text,
+  "repetition-penalty": text,
+  "presence-penalty": text,
+  "frequency-penalty": text,
+  seed: text,
+  stop: { ...text, multiple: true },
+  late: text,
+  accept: text,
+} as const;
+
 /**
  * Reads --name VALUE, --name=VALUE and --name; what is not known is refused. --model becomes a path
  * where it is the name of a pulled model; modelAsked keeps that name.
