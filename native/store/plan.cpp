@@ -148,7 +148,7 @@ uint64_t logits_budget(const specache_config &config) {
     return (cache == 0 ? gpu_cache_usual : cache) * logits_fifths / 5;
 }
 
-constexpr uint32_t room_least = 2048;  // tokens: shorter texts share one size
+constexpr uint32_t room_least = 256;  // tokens: shorter texts share one size
 
 // The next smaller room: half, since a recorded step is made anew where the room grows.
 uint32_t half_room(uint32_t tokens) { return (tokens / 2 + 3) / 4 * 4; }

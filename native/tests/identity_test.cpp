@@ -96,8 +96,8 @@ TEST("a text that outgrows its room for logits goes on with the same bits, fewer
     some.logits_bytes = 150000;  // 2 inputs of 3 query heads and a value: 32 bytes a token and head
     specache::Plan plan = specache::make_plan(some, nullptr, nullptr);
     for (auto [inputs, length, tokens, heads] :
-         {std::array{2u, 500u, 2252u, 2u}, {2u, 2250u, 2252u, 2u}, {2u, 2251u, 4500u, 1u},
-          {1u, 2251u, 2252u, 2u}, {1u, 4499u, 4500u, 2u}}) {
+         {std::array{2u, 500u, 564u, 2u}, {2u, 9u, 284u, 2u}, {2u, 2250u, 2252u, 2u},
+          {2u, 2251u, 4500u, 1u}, {1u, 2251u, 2252u, 2u}, {1u, 4499u, 4500u, 2u}}) {
         specache::LogitsRoom room = plan.logits_room(inputs, length);
         CHECK(room.tokens == tokens && room.heads == heads);
     }

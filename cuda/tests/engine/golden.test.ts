@@ -1,7 +1,7 @@
 // Every golden model on the emulated device cuda: logits within the tolerance that the CPU has, and
 // the same greedy text in mode full and, with the CPU's, in mode specache.
 
-import { assertEquals, test } from "../../../tests/harness.ts";
+import { assert, assertEquals, test } from "../../../tests/harness.ts";
 import { goldenModel, goldenNames } from "../../../tests/parity/golden.ts";
 import {
   assertLikeliest,
@@ -43,6 +43,32 @@ test("with every tail token exact a model's text is that of mode full on the CPU
     full.close();
     exact.close();
   }
+});
+
+test("a recorded step on device cuda is made anew where the text outgrows its logits", () => {
+  const { path, prompts } = goldenModel("llama-plain");
+  const { ids } = prompts.find(({ ids }) => ids.length === SHORT_MAX)!;
+  const text = [...ids, ...ids, ...ids, ...ids];
+  const all = { mode: "specache", kvType: "f32", k: TOKENS_MAX } as const;
+  const [expected, actual] = (["cpu", "cuda"] as const).map((device) => {
+    const store = openModel(path, TOKENS_MAX, { ...all, device });
+    const logits = new Float32Array(store.vocabulary);
+    try {
+      const sequence = store.openSequence();
+      // Of 512 tokens, and of 256: behind 440 tokens five pages are coded, 256 tokens are four.
+      for (const end of [200, 440]) {
+        store.prefill(sequence, text.slice(end === 200 ? 0 : 201, end), null);
+        store.step(sequence, [text[end]], 1, { k: TOKENS_MAX, late: "all" }, logits);
+        store.keep(sequence, 1);
+      }
+    } finally {
+      store.close();
+    }
+    return logits;
+  });
+  const off = Math.max(...expected.map((logit, id) => Math.abs(logit - actual[id])));
+  // As the golden logits' own tolerance in f32, 1e-4: only the order of sums differs.
+  assert(off < 1e-4, `a logit is off by ${off}`);
 });
 
 test("a step on device cuda tells the largest of its logits, recorded or not", () => {
