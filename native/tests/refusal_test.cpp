@@ -232,6 +232,35 @@ TEST("two calls at once on a store: one is told that it is busy") {
     stepper.join();
 }
 
+TEST("a key that is not finite is refused, and its layer can be asked for again") {
+    for (uint32_t mode : {0u, 1u, 2u}) {
+        specache_config config = small_config();
+        config.mode = mode;
+        if (mode == 1) config.key_bits = 1;
+        Run plain(config), run(config);
+        for (Run *each : {&plain, &run}) {
+            each->prefill(0, 300);
+            each->outputs.clear();
+        }
+        specache_options options{32, mode == 1 ? 0u : 1u, 0};
+        auto q = run.make(0, 0, 300, 1, 6), k = run.make(1, 0, 300, 1, 2);
+        auto v = run.make(2, 0, 300, 1, 2), out = q;
+        k[70] = std::numeric_limits<float>::infinity();
+        CHECK(specache_begin(run.store, run.sequence, 1, 1, &options) == SPECACHE_OK);
+        CHECK(specache_attend(run.store, run.sequence, 0, q.data(), k.data(), v.data(),
+                              out.data()) == SPECACHE_DATA);
+        CHECK(last_error() == "the key or value of token 300, layer 0, KV head 1 is not finite");
+        CHECK(specache_keep(run.store, run.sequence, 1) == SPECACHE_ARGUMENT);
+        for (uint32_t layer = 0; layer < config.layers; layer++) {
+            CHECK(run.attend(layer, 300, 1) == SPECACHE_OK);
+        }
+        CHECK(specache_keep(run.store, run.sequence, 1) == SPECACHE_OK);
+        CHECK(run.decode(301, 3, 0, 32, mode == 1 ? 0 : 1) == SPECACHE_OK);
+        plain.decode(300, 4, 0, 32, mode == 1 ? 0 : 1);
+        CHECK(same_bits(plain.outputs, run.outputs));
+    }
+}
+
 TEST("a query that is not finite is refused, and the step goes on as if it had not been asked") {
     Run plain(small_config()), run(small_config());
     for (Run *each : {&plain, &run}) each->prefill(0, 300);
