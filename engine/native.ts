@@ -237,6 +237,21 @@ export class NativeStore {
     this.library.check("append rows", status);
   }
 
+  /** Appends random tokens: for benches and tests of long texts. */
+  fill(sequence: bigint, tokens: number, seed: number): void {
+    const status = this.library.symbols.specache_fill(this.id, sequence, tokens, seed);
+    this.library.check("fill a sequence", status);
+  }
+
+  /** Seconds in which all threads read `bytes` of far memory from `first` on: a bench's limit. */
+  readFar(first: number, bytes: number): number {
+    const nanoseconds = new BigUint64Array(1);
+    const { specache_read_far } = this.library.symbols;
+    const status = specache_read_far(this.id, BigInt(first), BigInt(bytes), nanoseconds);
+    this.library.check("read far memory", status);
+    return Number(nanoseconds[0]) / 1e9;
+  }
+
   /**
    * One step: what each input predicts, and logits (inputs, vocabulary) unless they are null. Null:
    * cancelled, nothing is kept.

@@ -62,7 +62,10 @@ const standard = [
 const isas: Record<string, readonly string[]> = {
   portable: [],
   avx2: ["-mavx2", "-mfma", "-mf16c", "-mbmi2"],
-  avx512: "-mavx2 -mfma -mf16c -mbmi2 -mavx512f -mavx512bw -mavx512vl -mavx512dq".split(" "),
+  avx512: [
+    ..."-mavx2 -mfma -mf16c -mbmi2 -mavx512f -mavx512bw -mavx512vl -mavx512dq".split(" "),
+    ...["-mavx512vbmi", "-mavx512vnni"],
+  ],
 };
 const kernels = "cpu/kernels";
 /** Machine code is made for each major, and PTX of the last for what comes after. */

@@ -37,6 +37,8 @@ import abiCpp from "../native/abi.cpp" with { type: "text" };
 import appendCpp from "../native/append.cpp" with { type: "text" };
 import auditCpp from "../native/audit.cpp" with { type: "text" };
 import auditH from "../native/audit.h" with { type: "text" };
+import benchCpp from "../native/bench.cpp" with { type: "text" };
+import benchH from "../native/bench.h" with { type: "text" };
 import borrowedH from "../native/borrowed.h" with { type: "text" };
 import codesH from "../native/codes.h" with { type: "text" };
 import cpuDeviceCpp from "../native/cpu/device.cpp" with { type: "text" };
@@ -133,6 +135,8 @@ export const sources: Readonly<Record<string, string>> = {
   "native/append.cpp": appendCpp,
   "native/audit.cpp": auditCpp,
   "native/audit.h": auditH,
+  "native/bench.cpp": benchCpp,
+  "native/bench.h": benchH,
   "native/borrowed.h": borrowedH,
   "native/codes.h": codesH,
   "native/cpu/device.cpp": cpuDeviceCpp,

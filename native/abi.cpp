@@ -11,6 +11,7 @@
 
 #include "cpu/tables.h"
 #include "audit.h"
+#include "bench.h"
 #include "failure.h"
 #include "model/model.h"
 #include "numbers.h"
@@ -381,6 +382,20 @@ EXPORT int32_t specache_hold(uint64_t id, uint32_t layer) {
 
 EXPORT int32_t specache_release(uint64_t id) {
     return guarded([&] { find(id)->device->unhold(); });
+}
+
+EXPORT int32_t specache_fill(uint64_t id, uint64_t sequence, uint32_t tokens, uint32_t seed) {
+    return on_store(id, [&](Store &store) {
+        fill(store, store.sequence(sequence), tokens, seed);
+    });
+}
+
+EXPORT int32_t specache_read_far(uint64_t id, uint64_t first, uint64_t bytes,
+                                 uint64_t *nanoseconds_out) {
+    return on_store(id, [&](Store &store) {
+        not_null("nanoseconds_out", nanoseconds_out);
+        *nanoseconds_out = read_far(store, first, bytes);
+    });
 }
 
 EXPORT int32_t specache_trace_start(uint64_t id, uint32_t events_max) {

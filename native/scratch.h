@@ -16,7 +16,7 @@ constexpr uint32_t value_groups_max = 8;                // of the paper's channe
 
 // Floats of one query's value sums (cpu/kernels/values.h): a head of 2 vectors, the channels, the
 // planes.
-inline uint32_t value_sum_floats(uint32_t head_dim, uint32_t planes) {
+constexpr uint32_t value_sum_floats(uint32_t head_dim, uint32_t planes) {
     auto whole = [](uint32_t x) { return (x + vector_floats - 1) / vector_floats * vector_floats; };
     return 2 * vector_floats + whole(head_dim) + whole(planes);
 }

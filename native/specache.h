@@ -14,7 +14,7 @@
 extern "C" {
 #endif
 
-#define SPECACHE_ABI_VERSION 4u
+#define SPECACHE_ABI_VERSION 5u
 
 typedef enum specache_status {
     SPECACHE_OK = 0,
@@ -239,6 +239,11 @@ int32_t specache_delay(uint64_t store, uint32_t seed, uint32_t microseconds);
 // Tests: holds prefetches of `layer` on the copy stream until specache_release.
 int32_t specache_hold(uint64_t store, uint32_t layer);
 int32_t specache_release(uint64_t store);
+// Benches and tests of long texts: appends random tokens, numbers of unit variance, of `seed`.
+int32_t specache_fill(uint64_t store, uint64_t sequence, uint32_t tokens, uint32_t seed);
+// Benches: all compute threads read `bytes` of far memory from `first` on and do nothing else.
+int32_t specache_read_far(uint64_t store, uint64_t first, uint64_t bytes,
+                          uint64_t *nanoseconds_out);
 // Starts or empties the trace of stream events.
 int32_t specache_trace_start(uint64_t store, uint32_t events_max);
 // Copies events, 4 u64 each: what (0 attended, 1 wanted, 2 prefetch begun, 3 prefetch done, 4 late

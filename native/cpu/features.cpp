@@ -34,6 +34,7 @@ Features ask() {
     constexpr uint32_t fma = 1u << 12, avx = 1u << 28, f16c = 1u << 29;    // leaf 1, ecx
     constexpr uint32_t avx2 = 1u << 5, bmi2 = 1u << 8;                     // leaf 7, ebx
     constexpr uint32_t f = 1u << 16, dq = 1u << 17, bw = 1u << 30, vl = 1u << 31;  // leaf 7, ebx
+    constexpr uint32_t vbmi = 1u << 1, vnni = 1u << 11;                    // leaf 7, ecx
     constexpr uint32_t ymm = 0x6, zmm = 0xE6;                              // XCR0
     Registers first = cpuid(1), seventh = cpuid(7);
     Features out{};
@@ -41,7 +42,8 @@ Features ask() {
     if (!all(first.c, osxsave)) return out;
     uint32_t saved = saved_registers();
     out.avx2 = all(saved, ymm) && all(first.c, fma | avx | f16c) && all(seventh.b, avx2 | bmi2);
-    out.avx512 = out.avx2 && all(saved, zmm) && all(seventh.b, f | dq | bw | vl);
+    out.avx512 = out.avx2 && all(saved, zmm) && all(seventh.b, f | dq | bw | vl) &&
+                 all(seventh.c, vbmi | vnni);
     return out;
 }
 #else

@@ -20,8 +20,52 @@ typedef float Floats __attribute__((vector_size(64)));
 typedef int32_t Ints __attribute__((vector_size(64)));
 typedef uint32_t Words __attribute__((vector_size(64)));
 typedef uint16_t Halves __attribute__((vector_size(32)));
+typedef int8_t Bytes __attribute__((vector_size(16)));
+typedef uint8_t Octets __attribute__((vector_size(16)));
 
 constexpr uint32_t lanes = 16;
+
+// Whole numbers, widened. GCC 12 converts vectors of bytes and halves one number at a time.
+static inline Ints ints_of(Bytes x) {
+#if defined(__AVX512F__)
+    return (Ints)_mm512_maskz_cvtepi8_epi32(0xFFFF, (__m128i)x);
+#elif defined(__AVX2__)
+    return (Ints)__builtin_shufflevector((__v4di)_mm256_cvtepi8_epi32((__m128i)x),
+                                         (__v4di)_mm256_cvtepi8_epi32(
+                                             _mm_unpackhi_epi64((__m128i)x, (__m128i)x)),
+                                         0, 1, 2, 3, 4, 5, 6, 7);
+#else
+    return __builtin_convertvector(x, Ints);
+#endif
+}
+static inline Ints ints_of(Octets x) {
+#if defined(__AVX512F__)
+    return (Ints)_mm512_maskz_cvtepu8_epi32(0xFFFF, (__m128i)x);
+#elif defined(__AVX2__)
+    return (Ints)__builtin_shufflevector((__v4di)_mm256_cvtepu8_epi32((__m128i)x),
+                                         (__v4di)_mm256_cvtepu8_epi32(
+                                             _mm_unpackhi_epi64((__m128i)x, (__m128i)x)),
+                                         0, 1, 2, 3, 4, 5, 6, 7);
+#else
+    return __builtin_convertvector(x, Ints);
+#endif
+}
+static inline Words words_of(Halves x) {
+#if defined(__AVX512F__)
+    return (Words)_mm512_maskz_cvtepu16_epi32(0xFFFF, (__m256i)x);
+#elif defined(__AVX2__)
+    return (Words)__builtin_shufflevector(
+        (__v4di)_mm256_cvtepu16_epi32(_mm256_castsi256_si128((__m256i)x)),
+        (__v4di)_mm256_cvtepu16_epi32(_mm256_extracti128_si256((__m256i)x, 1)), 0, 1, 2, 3, 4, 5,
+        6, 7);
+#else
+    return __builtin_convertvector(x, Words);
+#endif
+}
+template <class Small>
+static inline Floats floats_of(Small x) {
+    return __builtin_convertvector(ints_of(x), Floats);
+}
 
 static inline Floats load(const float *from) {
     Floats x;
@@ -32,21 +76,63 @@ static inline void store(float *to, Floats x) { std::memcpy(to, &x, sizeof x); }
 static inline Floats spread(float x) { return x - Floats{}; }
 static inline Floats larger(Floats a, Floats b) { return a > b ? a : b; }
 
+// Lanes i and (i + half) % 16 change places.
+template <uint32_t half>
+static inline Floats halves_swapped(Floats x) {
+    if constexpr (half == 8) {
+        return __builtin_shufflevector(x, x, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7);
+    } else if constexpr (half == 4) {
+        return __builtin_shufflevector(x, x, 4, 5, 6, 7, 0, 1, 2, 3, 12, 13, 14, 15, 8, 9, 10, 11);
+    } else if constexpr (half == 2) {
+        return __builtin_shufflevector(x, x, 2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13);
+    } else {
+        return __builtin_shufflevector(x, x, 1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 13, 12, 15, 14);
+    }
+}
+
 // Halves are added to halves: ((8) + (8)) -> 4 -> 2 -> 1, the same tree everywhere.
 static inline float sum_of(Floats x) {
-    float lane[lanes];
-    store(lane, x);
-    for (uint32_t half = lanes / 2; half > 0; half /= 2) {
-        for (uint32_t i = 0; i < half; i++) lane[i] += lane[i + half];
-    }
-    return lane[0];
+    x += halves_swapped<8>(x);
+    x += halves_swapped<4>(x);
+    x += halves_swapped<2>(x);
+    return (x + halves_swapped<1>(x))[0];
 }
 static inline float largest_of(Floats x) {
-    float lane[lanes];
-    store(lane, x);
-    float largest = lane[0];
-    for (float value : lane) largest = value > largest ? value : largest;
-    return largest;
+    x = larger(x, halves_swapped<8>(x));
+    x = larger(x, halves_swapped<4>(x));
+    x = larger(x, halves_swapped<2>(x));
+    return larger(x, halves_swapped<1>(x))[0];
+}
+
+// sum_of() each of 16 vectors, with the same tree.
+static inline Floats sums_of(const Floats *x) {
+    Floats eight[8], four[4], two[2];
+    for (uint32_t i = 0; i < 8; i++) {
+        Floats a = x[i], b = x[i + 8];
+        eight[i] =
+            __builtin_shufflevector(a, b, 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23) +
+            __builtin_shufflevector(a, b, 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30,
+                                    31);
+    }
+    for (uint32_t i = 0; i < 4; i++) {
+        Floats a = eight[i], b = eight[i + 4];
+        four[i] =
+            __builtin_shufflevector(a, b, 0, 1, 2, 3, 16, 17, 18, 19, 8, 9, 10, 11, 24, 25, 26,
+                                    27) +
+            __builtin_shufflevector(a, b, 4, 5, 6, 7, 20, 21, 22, 23, 12, 13, 14, 15, 28, 29, 30,
+                                    31);
+    }
+    for (uint32_t i = 0; i < 2; i++) {
+        Floats a = four[i], b = four[i + 2];
+        two[i] =
+            __builtin_shufflevector(a, b, 0, 1, 16, 17, 4, 5, 20, 21, 8, 9, 24, 25, 12, 13, 28,
+                                    29) +
+            __builtin_shufflevector(a, b, 2, 3, 18, 19, 6, 7, 22, 23, 10, 11, 26, 27, 14, 15, 30,
+                                    31);
+    }
+    Floats a = two[0], b = two[1];
+    return __builtin_shufflevector(a, b, 0, 16, 2, 18, 4, 20, 6, 22, 8, 24, 10, 26, 12, 28, 14, 30) +
+           __builtin_shufflevector(a, b, 1, 17, 3, 19, 5, 21, 7, 23, 9, 25, 11, 27, 13, 29, 15, 31);
 }
 
 // e^x for x <= 0, relative error below 2e-7; exactly 0 from -87.3 down (the least normal number).
@@ -71,6 +157,28 @@ static inline Floats exponential(Floats x) {
 }
 static inline float exponential(float x) { return exponential(spread(x))[0]; }
 
+static inline float half_at(const uint8_t *from) {
+    uint16_t half;
+    std::memcpy(&half, from, 2);
+#if defined(__F16C__)
+    return _cvtsh_ss(half);
+#else
+    return half_to_float(half);
+#endif
+}
+
+// 16 bytes, widened.
+static inline Floats bytes_at(const uint8_t *from) {
+    Octets bytes;
+    std::memcpy(&bytes, from, sizeof bytes);
+    return floats_of(bytes);
+}
+static inline Floats signed_bytes_at(const int8_t *from) {
+    Bytes bytes;
+    std::memcpy(&bytes, from, sizeof bytes);
+    return floats_of(bytes);
+}
+
 // Adds w to the lanes whose bit of the mask is set.
 static inline Floats masked_add(Floats sum, uint32_t mask, Floats w) {
 #if defined(__AVX512F__)
@@ -87,7 +195,7 @@ static inline Floats widen(Type type, const uint8_t *from) {
     if (type == Type::f32) return load(reinterpret_cast<const float *>(from));
     Halves bits;
     std::memcpy(&bits, from, sizeof bits);
-    if (type == Type::bf16) return (Floats)(__builtin_convertvector(bits, Words) << 16);
+    if (type == Type::bf16) return (Floats)(words_of(bits) << 16);
 #if defined(__AVX512F__)
     return (Floats)_mm512_maskz_cvtph_ps(0xFFFF, (__m256i)bits);
 #elif defined(__F16C__)

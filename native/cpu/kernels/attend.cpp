@@ -1,9 +1,9 @@
 // attend.cpp - one softmax over sinks, tail, window and inputs: tail tokens by row where one is
 // named, else by their codes.
 //
-// Three passes: exact logits replace the codes' and the largest logit is found (one piece for each
-// input and KV head); weights and value sums (one for each KV head and block of pages, whatever
-// number of inputs); the sums of the blocks are added in their order. So neither threads nor inputs
+// Two passes: weights and value sums of the exact rows (one piece for each input and KV head) and of
+// each block of pages (one piece for each KV head and block, whatever number of inputs), each beside
+// its own largest logit; then the pieces are added in their order. So neither threads nor inputs
 // change a bit.
 #include <algorithm>
 #include <limits>
@@ -12,12 +12,17 @@
 #include "../simd.h"
 #include "../threads.h"
 #include "exact.h"
+#include "rows.h"
 #include "values.h"
 
 namespace specache::SPECACHE_ISA {
 namespace {
 
 constexpr float hidden = -std::numeric_limits<float>::infinity();
+constexpr float lowest = -3e38f;  // below every logit that is not hidden
+// A page is left out of a block's sums where its largest logit is so far below the block's: the
+// weights left out are below 2,048 e^-24 = 2^-23.6 of the block's largest, less than rounding.
+constexpr float negligible = -24;
 
 struct Work {
     const Attend &attend;
@@ -41,159 +46,236 @@ struct Work {
         uint64_t index = uint64_t(block) * attend.inputs * shape.query_heads + at;
         return value_sums(scratch.sums + index * scratch.sum_floats, dim);
     }
+    ValueSums exact(uint32_t at) const { return sums(blocks, at); }
     void clear(const ValueSums &sums) const {
         std::memset(sums.sum, 0, scratch.sum_floats * sizeof(float));
+        *sums.largest = lowest;
+    }
+    uint32_t first_query(uint32_t input, uint32_t head) const {
+        return input * shape.query_heads + head * group;
     }
 };
 
-// The exact rows of an input and head; a chosen token leaves the codes.
-void place_exact(const Work &work, uint32_t input, uint32_t head) {
+// Weights of `count` logits in whole vectors, in place; returns their sum.
+float soften(float *logits, uint32_t count, float largest) {
+    Floats sum{};
+    for (uint32_t i = 0; i < count; i += lanes) {
+        Floats weight = exponential(load(logits + i) - largest);
+        store(logits + i, weight);
+        sum += weight;
+    }
+    return sum_of(sum);
+}
+
+// The rows of an input and head that are attended as rows: near ones, then chosen ones.
+uint32_t exact_rows(const Work &work, uint32_t input, uint32_t head, const uint8_t **rows) {
     const Attend &attend = work.attend;
+    uint32_t count = near_rows(work.shape, attend.near, head, attend.positions[input], rows);
+    uint32_t pair = input * work.shape.kv_heads + head;
+    const uint8_t *const *chosen = attend.rows + uint64_t(pair) * attend.k_max;
+    for (uint32_t i = 0; i < attend.counts[pair]; i++) {
+        if (chosen[i] != nullptr) rows[count++] = chosen[i];
+    }
+    return count;
+}
+
+template <Type type, uint32_t Queries>
+void sum_rows(const Work &work, const uint8_t *const *rows, uint32_t count, uint32_t first) {
+    uint64_t bytes = row_bytes(work.shape);
+    constexpr uint32_t ahead = lanes;  // rows lie anywhere: each is asked for 16 rows before
+    for (uint32_t r = 0; r < std::min(count, ahead); r++) prefetch_row(rows[r], bytes);
+    float *logits[Queries], *out[Queries];
+    const float *weights[Queries];
+    ValueSums sums[Queries];
+    for (uint32_t q = 0; q < Queries; q++) {
+        logits[q] = &work.scratch.logits[uint64_t(first + q) * work.exact_max];
+        weights[q] = logits[q];
+        sums[q] = work.exact(first + q);
+        work.clear(sums[q]);
+        out[q] = sums[q].dense;
+    }
+    Floats largest[Queries];
+    for (Floats &one : largest) one = spread(lowest);
+    for (uint32_t i = 0; i < count; i += lanes) {
+        Floats products[Queries];
+        uint32_t part = std::min(lanes, count - i);
+        dot_rows<type, Queries>(
+            part, work.query(first), work.dim, [&](uint32_t r) { return rows[i + r]; },
+            [&](uint32_t r) {
+                if (i + r + ahead < count) prefetch_row(rows[i + r + ahead], bytes);
+            },
+            products);
+        for (uint32_t q = 0; q < Queries; q++) {
+            store(logits[q] + i, products[q] * work.shape.scale);
+            std::fill(logits[q] + i + part, logits[q] + i + lanes, hidden);
+            largest[q] = larger(largest[q], load(logits[q] + i));
+        }
+    }
+    for (uint32_t q = 0; q < Queries; q++) {
+        *sums[q].largest = largest_of(largest[q]);
+        *sums[q].sum = soften(logits[q], count, *sums[q].largest);
+    }
+    add_rows<type, Queries>(
+        count, weights, work.dim, [&](uint32_t r) { return rows[r] + bytes / 2; }, out);
+}
+
+void sum_exact(const Work &work, uint32_t input, uint32_t head) {
     uint32_t pair = input * work.shape.kv_heads + head;
     const uint8_t **rows = &work.scratch.rows[uint64_t(pair) * work.exact_max];
-    uint32_t count = near_rows(work.shape, attend.near, head, attend.positions[input], rows);
+    uint32_t count = exact_rows(work, input, head, rows);
+    with_row_type(work.shape.kv_type, [&]<Type type>() {
+        by_queries(work.group, [&]<uint32_t Queries>(uint32_t g) {
+            sum_rows<type, Queries>(work, rows, count, work.first_query(input, head) + g);
+        });
+    });
+}
+
+// A chosen token leaves the codes.
+void hide_chosen(const Work &work, uint32_t input, uint32_t head, uint32_t begin, uint32_t end) {
+    const Attend &attend = work.attend;
+    uint32_t pair = input * work.shape.kv_heads + head;
     uint64_t list = uint64_t(pair) * attend.k_max;
     for (uint32_t i = 0; i < attend.counts[pair]; i++) {
-        if (attend.rows[list + i] == nullptr) continue;
-        rows[count++] = attend.rows[list + i];
-        for (uint32_t g = 0; g < work.group; g++) {
-            uint32_t at = input * work.shape.query_heads + head * work.group + g;
-            work.logits(at)[attend.chosen[list + i]] = hidden;
-        }
-    }
-    work.scratch.counts[pair] = count;
-    uint32_t tail = work.coded ? coded_pages(attend.positions[input]) * page_tokens : 0;
-    for (uint32_t g = 0; g < work.group; g++) {
-        uint32_t at = input * work.shape.query_heads + head * work.group + g;
-        float *exact = &work.scratch.logits[uint64_t(at) * work.exact_max];
-        Floats largest = spread(-3e38f);
-        for (uint32_t i = 0; i < count; i++) {
-            exact[i] = dot_row(work.shape.kv_type, rows[i], work.query(at), work.dim) *
-                       work.shape.scale;
-        }
-        for (uint32_t i = count; i < count + lanes; i++) exact[i] = hidden;
-        for (uint32_t i = 0; i < count; i += lanes) largest = larger(largest, load(exact + i));
-        const float *logits = work.logits(at);
-        for (uint32_t j = 0; j < tail; j += lanes) largest = larger(largest, load(logits + j));
-        work.scratch.largest[at] = largest_of(largest);
+        uint32_t token = attend.chosen[list + i];
+        if (token - begin >= end - begin || attend.rows[list + i] == nullptr) continue;
+        uint32_t first = work.first_query(input, head);
+        for (uint32_t g = 0; g < work.group; g++) work.logits(first + g)[token] = hidden;
     }
 }
 
-void sum_coded_page(const Work &work, uint32_t head, uint32_t page, uint32_t at,
-                    const ValueSums &sums) {
-    const Attend &attend = work.attend;
-    const HeadCode &code = attend.codes_of[head];
-    const float *logits = work.logits(at) + page * page_tokens;
-    float weights[page_tokens];
-    Floats sum{}, largest = spread(work.scratch.largest[at]);
-    for (uint32_t j = 0; j < page_tokens; j += lanes) {
-        Floats weight = exponential(load(logits + j) - largest);
-        store(weights + j, weight);
-        sum += weight;
+// Pages [page, end) of a block. tops [block_pages]: the largest logit of each page.
+template <uint32_t Queries>
+void sum_coded_pages(const Work &work, uint32_t head, uint32_t page, uint32_t end, uint32_t first) {
+    const HeadCode &code = work.attend.codes_of[head];
+    CodeLayout layout = code_layout(code, work.dim);
+    uint32_t begin = page;
+    float tops[Queries][block_pages];
+    const float *logits[Queries];
+    ValueSums sums[Queries];
+    for (uint32_t q = 0; q < Queries; q++) {
+        logits[q] = work.logits(first + q);
+        sums[q] = work.sums(begin / block_pages, first + q);
+        work.clear(sums[q]);
+        for (uint32_t p = begin; p < end; p++) {
+            Floats largest = load(logits[q] + p * page_tokens);
+            for (uint32_t j = lanes; j < page_tokens; j += lanes) {
+                largest = larger(largest, load(logits[q] + p * page_tokens + j));
+            }
+            tops[q][p - begin] = largest_of(largest);
+            *sums[q].largest = std::max(*sums[q].largest, tops[q][p - begin]);
+        }
     }
-    *sums.sum += sum_of(sum);
-    add_page_values(code, code_layout(code, work.dim), code.page(attend.pages[page]), work.dim,
-                    weights, sums);
+    for (; page < end; page++) {
+        bool weighs = false;
+        for (uint32_t q = 0; q < Queries; q++) {
+            weighs |= tops[q][page - begin] - *sums[q].largest >= negligible;
+        }
+        if (!weighs) continue;
+        alignas(64) float weights[Queries][page_tokens];
+        for (uint32_t q = 0; q < Queries; q++) {
+            std::memcpy(weights[q], logits[q] + page * page_tokens, sizeof weights[q]);
+            *sums[q].sum += soften(weights[q], page_tokens, *sums[q].largest);
+        }
+        add_page_values(code, layout, code.page(work.attend.pages[page]), work.dim, Queries, weights,
+                        sums);
+    }
 }
 
-// Mode full: the rows of a page, without the sinks. The largest logit is not known beforehand, so
-// it runs along: `sums.largest` holds it.
-void sum_resident_page(const Work &work, uint32_t head, uint32_t page, uint32_t at,
-                       const ValueSums &sums) {
-    const Shape &shape = work.shape;
-    uint64_t row = row_bytes(shape);
-    const uint8_t *rows = work.attend.near.resident.page(page) +
-                          uint64_t(head) * page_tokens * row;
-    float logits[page_tokens];
-    uint32_t first = page == 0 ? sink_tokens : 0, half = uint32_t(row / 2);
-    std::fill(logits, logits + first, hidden);
-    for (uint32_t j = first; j < page_tokens; j++) {
-        logits[j] = dot_row(shape.kv_type, rows + j * row, work.query(at), work.dim) * shape.scale;
+// Mode full: the rows of pages [page, end), without the sinks. The largest logit is not known
+// beforehand, so it runs along.
+template <Type type, uint32_t Queries>
+void sum_resident_pages(const Work &work, uint32_t head, uint32_t page, uint32_t end,
+                        uint32_t first) {
+    uint64_t row = row_bytes(work.shape);
+    ValueSums sums[Queries];
+    float *out[Queries];
+    for (uint32_t q = 0; q < Queries; q++) {
+        sums[q] = work.sums(page / block_pages, first + q);
+        work.clear(sums[q]);
+        out[q] = sums[q].dense;
     }
-    float largest = *sums.largest;
-    for (float logit : logits) largest = std::max(largest, logit);
-    float shrink = exponential(*sums.largest - largest);
-    *sums.largest = largest;
-    *sums.sum *= shrink;
-    for (uint32_t i = 0; i < work.dim; i++) sums.dense[i] *= shrink;
-    Floats sum{};
-    for (uint32_t j = 0; j < page_tokens; j += lanes) {
-        Floats weight = exponential(load(logits + j) - largest);
-        store(logits + j, weight);
-        sum += weight;
-    }
-    *sums.sum += sum_of(sum);
-    for (uint32_t j = first; j < page_tokens; j++) {
-        add_row(shape.kv_type, rows + j * row + half, logits[j], work.dim, sums.dense);
+    for (; page < end; page++) {
+        const uint8_t *rows =
+            work.attend.near.resident.page(page) + uint64_t(head) * page_tokens * row;
+        alignas(64) float logits[Queries][page_tokens];
+        for (uint32_t j = 0; j < page_tokens; j += lanes) {
+            Floats products[Queries];
+            dot_rows<type, Queries>(
+                lanes, work.query(first), work.dim,
+                [&](uint32_t r) { return rows + (j + r) * row; }, [](uint32_t) {}, products);
+            for (uint32_t q = 0; q < Queries; q++) {
+                store(logits[q] + j, products[q] * work.shape.scale);
+            }
+        }
+        const float *weights[Queries];
+        for (uint32_t q = 0; q < Queries; q++) {
+            weights[q] = logits[q];
+            if (page == 0) std::fill(logits[q], logits[q] + sink_tokens, hidden);
+            Floats most = spread(*sums[q].largest);
+            for (uint32_t j = 0; j < page_tokens; j += lanes) {
+                most = larger(most, load(logits[q] + j));
+            }
+            float largest = largest_of(most), shrink = exponential(*sums[q].largest - largest);
+            *sums[q].largest = largest;
+            *sums[q].sum = *sums[q].sum * shrink + soften(logits[q], page_tokens, largest);
+            for (uint32_t i = 0; i < work.dim; i++) out[q][i] *= shrink;
+        }
+        add_rows<type, Queries>(
+            page_tokens, weights, work.dim,
+            [&](uint32_t r) { return rows + r * row + row / 2; }, out);
     }
 }
 
 void sum_block(const Work &work, uint32_t head, uint32_t block) {
     const Attend &attend = work.attend;
+    uint32_t page = block * block_pages;
     for (uint32_t input = 0; input < attend.inputs; input++) {
-        uint32_t end = std::min(coded_pages(attend.positions[input]), (block + 1) * block_pages);
-        for (uint32_t g = 0; g < work.group; g++) {
-            uint32_t at = input * work.shape.query_heads + head * work.group + g;
-            ValueSums sums = work.sums(block, at);
-            work.clear(sums);
-            *sums.largest = -3e38f;
-        }
-        for (uint32_t page = block * block_pages; page < end; page++) {
-            for (uint32_t g = 0; g < work.group; g++) {
-                uint32_t at = input * work.shape.query_heads + head * work.group + g;
-                if (work.coded) sum_coded_page(work, head, page, at, work.sums(block, at));
-                else sum_resident_page(work, head, page, at, work.sums(block, at));
-            }
-        }
+        uint32_t end = std::min(coded_pages(attend.positions[input]), page + block_pages);
+        if (end <= page) continue;  // finish() does not ask for it
+        if (work.coded) hide_chosen(work, input, head, page * page_tokens, end * page_tokens);
+        by_queries(work.group, [&]<uint32_t Queries>(uint32_t g) {
+            uint32_t first = work.first_query(input, head) + g;
+            if (work.coded) return sum_coded_pages<Queries>(work, head, page, end, first);
+            with_row_type(work.shape.kv_type, [&]<Type type>() {
+                sum_resident_pages<type, Queries>(work, head, page, end, first);
+            });
+        });
     }
 }
 
-void add_sums(const ValueSums &to, const ValueSums &from, uint32_t dim, uint32_t planes) {
-    *to.sum += *from.sum;
-    *to.total += *from.total;
-    for (uint32_t i = 0; i < value_groups_max; i++) to.zero[i] += from.zero[i];
-    for (uint32_t i = 0; i < dim; i++) to.dense[i] += from.dense[i];
-    for (uint32_t i = 0; i < planes; i++) to.set[i] += from.set[i];
+// to += share * from.
+void add_sums(const ValueSums &to, const ValueSums &from, float share, uint32_t dim,
+              uint32_t planes) {
+    *to.sum += share * *from.sum;
+    *to.total += share * *from.total;
+    for (uint32_t i = 0; i < value_groups_max; i++) to.zero[i] += share * from.zero[i];
+    for (uint32_t i = 0; i < dim; i++) to.dense[i] += share * from.dense[i];
+    for (uint32_t i = 0; i < planes; i++) to.set[i] += share * from.set[i];
 }
 
-// Blocks in order, then the exact rows, then back from the codes' space.
+// Blocks in order, back from the codes' space, then the exact rows.
 void finish(const Work &work, uint32_t input, uint32_t head, uint32_t g) {
     const Attend &attend = work.attend;
     const HeadCode &code = attend.codes_of[head];
-    uint32_t pair = input * work.shape.kv_heads + head;
-    uint32_t at = input * work.shape.query_heads + head * work.group + g, dim = work.dim;
-    ValueSums all = work.sums(work.blocks, at);
-    work.clear(all);
+    uint32_t at = work.first_query(input, head) + g, dim = work.dim;
     uint32_t pages = coded_pages(attend.positions[input]);
     uint32_t blocks = (pages + block_pages - 1) / block_pages;
-    float largest = work.scratch.largest[at];
+    ValueSums exact = work.exact(at);
+    float largest = *exact.largest;
     for (uint32_t block = 0; block < blocks; block++) {
-        if (work.coded) add_sums(all, work.sums(block, at), dim, code.value_planes);
-        else largest = std::max(largest, *work.sums(block, at).largest);
+        largest = std::max(largest, *work.sums(block, at).largest);
     }
-    float out[256] = {};
-    if (work.coded && blocks != 0) finish_values(code, dim, all, out);
-    for (uint32_t block = 0; block < blocks && !work.coded; block++) {
+    alignas(64) float room[value_sum_floats(256, 4 * 256)] = {};
+    ValueSums all = value_sums(room, dim);
+    for (uint32_t block = 0; block < blocks; block++) {
         ValueSums sums = work.sums(block, at);
-        float shrink = exponential(*sums.largest - largest);
-        *all.sum += shrink * *sums.sum;
-        for (uint32_t i = 0; i < dim; i++) out[i] += shrink * sums.dense[i];
+        add_sums(all, sums, exponential(*sums.largest - largest), dim, code.value_planes);
     }
-    const uint8_t **rows = &work.scratch.rows[uint64_t(pair) * work.exact_max];
-    float *exact = &work.scratch.logits[uint64_t(at) * work.exact_max];
-    uint32_t count = work.scratch.counts[pair], half = uint32_t(row_bytes(work.shape) / 2);
-    Floats sum{};
-    for (uint32_t i = 0; i < count; i += lanes) {
-        Floats weight = exponential(load(exact + i) - largest);
-        store(exact + i, weight);
-        sum += weight;
-    }
-    *all.sum += sum_of(sum);
-    for (uint32_t i = 0; i < count; i++) {
-        add_row(work.shape.kv_type, rows[i] + half, exact[i], dim, out);
-    }
-    float *to = attend.outputs + uint64_t(at) * dim;
-    for (uint32_t i = 0; i < dim; i++) to[i] = out[i] / *all.sum;
+    float out[256] = {}, share = exponential(*exact.largest - largest);
+    if (!work.coded) std::copy(all.dense, all.dense + dim, out);
+    else if (blocks != 0) finish_values(code, dim, all, out);
+    float *to = attend.outputs + uint64_t(at) * dim, sum = *all.sum + share * *exact.sum;
+    for (uint32_t i = 0; i < dim; i++) to[i] = (out[i] + share * exact.dense[i]) / sum;
 }
 
 }  // namespace
@@ -201,10 +283,12 @@ void finish(const Work &work, uint32_t input, uint32_t head, uint32_t g) {
 void attend(Stream &stream, const Attend &attend) {
     Work work{attend};
     const HeadRun &run = attend.heads;
-    parallel(stream, attend.inputs * run.count, [&](uint32_t pair) {
-        place_exact(work, pair / run.count, run.first + pair % run.count);
-    });
-    parallel(stream, run.count * work.blocks, [&](uint32_t piece) {
+    uint32_t pairs = attend.inputs * run.count;
+    parallel(stream, pairs + run.count * work.blocks, [&](uint32_t piece) {
+        if (piece < pairs) {
+            return sum_exact(work, piece / run.count, run.first + piece % run.count);
+        }
+        piece -= pairs;
         sum_block(work, run.first + piece / work.blocks, piece % work.blocks);
     });
     parallel(stream, attend.inputs * run.count * work.group, [&](uint32_t i) {

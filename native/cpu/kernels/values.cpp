@@ -3,22 +3,10 @@
 #include <algorithm>
 
 #include "../../rotation.h"
+#include "rows.h"
 
 namespace specache::SPECACHE_ISA {
 namespace {
-
-Floats bytes_at(const uint8_t *from) {
-    typedef uint8_t Bytes __attribute__((vector_size(16)));
-    Bytes bytes;
-    std::memcpy(&bytes, from, sizeof bytes);
-    return __builtin_convertvector(__builtin_convertvector(bytes, Ints), Floats);
-}
-
-float half_at(const uint8_t *from) {
-    uint16_t half;
-    std::memcpy(&half, from, 2);
-    return half_to_float(half);
-}
 
 // Mask of a vector of 16 planes; where not `Whole` a token's last vector may have one byte.
 template <bool Whole>
@@ -30,55 +18,82 @@ uint32_t mask_of(const uint8_t *token, uint32_t stride, uint32_t vector) {
     return mask;
 }
 
-// Adds the set bits of `Vectors` vectors of planes from `first` on, weights [64] each.
-template <uint32_t Vectors, bool Whole>
-void add_set(const uint8_t *values, uint32_t stride, uint32_t first, const float *weights,
-             float *set) {
-    Floats sum[Vectors];
-    for (uint32_t v = 0; v < Vectors; v++) sum[v] = load(set + (first + v) * lanes);
+// Adds the set bits of `Vectors` vectors of planes from `first` on; a token's mask is read once for
+// all queries.
+template <uint32_t Vectors, bool Whole, uint32_t Queries>
+void add_set(const uint8_t *values, uint32_t stride, uint32_t first,
+             const float (*weights)[page_tokens], const ValueSums *sums) {
+    Floats sum[Queries][Vectors];
+    for (uint32_t q = 0; q < Queries; q++) {
+        for (uint32_t v = 0; v < Vectors; v++) sum[q][v] = load(sums[q].set + (first + v) * lanes);
+    }
     for (uint32_t j = 0; j < page_tokens; j++) {
-        Floats weight = spread(weights[j]);
+        uint32_t masks[Vectors];
         for (uint32_t v = 0; v < Vectors; v++) {
-            uint32_t mask = mask_of<Whole>(values + j * stride, stride, first + v);
-            sum[v] = masked_add(sum[v], mask, weight);
+            masks[v] = mask_of<Whole>(values + j * stride, stride, first + v);
+        }
+        for (uint32_t q = 0; q < Queries; q++) {
+            Floats weight = spread(weights[q][j]);
+            for (uint32_t v = 0; v < Vectors; v++) {
+                sum[q][v] = masked_add(sum[q][v], masks[v], weight);
+            }
         }
     }
-    for (uint32_t v = 0; v < Vectors; v++) store(set + (first + v) * lanes, sum[v]);
+    for (uint32_t q = 0; q < Queries; q++) {
+        for (uint32_t v = 0; v < Vectors; v++) store(sums[q].set + (first + v) * lanes, sum[q][v]);
+    }
 }
 
+template <uint32_t Queries>
 void add_set_bits(const uint8_t *values, uint32_t stride, uint32_t first, uint32_t vectors,
-                  const float *weights, float *set) {
-    for (; vectors >= 8 && (first + 8) * 2 <= stride; first += 8, vectors -= 8) {
-        add_set<8, true>(values, stride, first, weights, set);
+                  const float (*weights)[page_tokens], const ValueSums *sums) {
+    for (; vectors >= 4 && (first + 4) * 2 <= stride; first += 4, vectors -= 4) {
+        add_set<4, true, Queries>(values, stride, first, weights, sums);
     }
     for (; vectors >= 2 && (first + 2) * 2 <= stride; first += 2, vectors -= 2) {
-        add_set<2, true>(values, stride, first, weights, set);
+        add_set<2, true, Queries>(values, stride, first, weights, sums);
     }
     for (; vectors >= 1; first++, vectors--) {
-        add_set<1, false>(values, stride, first, weights, set);
+        add_set<1, false, Queries>(values, stride, first, weights, sums);
     }
 }
 
+template <uint32_t Queries>
 void add_rotated(const HeadCode &code, const CodeLayout &layout, const uint8_t *codes,
-                 uint32_t head_dim, const float *weights, const ValueSums &sums) {
-    float scaled[page_tokens];
-    Floats mass{}, total{};
+                 uint32_t head_dim, const float (*weights)[page_tokens], const ValueSums *sums) {
+    alignas(64) float scaled[Queries][page_tokens];
+    Floats mass[Queries] = {}, total[Queries] = {};
     float scale = half_at(codes + layout.value_parameters + 2);
     for (uint32_t j = 0; j < page_tokens; j += lanes) {
-        Floats token = spread(scale), weight = load(weights + j);
+        Floats token = spread(scale);
         if (code.value_bits != 0) {
             token = token * bytes_at(codes + layout.value_scales + j) / 255.0f;
         }
-        store(scaled + j, weight * token);
-        mass += weight;
-        total += weight * token;
+        for (uint32_t q = 0; q < Queries; q++) {
+            Floats weight = load(weights[q] + j), product = weight * token;
+            store(scaled[q] + j, product);
+            mass[q] += weight;
+            total[q] += product;
+        }
     }
-    *sums.total += sum_of(total);
-    float centre = sum_of(mass) * half_at(codes + layout.value_parameters);
+    float centre[Queries], centre_scale = half_at(codes + layout.value_parameters);
+    for (uint32_t q = 0; q < Queries; q++) {
+        *sums[q].total += sum_of(total[q]);
+        centre[q] = sum_of(mass[q]) * centre_scale;
+    }
     const int8_t *levels = reinterpret_cast<const int8_t *>(codes + layout.value_centre);
-    for (uint32_t i = 0; i < head_dim; i++) sums.dense[i] += centre * float(levels[i]);
+    uint32_t i = 0;
+    for (; i + lanes <= head_dim; i += lanes) {
+        Floats level = signed_bytes_at(levels + i);
+        for (uint32_t q = 0; q < Queries; q++) {
+            store(sums[q].dense + i, load(sums[q].dense + i) + centre[q] * level);
+        }
+    }
+    for (; i < head_dim; i++) {
+        for (uint32_t q = 0; q < Queries; q++) sums[q].dense[i] += centre[q] * float(levels[i]);
+    }
     uint32_t vectors = (code.value_planes + lanes - 1) / lanes;
-    add_set_bits(codes + layout.values, layout.value_stride, 0, vectors, scaled, sums.set);
+    add_set_bits<Queries>(codes + layout.values, layout.value_stride, 0, vectors, scaled, sums);
 }
 
 // A group is 32 or 64 channels, and a plane's first channel is that of its vector only where
@@ -88,23 +103,23 @@ void add_paper(const HeadCode &code, const CodeLayout &layout, const uint8_t *co
     uint32_t groups = (head_dim + code.group - 1) / code.group;
     const uint8_t *parameters = codes + layout.value_parameters;
     for (uint32_t group = 0; group < groups; group++) {
-        float scaled[page_tokens];
+        float scaled[1][page_tokens];
         for (uint32_t j = 0; j < page_tokens; j++) {
             sums.zero[group] += weights[j] * half_at(parameters + (j * groups + group) * 4);
-            scaled[j] = weights[j] * half_at(parameters + (j * groups + group) * 4 + 2);
+            scaled[0][j] = weights[j] * half_at(parameters + (j * groups + group) * 4 + 2);
         }
         uint32_t begin = group * code.group, end = std::min(head_dim, begin + code.group);
         for (uint32_t bit = 0; bit < code.value_bits; bit++) {
             uint32_t plane = bit * head_dim + begin, last = bit * head_dim + end;
             if (head_dim % lanes == 0) {
-                add_set_bits(codes + layout.values, layout.value_stride, plane / lanes,
-                             (last - plane) / lanes, scaled, sums.set);
+                add_set_bits<1>(codes + layout.values, layout.value_stride, plane / lanes,
+                                (last - plane) / lanes, scaled, &sums);
                 continue;
             }
             for (; plane < last; plane++) {
                 for (uint32_t j = 0; j < page_tokens; j++) {
                     uint8_t byte = codes[layout.values + j * layout.value_stride + plane / 8];
-                    if (byte >> plane % 8 & 1) sums.set[plane] += scaled[j];
+                    if (byte >> plane % 8 & 1) sums.set[plane] += scaled[0][j];
                 }
             }
         }
@@ -122,9 +137,17 @@ void finish_paper(const HeadCode &code, uint32_t head_dim, const ValueSums &sums
 }  // namespace
 
 void add_page_values(const HeadCode &code, const CodeLayout &layout, const uint8_t *codes,
-                     uint32_t head_dim, const float *weights, const ValueSums &sums) {
-    if (code.rule == Rule::paper) add_paper(code, layout, codes, head_dim, weights, sums);
-    else add_rotated(code, layout, codes, head_dim, weights, sums);
+                     uint32_t head_dim, uint32_t queries, const float (*weights)[page_tokens],
+                     const ValueSums *sums) {
+    if (code.rule == Rule::paper) {
+        for (uint32_t q = 0; q < queries; q++) {
+            add_paper(code, layout, codes, head_dim, weights[q], sums[q]);
+        }
+        return;
+    }
+    by_queries(queries, [&]<uint32_t Queries>(uint32_t first) {
+        add_rotated<Queries>(code, layout, codes, head_dim, weights + first, sums + first);
+    });
 }
 
 void finish_values(const HeadCode &code, uint32_t head_dim, const ValueSums &sums, float *out) {
@@ -142,6 +165,7 @@ void finish_values(const HeadCode &code, uint32_t head_dim, const ValueSums &sum
             y[code.plane_channel[p]] += code.plane_weight[p] * signed_sum(p);
         }
         for (uint32_t i = 0; i < head_dim; i++) {  // T^-1 = T^T: the basis is orthonormal
+            if (y[i] == 0) continue;               // a channel without a plane
             for (uint32_t k = 0; k < head_dim; k++) {
                 out[k] += y[i] * code.value_basis[i * head_dim + k];
             }

@@ -14,10 +14,10 @@ namespace specache::SPECACHE_ISA {
 // Sums of one query over some pages: places in value_sum_floats() floats.
 struct ValueSums {
     float *sum;      // [1] of all weights
-    float *largest;  // [1] mode full: the logit that weights are relative to
+    float *largest;  // [1] the logit that weights are relative to
     float *total;    // [1] sum of p_j s_j
     float *zero;     // [value_groups_max] paper: sum of p_j z_j of a group
-    float *dense;    // [head_dim] rotated centres; mode full: the rows' values
+    float *dense;    // [head_dim] rotated centres; exact rows and mode full: values
     float *set;      // [planes, whole vectors] sums over set bits
 };
 inline ValueSums value_sums(float *at, uint32_t head_dim) {
@@ -26,9 +26,10 @@ inline ValueSums value_sums(float *at, uint32_t head_dim) {
     return {at, at + 1, at + 2, at + vector_floats, dense, dense + channels};
 }
 
-// weights: [64] of one page.
+// weights: [64] of one page of each of up to four queries.
 void add_page_values(const HeadCode &code, const CodeLayout &layout, const uint8_t *codes,
-                     uint32_t head_dim, const float *weights, const ValueSums &sums);
+                     uint32_t head_dim, uint32_t queries, const float (*weights)[page_tokens],
+                     const ValueSums *sums);
 
 // The output of the sums, rotated back, added to out [head_dim].
 void finish_values(const HeadCode &code, uint32_t head_dim, const ValueSums &sums, float *out);

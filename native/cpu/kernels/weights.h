@@ -9,28 +9,9 @@
 
 namespace specache::SPECACHE_ISA {
 
-typedef int8_t Bytes __attribute__((vector_size(16)));
-typedef uint8_t Octets __attribute__((vector_size(16)));
-
 struct Pair {  // 32 neighbouring columns
     Floats low, high;
 };
-
-static inline float half_of(const uint8_t *from) {
-    uint16_t half;
-    std::memcpy(&half, from, 2);
-#if defined(__F16C__)
-    return _cvtsh_ss(half);
-#else
-    return half_to_float(half);
-#endif
-}
-
-// By way of integers: straight from bytes GCC 12 converts one number at a time.
-template <class Vector>
-static inline Floats floats_of(Vector bytes) {
-    return __builtin_convertvector(__builtin_convertvector(bytes, Ints), Floats);
-}
 
 // Part `part` of a K-quant's block.
 template <Type type>
@@ -48,14 +29,14 @@ static inline Pair load_part(const uint8_t *block, uint32_t part) {
         q[half] = floats_of(integers);
     }
     if constexpr (type == Type::q6_k) {
-        float d = half_of(block + q6_k_d);
+        float d = half_at(block + q6_k_d);
         const uint8_t *scales = block + q6_k_scales + 2 * part;
         float low = d * float(int8_t(scales[0])), above = d * float(int8_t(scales[1]));
         return {low * (q[0] - 32.0f), above * (q[1] - 32.0f)};
     }
     PartScale numbers = part_scale(block + 4, part);
-    float scale = half_of(block) * float(numbers.scale);
-    float least = half_of(block + 2) * float(numbers.least);
+    float scale = half_at(block) * float(numbers.scale);
+    float least = half_at(block + 2) * float(numbers.least);
     return {scale * q[0] - least, scale * q[1] - least};
 }
 
@@ -68,15 +49,15 @@ static inline Pair load_block(const uint8_t *block, uint32_t part) {
         Bytes low, high;
         std::memcpy(&low, block + 2, 16);
         std::memcpy(&high, block + 18, 16);
-        float d = half_of(block);
+        float d = half_at(block);
         return {d * floats_of(low), d * floats_of(high)};
     } else if constexpr (type == Type::q4_0 || type == Type::q4_1) {
         Octets nibbles;
         std::memcpy(&nibbles, block + (type == Type::q4_0 ? 2 : 4), 16);
-        float d = half_of(block);
+        float d = half_at(block);
         Floats low = floats_of(nibbles & 15), high = floats_of(nibbles >> 4);
         if constexpr (type == Type::q4_0) return {d * (low - 8.0f), d * (high - 8.0f)};
-        float m = half_of(block + 2);
+        float m = half_at(block + 2);
         return {d * low + m, d * high + m};
     } else {
         return {widen(type, block), widen(type, block + 16 * type_bytes(type))};

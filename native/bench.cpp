@@ -1,0 +1,97 @@
+// bench.cpp - random rows at the speed of coding them: a table of normal numbers, of which each run
+// of tokens and layer reads another part.
+#include "bench.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cstring>
+#include <vector>
+
+#include "cpu/threads.h"
+#include "failure.h"
+#include "step.h"
+
+namespace specache {
+namespace {
+
+constexpr uint32_t table_bits = 20;
+constexpr uint32_t run_tokens = 512;
+
+// splitmix64 (Steele, Lea, Flood 2014): a number of a counter.
+uint64_t mixed(uint64_t x) {
+    x += 0x9E3779B97F4A7C15u;
+    x = (x ^ x >> 30) * 0xBF58476D1CE4E5B9u;
+    x = (x ^ x >> 27) * 0x94D049BB133111EBu;
+    return x ^ x >> 31;
+}
+
+// The sum of twelve numbers of 16 bits is normal but for its far tails (Irwin-Hall): its mean is
+// 12 * 32,767.5, its deviation 65,536.
+std::vector<float> normal_numbers(uint32_t seed, uint64_t count) {
+    std::vector<float> numbers(count);
+    for (uint64_t i = 0; i < count; i++) {
+        uint32_t sum = 0;
+        for (uint64_t part = 0; part < 3; part++) {
+            uint64_t bits = mixed(uint64_t(seed) << 40 | (i * 3 + part));
+            for (; bits != 0; bits >>= 16) sum += uint32_t(bits & 0xFFFF);
+        }
+        numbers[i] = (float(sum) - 393210.0f) / 65536.0f;
+    }
+    return numbers;
+}
+
+// A sum of whole cache lines, so that no compiler leaves the reads out.
+uint64_t sum_of_lines(const uint8_t *from, uint64_t bytes) {
+    typedef uint64_t Line __attribute__((vector_size(64)));
+    Line sums[4] = {};
+    for (uint64_t at = 0; at + sizeof sums <= bytes; at += sizeof sums) {
+        Line lines[4];
+        std::memcpy(lines, from + at, sizeof lines);
+        for (uint32_t i = 0; i < 4; i++) sums[i] += lines[i];
+    }
+    Line sum = sums[0] + sums[1] + sums[2] + sums[3];
+    uint64_t all = 0;
+    for (uint32_t i = 0; i < 8; i++) all += sum[i];
+    return all;
+}
+
+}  // namespace
+
+void fill(Store &store, Sequence &sequence, uint32_t tokens, uint32_t seed) {
+    const specache_config &config = store.plan.config;
+    uint64_t run = uint64_t(run_tokens) * config.kv_heads * config.head_dim;
+    std::vector<float> numbers = normal_numbers(seed, (1u << table_bits) + run);
+    for (uint32_t done = 0; done < tokens; done += run_tokens) {
+        uint32_t count = std::min(run_tokens, tokens - done);
+        for (uint32_t layer = 0; layer < config.layers; layer++) {
+            uint64_t part = uint64_t(sequence.length) * config.layers + layer;
+            auto from = [&](uint64_t what) {
+                return numbers.data() + (mixed(part * 2 + what) >> (64 - table_bits));
+            };
+            append(store, sequence, layer, count, nullptr, from(0), from(1), nullptr,
+                   Where::host);
+        }
+    }
+}
+
+uint64_t read_far(Store &store, uint64_t first, uint64_t bytes) {
+    uint64_t held = store.plan.pages * store.plan.page_rows;
+    if (store.far.memory == nullptr || !store.device->shares_memory()) {
+        fail(SPECACHE_UNSUPPORTED, "the host cannot read this store's far memory in place");
+    }
+    if (first > held || bytes > held - first) {
+        fail(SPECACHE_ARGUMENT, "%llu bytes from %llu on are not within far memory's %llu",
+             static_cast<unsigned long long>(bytes), static_cast<unsigned long long>(first),
+             static_cast<unsigned long long>(held));
+    }
+    constexpr uint64_t piece = 1 << 18;
+    std::atomic<uint64_t> sum{0};
+    auto started = std::chrono::steady_clock::now();
+    parallel(store.device->host(), uint32_t((bytes + piece - 1) / piece), [&](uint32_t i) {
+        sum += sum_of_lines(store.far.memory + first + i * piece,
+                            std::min(piece, bytes - i * piece));
+    });
+    return uint64_t(std::chrono::nanoseconds(std::chrono::steady_clock::now() - started).count());
+}
+
+}  // namespace specache

@@ -1,0 +1,96 @@
+// rows.h - products with stored rows, for up to four queries at a time: a row is widened once.
+#pragma once
+#include "../kernels.h"
+#include "../simd.h"
+
+namespace specache::SPECACHE_ISA {
+
+constexpr uint32_t queries_at_a_time = 4;  // whose sums registers hold
+
+// Calls body with the type of a row as a constant.
+template <class Body>
+static inline void with_row_type(Type type, Body body) {
+    if (type == Type::bf16) body.template operator()<Type::bf16>();
+    else if (type == Type::f16) body.template operator()<Type::f16>();
+    else body.template operator()<Type::f32>();
+}
+
+// Calls body with the first of up to four neighbours of [0, count) and their number as a constant.
+template <class Body>
+static inline void by_queries(uint32_t count, Body body) {
+    uint32_t first = 0;
+    for (; first + 4 <= count; first += 4) body.template operator()<4>(first);
+    if (count - first == 3) body.template operator()<3>(first);
+    if (count - first == 2) body.template operator()<2>(first);
+    if (count - first == 1) body.template operator()<1>(first);
+}
+
+static inline void prefetch_row(const uint8_t *row, uint64_t bytes) {
+    for (uint64_t at = 0; at < bytes; at += 64) __builtin_prefetch(row + at);
+}
+
+// products[q][r] = query q . row r of up to 16 rows, whose keys begin at key(r): as dot_row().
+// Before row r is read, soon(r) may prefetch another. queries [Queries][dim].
+template <Type type, uint32_t Queries, class Key, class Soon>
+static inline void dot_rows(uint32_t count, const float *queries, uint32_t dim, Key key, Soon soon,
+                            Floats *products) {
+    Floats sums[Queries][lanes];
+    float rest[Queries][lanes] = {};
+    for (uint32_t r = 0; r < lanes; r++) {
+        for (uint32_t q = 0; q < Queries; q++) sums[q][r] = Floats{};
+        if (r >= count) continue;
+        soon(r);
+        const uint8_t *row = key(r);
+        Floats sum[Queries] = {};
+        uint32_t i = 0;
+        for (; i + lanes <= dim; i += lanes) {
+            Floats x = widen(type, row + i * type_bytes(type));
+            for (uint32_t q = 0; q < Queries; q++) sum[q] += x * load(queries + q * dim + i);
+        }
+        for (uint32_t q = 0; q < Queries; q++) {
+            sums[q][r] = sum[q];
+            for (uint32_t k = i; k < dim; k++) {
+                rest[q][r] += load_number(type, row, k) * queries[q * dim + k];
+            }
+        }
+    }
+    for (uint32_t q = 0; q < Queries; q++) products[q] = sums_of(sums[q]) + load(rest[q]);
+}
+
+// out[q][dim] += sum over rows of weights[q][r] * row r, whose values begin at value(r).
+template <Type type, uint32_t Queries, class Value>
+static inline void add_rows(uint32_t count, const float *const *weights, uint32_t dim, Value value,
+                            float *const *out) {
+    auto add = [&]<uint32_t Vectors>(uint32_t i) {
+        Floats sum[Queries][Vectors];
+        for (uint32_t q = 0; q < Queries; q++) {
+            for (uint32_t v = 0; v < Vectors; v++) sum[q][v] = load(out[q] + i + v * lanes);
+        }
+        for (uint32_t r = 0; r < count; r++) {
+            const uint8_t *row = value(r) + i * type_bytes(type);
+            Floats x[Vectors];
+            for (uint32_t v = 0; v < Vectors; v++) {
+                x[v] = widen(type, row + v * lanes * type_bytes(type));
+            }
+            for (uint32_t q = 0; q < Queries; q++) {
+                Floats weight = spread(weights[q][r]);
+                for (uint32_t v = 0; v < Vectors; v++) sum[q][v] += weight * x[v];
+            }
+        }
+        for (uint32_t q = 0; q < Queries; q++) {
+            for (uint32_t v = 0; v < Vectors; v++) store(out[q] + i + v * lanes, sum[q][v]);
+        }
+    };
+    uint32_t i = 0;
+    for (; i + 2 * lanes <= dim; i += 2 * lanes) add.template operator()<2>(i);
+    for (; i + lanes <= dim; i += lanes) add.template operator()<1>(i);
+    for (; i < dim; i++) {
+        for (uint32_t q = 0; q < Queries; q++) {
+            for (uint32_t r = 0; r < count; r++) {
+                out[q][i] += weights[q][r] * load_number(type, value(r), i);
+            }
+        }
+    }
+}
+
+}  // namespace specache::SPECACHE_ISA

@@ -1,0 +1,151 @@
+// scores.h - the integer scores of a page: I_j = sum of the 8-bit query's levels times token j's
+// codes (DESIGN section 8). They are exact, so that every instruction set gives the same ones.
+//
+// Four planes of 64 tokens are 64 nibbles; a table of 16 partial sums turns each into a number by a
+// byte shuffle. AVX-512 looks four tables up at once, by the permutation of 64 bytes of VBMI: four
+// neighbouring bytes are one token's nibbles, whose numbers a dot product of VNNI adds up.
+#pragma once
+#include <algorithm>
+
+#include "../../codes.h"
+#include "../simd.h"
+
+namespace specache::SPECACHE_ISA {
+
+constexpr uint32_t tables_max = 256 * 2 / 4;
+constexpr uint32_t tables_at_once = 4;  // of a query whose tables are more, the last are all zero
+
+struct Tables {  // of one query: partial sums over four planes
+    alignas(64) int8_t sums[tables_max][16];
+};
+
+// levels [dim]: those of CodedQuery.
+static inline void fill_tables(const int16_t *levels, uint32_t dim, uint32_t bits, Tables &tables) {
+    uint32_t channels = 4 / bits, count = dim / channels;
+    for (uint32_t t = 0; t < count; t++) {
+        const int16_t *n = levels + t * channels;
+        for (int index = 0; index < 16; index++) {
+            int sum = 0;
+            for (uint32_t i = 0; i < 4; i++) {
+                int sign = index >> i & 1 ? 1 : -1;
+                sum += bits == 1 ? sign * n[i] : sign * n[i / 2] * (i % 2 == 0 ? 2 : 1);
+            }
+            tables.sums[t][index] = int8_t(sum);
+        }
+    }
+    uint32_t whole = (count + tables_at_once - 1) / tables_at_once * tables_at_once;
+    std::memset(tables.sums[count], 0, (whole - count) * sizeof tables.sums[0]);
+}
+
+#if defined(__AVX512VBMI__) && defined(__AVX512VNNI__)
+// The nibbles of four tables as indices into their 64 sums, byte 4 j + i token j's in table i;
+// parts [4] of 16 tokens. Reads 128 bytes, also behind the last table: codes go on there.
+static inline void unpack(const uint8_t *keys, __m512i *parts) {
+    alignas(64) static constexpr auto places = [] {
+        struct { uint8_t of[2][64]; } made{};
+        for (uint32_t half = 0; half < 2; half++) {
+            for (uint32_t at = 0; at < 64; at++) {
+                made.of[half][at] = uint8_t(at % 4 * 32 + half * 16 + at / 4);
+            }
+        }
+        return made;
+    }();
+    const __m512i nibble = _mm512_set1_epi8(15), table = _mm512_set1_epi32(0x30201000);
+    __m512i low = _mm512_loadu_si512(keys), high = _mm512_loadu_si512(keys + 64);
+    for (uint32_t half = 0; half < 2; half++) {
+        __m512i of = _mm512_load_si512(places.of[half]);
+        __m512i bytes = _mm512_permutex2var_epi8(low, of, high);
+        // (bytes & nibble) | table
+        parts[half] = _mm512_ternarylogic_epi64(bytes, nibble, table, 0xEA);
+        __m512i upper = _mm512_srli_epi16(bytes, 4);
+        parts[half + 2] = _mm512_ternarylogic_epi64(upper, nibble, table, 0xEA);
+    }
+}
+
+// scores [Queries][64] of a page's keys.
+template <uint32_t Queries>
+static inline void integer_scores(const Tables *const *queries, const uint8_t *keys,
+                                  uint32_t tables, int32_t (*scores)[page_tokens]) {
+    const __m512i ones = _mm512_set1_epi8(1);
+    __m512i sums[Queries][4];
+    for (auto &query : sums) {
+        for (__m512i &sum : query) sum = _mm512_setzero_si512();
+    }
+    for (uint32_t t = 0; t < tables; t += tables_at_once) {
+        __m512i parts[4];
+        unpack(keys + t * 32, parts);
+        for (uint32_t q = 0; q < Queries; q++) {
+            __m512i table = _mm512_load_si512(queries[q]->sums[t]);
+            for (uint32_t p = 0; p < 4; p++) {
+                __m512i values = _mm512_maskz_permutexvar_epi8(~0ull, parts[p], table);
+                sums[q][p] = _mm512_dpbusd_epi32(sums[q][p], ones, values);
+            }
+        }
+    }
+    for (uint32_t q = 0; q < Queries; q++) {
+        for (uint32_t p = 0; p < 4; p++) _mm512_storeu_si512(scores[q] + p * 16, sums[q][p]);
+    }
+}
+#elif defined(__AVX2__)
+// Two tables' numbers of 32 tokens are added up side by side in 16 bits: at most 64 sums of |254|.
+template <uint32_t Queries>
+static inline void integer_scores(const Tables *const *queries, const uint8_t *keys,
+                                  uint32_t tables, int32_t (*scores)[page_tokens]) {
+    const __m256i nibble = _mm256_set1_epi8(15), ones = _mm256_set1_epi8(1);
+    for (uint32_t half = 0; half < 2; half++) {
+        auto indices = [&](uint32_t t) {
+            __m256i bytes =
+                _mm256_loadu_si256(reinterpret_cast<const __m256i *>(keys + t * 32));
+            return _mm256_and_si256(half == 0 ? bytes : _mm256_srli_epi16(bytes, 4), nibble);
+        };
+        __m256i low[Queries], high[Queries];  // tokens 0..7, 16..23 and 8..15, 24..31
+        for (uint32_t q = 0; q < Queries; q++) low[q] = high[q] = _mm256_setzero_si256();
+        for (uint32_t t = 0; t < tables; t += 2) {
+            __m256i first = indices(t), second = indices(t + 1);
+            for (uint32_t q = 0; q < Queries; q++) {
+                auto numbers = [&](uint32_t table, __m256i index) {
+                    return _mm256_shuffle_epi8(
+                        _mm256_broadcastsi128_si256(_mm_load_si128(
+                            reinterpret_cast<const __m128i *>(queries[q]->sums[table]))),
+                        index);
+                };
+                __m256i a = numbers(t, first), b = numbers(t + 1, second);
+                low[q] = _mm256_add_epi16(
+                    low[q], _mm256_maddubs_epi16(ones, _mm256_unpacklo_epi8(a, b)));
+                high[q] = _mm256_add_epi16(
+                    high[q], _mm256_maddubs_epi16(ones, _mm256_unpackhi_epi8(a, b)));
+            }
+        }
+        for (uint32_t q = 0; q < Queries; q++) {
+            auto put = [&](uint32_t token, __m128i eight) {
+                _mm256_storeu_si256(
+                    reinterpret_cast<__m256i *>(scores[q] + half * 32 + token),
+                    _mm256_cvtepi16_epi32(eight));
+            };
+            put(0, _mm256_castsi256_si128(low[q]));
+            put(8, _mm256_castsi256_si128(high[q]));
+            put(16, _mm256_extracti128_si256(low[q], 1));
+            put(24, _mm256_extracti128_si256(high[q], 1));
+        }
+    }
+}
+#else
+template <uint32_t Queries>
+static inline void integer_scores(const Tables *const *queries, const uint8_t *keys,
+                                  uint32_t tables, int32_t (*scores)[page_tokens]) {
+    for (uint32_t q = 0; q < Queries; q++) {
+        int16_t sums[page_tokens] = {};  // at most 128 tables of |127|
+        for (uint32_t t = 0; t < tables; t++) {
+            const int8_t *table = queries[q]->sums[t];
+            for (uint32_t j = 0; j < 32; j++) {
+                uint8_t byte = keys[t * 32 + j];
+                sums[j] = int16_t(sums[j] + table[byte & 15]);
+                sums[j + 32] = int16_t(sums[j + 32] + table[byte >> 4]);
+            }
+        }
+        std::copy(sums, sums + page_tokens, scores[q]);
+    }
+}
+#endif
+
+}  // namespace specache::SPECACHE_ISA
