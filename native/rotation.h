@@ -9,8 +9,13 @@
 #include <cmath>
 #include <cstdint>
 #include <numbers>
+#include <type_traits>
 
 namespace specache {
+
+// What a number is multiplied by: itself, or a float where it is a vector of floats.
+template <class Number>
+using Factor = std::conditional_t<std::is_arithmetic_v<Number>, Number, float>;
 
 // Butterflies over the 2^m index, stride r: H is symmetric, so it is its own inverse.
 template <class Number>
@@ -24,24 +29,25 @@ static inline void hadamard(Number *x, uint32_t head_dim, uint32_t odd) {
             }
         }
     }
-    Number scale = Number(1) / std::sqrt(Number(head_dim / odd));
+    Factor<Number> scale = 1 / std::sqrt(Factor<Number>(head_dim / odd));
     for (uint32_t i = 0; i < head_dim; i++) x[i] *= scale;
 }
 
 // Orthonormal DCT-II of the odd index (its transpose with `back`), at most 255 points.
 template <class Number>
 static inline void cosines(Number *x, uint32_t head_dim, uint32_t odd, bool back) {
-    Number table[31 * 31], y[31];  // head_dim <= 256 a multiple of 8: odd <= 31
+    Factor<Number> table[31 * 31];
+    Number y[31];  // head_dim <= 256 a multiple of 8: odd <= 31
     for (uint32_t k = 0; k < odd; k++) {
         double norm = std::sqrt((k == 0 ? 1.0 : 2.0) / odd);
         for (uint32_t b = 0; b < odd; b++) {
             table[k * odd + b] =
-                Number(norm * std::cos(std::numbers::pi * (b + 0.5) * k / odd));
+                Factor<Number>(norm * std::cos(std::numbers::pi * (b + 0.5) * k / odd));
         }
     }
     for (uint32_t first = 0; first < head_dim; first += odd) {
         for (uint32_t i = 0; i < odd; i++) {
-            Number sum = 0;
+            Number sum{};
             for (uint32_t j = 0; j < odd; j++) {
                 sum += table[back ? j * odd + i : i * odd + j] * x[first + j];
             }

@@ -14,10 +14,12 @@ namespace {
 // Half the step of a uniform quantiser of a unit Gaussian with 1..4 bits, times two (Max 1960).
 constexpr float gaussian_step[5] = {0, 1.596f, 0.9957f, 0.586f, 0.335f};
 
+// A channel's 64 tokens lie side by side: four vectors, to which all that follows is done alike.
 struct Page {
-    float x[page_tokens][256];  // [token][channel] keys or values, then residuals
-    uint32_t first;             // tokens before it are sinks: not coded
+    alignas(64) float x[256][page_tokens];  // [channel][token] keys or values, then residuals
+    uint32_t first;                         // tokens before it are sinks: not coded
 };
+constexpr uint32_t vectors = page_tokens / lanes;
 
 void put_half(uint8_t *to, float value) {
     uint16_t half = float_to_half(value);
@@ -38,11 +40,11 @@ float half_above(float value) {
 // Centre of the page, rotated, 8 bits: c' = scale n. Returns it decoded in `centre`.
 void encode_centre(const Page &page, uint32_t dim, uint8_t *levels, uint8_t *scale_at,
                    float *centre) {
-    double sum[256] = {};
-    for (uint32_t j = page.first; j < page_tokens; j++) {
-        for (uint32_t i = 0; i < dim; i++) sum[i] += double(page.x[j][i]);
+    for (uint32_t i = 0; i < dim; i++) {
+        double sum = 0;
+        for (uint32_t j = page.first; j < page_tokens; j++) sum += double(page.x[i][j]);
+        centre[i] = float(sum / (page_tokens - page.first));
     }
-    for (uint32_t i = 0; i < dim; i++) centre[i] = float(sum[i] / (page_tokens - page.first));
     rotate_forward(centre, dim);
     float largest = 0;
     for (uint32_t i = 0; i < dim; i++) largest = std::max(largest, std::fabs(centre[i]));
@@ -56,27 +58,47 @@ void encode_centre(const Page &page, uint32_t dim, uint8_t *levels, uint8_t *sca
     }
 }
 
-// y = T (x - c), in place. With the Hadamard T c is the centre itself; with a basis c is rotated
-// back.
-void residuals(Page &page, uint32_t dim, const float *centre, const float *basis) {
+// rotate_forward() of all tokens at once.
+void rotate_page(Page &page, uint32_t dim) {
+    for (uint32_t v = 0; v < vectors; v++) {
+        Floats column[256];
+        for (uint32_t i = 0; i < dim; i++) column[i] = load(page.x[i] + v * lanes);
+        rotate_forward(column, dim);
+        for (uint32_t i = 0; i < dim; i++) store(page.x[i] + v * lanes, column[i]);
+    }
+}
+
+// y = H (x - c), in place; c is given rotated.
+void residuals(Page &page, uint32_t dim, const float *centre) {
+    rotate_page(page, dim);
+    for (uint32_t i = 0; i < dim; i++) {
+        for (uint32_t j = 0; j < page_tokens; j++) page.x[i][j] -= centre[i];
+    }
+}
+
+// y = T (x - c) of the channels that have a plane, in place.
+void profile_residuals(Page &page, uint32_t dim, const float *centre, const HeadCode &code,
+                       const float *square) {
     float c[256];
     std::copy(centre, centre + dim, c);
-    if (basis != nullptr) rotate_back(c, dim);
-    for (uint32_t j = page.first; j < page_tokens; j++) {
-        float *x = page.x[j];
-        if (basis == nullptr) {
-            rotate_forward(x, dim);
-            for (uint32_t i = 0; i < dim; i++) x[i] -= c[i];
-            continue;
-        }
-        float y[256];
-        for (uint32_t i = 0; i < dim; i++) x[i] -= c[i];
+    rotate_back(c, dim);
+    for (uint32_t i = 0; i < dim; i++) {
+        for (uint32_t j = 0; j < page_tokens; j++) page.x[i][j] -= c[i];
+    }
+    for (uint32_t v = 0; v < vectors; v++) {
+        Floats column[256];
+        for (uint32_t i = 0; i < dim; i++) column[i] = load(page.x[i] + v * lanes);
         for (uint32_t i = 0; i < dim; i++) {
-            float sum = 0;
-            for (uint32_t k = 0; k < dim; k++) sum += basis[i * dim + k] * x[k];
-            y[i] = sum;
+            if (square[i] == 0) continue;
+            const float *row = code.value_basis + i * dim;
+            Floats sums[4] = {};
+            for (uint32_t k = 0; k < dim; k += 4) {
+                for (uint32_t part = 0; part < 4; part++) {
+                    sums[part] += row[k + part] * column[k + part];
+                }
+            }
+            store(page.x[i] + v * lanes, (sums[0] + sums[1]) + (sums[2] + sums[3]));
         }
-        std::copy(y, y + dim, x);
     }
 }
 
@@ -84,14 +106,16 @@ void residuals(Page &page, uint32_t dim, const float *centre, const float *basis
 void encode_scales(const Page &page, uint32_t dim, uint32_t bits, uint8_t *scales,
                    uint8_t *largest_at, float *decoded) {
     float wanted[page_tokens] = {}, largest = 0;
-    for (uint32_t j = page.first; j < page_tokens; j++) {
-        float sum = 0;
-        for (uint32_t i = 0; i < dim; i++) {
-            float y = page.x[j][i];
-            sum += bits == 1 ? std::fabs(y) : y * y;
+    for (uint32_t i = 0; i < dim; i++) {
+        const float *y = page.x[i];
+        for (uint32_t j = 0; j < page_tokens; j++) {
+            wanted[j] += bits == 1 ? std::fabs(y[j]) : y[j] * y[j];
         }
-        wanted[j] = bits == 1 ? sum / float(dim)
-                              : gaussian_step[2] / 2 * std::sqrt(sum / float(dim));
+    }
+    for (uint32_t j = 0; j < page_tokens; j++) {
+        wanted[j] = j < page.first ? 0
+                    : bits == 1    ? wanted[j] / float(dim)
+                                   : gaussian_step[2] / 2 * std::sqrt(wanted[j] / float(dim));
         largest = std::max(largest, wanted[j]);
     }
     float top = half_above(largest);
@@ -103,49 +127,64 @@ void encode_scales(const Page &page, uint32_t dim, uint32_t bits, uint8_t *scale
     }
 }
 
-// The planes of one number at scale s: bit 0 has the largest weight. 2 bits: levels -3 -1 1 3.
-uint32_t sign_planes(float y, float s, uint32_t bits) {
-    if (bits == 1) return y > 0;
-    uint32_t high = y > 0;
-    float rest = y - (high ? 2 : -2) * s;
-    return high | uint32_t(rest > 0) << 1;
+// The planes of a channel at the tokens' scales s: bit 0 has the largest weight. 2 bits: levels
+// -3 -1 1 3. Tokens that are not coded have none.
+void sign_planes(const Page &page, uint32_t channel, const float *scales, uint32_t bits,
+                 uint8_t *planes) {
+    const float *y = page.x[channel];
+    for (uint32_t j = 0; j < page_tokens; j++) {
+        uint32_t high = y[j] > 0;
+        float rest = y[j] - (high ? 2 : -2) * scales[j];
+        planes[j] = uint8_t(bits == 1 ? high : high | uint32_t(rest > 0) << 1);
+    }
+    std::fill(planes, planes + page.first, uint8_t(0));
 }
 
 void encode_keys(Page &page, const HeadCode &code, const CodeLayout &layout, uint32_t dim,
                  uint8_t *to) {
     float centre[256], scales[page_tokens];
     encode_centre(page, dim, to + layout.key_centre, to + layout.key_parameters, centre);
-    residuals(page, dim, centre, nullptr);
+    residuals(page, dim, centre);
     encode_scales(page, dim, code.key_bits, to + layout.key_scales, to + layout.key_parameters + 2,
                   scales);
-    std::memset(to + layout.keys, 0, uint64_t(layout.key_tables) * 32);
     uint32_t channels = 4 / code.key_bits;  // of a table
-    for (uint32_t j = page.first; j < page_tokens; j++) {
-        for (uint32_t i = 0; i < dim; i++) {
-            uint32_t planes = sign_planes(page.x[j][i], scales[j], code.key_bits);
-            uint32_t shift = i % channels * code.key_bits + (j < 32 ? 0 : 4);
-            to[layout.keys + i / channels * 32 + j % 32] |= uint8_t(planes << shift);
+    for (uint32_t i = 0; i < dim; i += channels) {
+        uint8_t nibbles[page_tokens] = {}, planes[page_tokens];
+        for (uint32_t c = 0; c < channels; c++) {
+            sign_planes(page, i + c, scales, code.key_bits, planes);
+            for (uint32_t j = 0; j < page_tokens; j++) {
+                nibbles[j] = uint8_t(nibbles[j] | planes[j] << c * code.key_bits);
+            }
         }
+        uint8_t *table = to + layout.keys + i / channels * 32;
+        for (uint32_t j = 0; j < 32; j++) table[j] = uint8_t(nibbles[j] | nibbles[j + 32] << 4);
     }
 }
 
 void set_plane(uint8_t *token, uint32_t plane) { token[plane / 8] |= uint8_t(1u << plane % 8); }
 
+// Sets the tokens' plane where `bit` of `planes` is set.
+void set_planes(const CodeLayout &layout, uint8_t *to, uint32_t plane, const uint8_t *planes,
+                uint32_t bit) {
+    uint8_t *byte = to + layout.values + plane / 8;
+    for (uint32_t j = 0; j < page_tokens; j++) {
+        byte[j * layout.value_stride] |= uint8_t((planes[j] >> bit & 1) << plane % 8);
+    }
+}
+
 void encode_values(Page &page, const HeadCode &code, const CodeLayout &layout, uint32_t dim,
                    uint8_t *to) {
     float centre[256], scales[page_tokens];
     encode_centre(page, dim, to + layout.value_centre, to + layout.value_parameters, centre);
-    residuals(page, dim, centre, nullptr);
+    residuals(page, dim, centre);
     encode_scales(page, dim, code.value_bits, to + layout.value_scales,
                   to + layout.value_parameters + 2, scales);
     std::memset(to + layout.values, 0, layout.value_stride * page_tokens);
-    for (uint32_t j = page.first; j < page_tokens; j++) {
-        uint8_t *token = to + layout.values + j * layout.value_stride;
-        for (uint32_t i = 0; i < dim; i++) {
-            uint32_t planes = sign_planes(page.x[j][i], scales[j], code.value_bits);
-            if (planes & 1) set_plane(token, i);
-            if (planes & 2) set_plane(token, dim + i);
-        }
+    for (uint32_t i = 0; i < dim; i++) {
+        uint8_t planes[page_tokens];
+        sign_planes(page, i, scales, code.value_bits, planes);
+        set_planes(layout, to, i, planes, 0);
+        if (code.value_bits == 2) set_planes(layout, to, dim + i, planes, 1);
     }
 }
 
@@ -170,27 +209,32 @@ void encode_profile_values(Page &page, const HeadCode &code, const CodeLayout &l
                            uint32_t dim, uint8_t *to) {
     float centre[256], square[256];
     encode_centre(page, dim, to + layout.value_centre, to + layout.value_parameters, centre);
-    residuals(page, dim, centre, code.value_basis);
     planned_squares(code, dim, square);
+    profile_residuals(page, dim, centre, code, square);
     double measured = 0, planned = 0;
-    for (uint32_t j = page.first; j < page_tokens; j++) {
-        for (uint32_t i = 0; i < dim; i++) {
-            if (square[i] == 0) continue;
-            measured += double(page.x[j][i]) * double(page.x[j][i]);
-            planned += double(square[i]);
+    for (uint32_t i = 0; i < dim; i++) {
+        if (square[i] == 0) continue;
+        double sum = 0;
+        for (uint32_t j = page.first; j < page_tokens; j++) {
+            sum += double(page.x[i][j]) * double(page.x[i][j]);
         }
+        measured += sum;
+        planned += double(square[i]) * (page_tokens - page.first);
     }
     put_half(to + layout.value_parameters + 2,
              planned > 0 ? float(std::sqrt(measured / planned)) : 0);
     float scale = get_half(to + layout.value_parameters + 2);
     std::memset(to + layout.values, 0, layout.value_stride * page_tokens);
-    for (uint32_t j = page.first; j < page_tokens && scale > 0; j++) {
-        for (uint32_t p = 0; p < code.value_planes; p++) {
-            // Weights of a channel come in descending order and halve: each bit halves the error.
-            float &y = page.x[j][code.plane_channel[p]], step = scale * code.plane_weight[p];
-            if (y > 0) set_plane(to + layout.values + j * layout.value_stride, p);
-            y -= y > 0 ? step : -step;
+    for (uint32_t p = 0; p < code.value_planes && scale > 0; p++) {
+        // Weights of a channel come in descending order and halve: each bit halves the error.
+        float *y = page.x[code.plane_channel[p]], step = scale * code.plane_weight[p];
+        uint8_t planes[page_tokens];
+        for (uint32_t j = 0; j < page_tokens; j++) {
+            planes[j] = y[j] > 0;
+            y[j] -= y[j] > 0 ? step : -step;
         }
+        std::fill(planes, planes + page.first, uint8_t(0));
+        set_planes(layout, to, p, planes, 0);
     }
 }
 
@@ -219,15 +263,15 @@ void encode_paper_keys(const Page &page, const HeadCode &code, const CodeLayout 
         uint64_t masks[2] = {};
         for (uint32_t group = 0; group < groups; group++) {
             uint32_t end = (group + 1) * code.group, begin = std::max(page.first, end - code.group);
-            float least = page.x[begin][i], largest = least;
+            float least = page.x[i][begin], largest = least;
             for (uint32_t j = begin; j < end; j++) {
-                least = std::min(least, page.x[j][i]);
-                largest = std::max(largest, page.x[j][i]);
+                least = std::min(least, page.x[i][j]);
+                largest = std::max(largest, page.x[i][j]);
             }
             Quarter quarter(least, largest, code.key_bits,
                             to + layout.key_parameters + (i * groups + group) * 4);
             for (uint32_t j = begin; j < end; j++) {
-                uint32_t bits = quarter.code(page.x[j][i], code.key_bits);
+                uint32_t bits = quarter.code(page.x[i][j], code.key_bits);
                 masks[0] |= uint64_t(bits & 1) << j;
                 masks[1] |= uint64_t(bits >> 1) << j;
             }
@@ -246,13 +290,16 @@ void encode_paper_values(const Page &page, const HeadCode &code, const CodeLayou
     for (uint32_t j = page.first; j < page_tokens; j++) {
         uint8_t *token = to + layout.values + j * layout.value_stride;
         for (uint32_t group = 0; group < groups; group++) {
-            const float *begin = page.x[j] + group * code.group;
-            const float *end = page.x[j] + std::min(dim, (group + 1) * code.group);
-            auto [least, largest] = std::minmax_element(begin, end);
-            Quarter quarter(*least, *largest, code.value_bits,
+            uint32_t begin = group * code.group, end = std::min(dim, begin + code.group);
+            float least = page.x[begin][j], largest = least;
+            for (uint32_t i = begin; i < end; i++) {
+                least = std::min(least, page.x[i][j]);
+                largest = std::max(largest, page.x[i][j]);
+            }
+            Quarter quarter(least, largest, code.value_bits,
                             to + layout.value_parameters + (j * groups + group) * 4);
-            for (const float *x = begin; x < end; x++) {
-                uint32_t bits = quarter.code(*x, code.value_bits), i = uint32_t(x - page.x[j]);
+            for (uint32_t i = begin; i < end; i++) {
+                uint32_t bits = quarter.code(page.x[i][j], code.value_bits);
                 if (bits & 1) set_plane(token, i);
                 if (bits & 2) set_plane(token, dim + i);
             }
@@ -263,8 +310,9 @@ void encode_paper_values(const Page &page, const HeadCode &code, const CodeLayou
 void load_page(Page &page, const Shape &shape, const uint8_t *rows, bool values) {
     uint32_t half = shape.head_dim * type_bytes(shape.kv_type);
     for (uint32_t j = 0; j < page_tokens; j++) {
-        widen_row(shape.kv_type, rows + j * 2 * half + (values ? half : 0), shape.head_dim,
-                  page.x[j]);
+        float row[256];
+        widen_row(shape.kv_type, rows + j * 2 * half + (values ? half : 0), shape.head_dim, row);
+        for (uint32_t i = 0; i < shape.head_dim; i++) page.x[i][j] = row[i];
     }
 }
 
@@ -278,7 +326,7 @@ void encode(Stream &stream, const Encode &encode) {
         CodeLayout layout = code_layout(code, dim);
         const uint8_t *rows = encode.rows + uint64_t(head) * page_tokens * row_bytes(shape);
         uint8_t *to = code.page(encode.page);
-        Page page;
+        static thread_local Page page;
         page.first = encode.first ? sink_tokens : 0;
         load_page(page, shape, rows, false);
         if (code.rule == Rule::paper) encode_paper_keys(page, code, layout, dim, to);
