@@ -42,6 +42,20 @@ export interface StoreShape {
 /** What a step is asked to do. */
 export type StepRequest = Pick<Request, "k" | "late">;
 
+/** How a far file is read. */
+export interface FarAccess {
+  /** Past the page cache (O_DIRECT); else what was read is dropped from it at once. */
+  readonly direct: boolean;
+  /** By io_uring; else by threads. */
+  readonly ring: boolean;
+  /** Bytes that reads are multiples of. */
+  readonly alignment: number;
+  /** Reads under way together at most. */
+  readonly readsMost: number;
+  readonly reads: number;
+  readonly bytes: number;
+}
+
 /** The fields of specache_config. */
 export function configOf(settings: Settings, shape: StoreShape): ConfigFields {
   return {
@@ -249,6 +263,24 @@ export class NativeStore {
     const { specache_read_far } = this.library.symbols;
     const status = specache_read_far(this.id, BigInt(first), BigInt(bytes), nanoseconds);
     this.library.check("read far memory", status);
+    return Number(nanoseconds[0]) / 1e9;
+  }
+
+  /** How a far file is read, and what reads it took so far; false and 0 where there is none. */
+  farAccess(): FarAccess {
+    const values = new BigUint64Array(6);
+    const status = this.library.symbols.specache_far_access(this.id, values);
+    this.library.check("ask for far memory", status);
+    const [direct, ring, alignment, readsMost, reads, bytes] = Array.from(values, Number);
+    return { direct: direct === 1, ring: ring === 1, alignment, readsMost, reads, bytes };
+  }
+
+  /** Seconds of `reads` fetches of `bytes` from random places of a far file: a bench's limit. */
+  farReads(reads: number, bytes: number, seed: number): number {
+    const nanoseconds = new BigUint64Array(1);
+    const { specache_far_reads } = this.library.symbols;
+    const status = specache_far_reads(this.id, reads, bytes, seed, nanoseconds);
+    this.library.check("read the far file", status);
     return Number(nanoseconds[0]) / 1e9;
   }
 

@@ -42,6 +42,8 @@ import benchH from "../native/bench.h" with { type: "text" };
 import borrowedH from "../native/borrowed.h" with { type: "text" };
 import codesH from "../native/codes.h" with { type: "text" };
 import cpuDeviceCpp from "../native/cpu/device.cpp" with { type: "text" };
+import cpuFarFileCpp from "../native/cpu/far_file.cpp" with { type: "text" };
+import cpuFarFileH from "../native/cpu/far_file.h" with { type: "text" };
 import cpuFeaturesCpp from "../native/cpu/features.cpp" with { type: "text" };
 import cpuFeaturesH from "../native/cpu/features.h" with { type: "text" };
 import cpuIoCpp from "../native/cpu/io.cpp" with { type: "text" };
@@ -56,16 +58,21 @@ import cpuKernelsExactH from "../native/cpu/kernels/exact.h" with { type: "text"
 import cpuKernelsPrefillCpp from "../native/cpu/kernels/prefill.cpp" with { type: "text" };
 import cpuKernelsProjectCpp from "../native/cpu/kernels/project.cpp" with { type: "text" };
 import cpuKernelsRowsCpp from "../native/cpu/kernels/rows.cpp" with { type: "text" };
+import cpuKernelsRowsH from "../native/cpu/kernels/rows.h" with { type: "text" };
 import cpuKernelsScanCpp from "../native/cpu/kernels/scan.cpp" with { type: "text" };
+import cpuKernelsScoresH from "../native/cpu/kernels/scores.h" with { type: "text" };
 import cpuKernelsTableCpp from "../native/cpu/kernels/table.cpp" with { type: "text" };
 import cpuKernelsValuesCpp from "../native/cpu/kernels/values.cpp" with { type: "text" };
 import cpuKernelsValuesH from "../native/cpu/kernels/values.h" with { type: "text" };
 import cpuKernelsWeightsH from "../native/cpu/kernels/weights.h" with { type: "text" };
+import cpuReadersCpp from "../native/cpu/readers.cpp" with { type: "text" };
+import cpuReadsH from "../native/cpu/reads.h" with { type: "text" };
 import cpuSimdH from "../native/cpu/simd.h" with { type: "text" };
 import cpuTablesCpp from "../native/cpu/tables.cpp" with { type: "text" };
 import cpuTablesH from "../native/cpu/tables.h" with { type: "text" };
 import cpuThreadsCpp from "../native/cpu/threads.cpp" with { type: "text" };
 import cpuThreadsH from "../native/cpu/threads.h" with { type: "text" };
+import cpuUringCpp from "../native/cpu/uring.cpp" with { type: "text" };
 import dequantizeH from "../native/dequantize.h" with { type: "text" };
 import deviceH from "../native/device.h" with { type: "text" };
 import devicesCpp from "../native/devices.cpp" with { type: "text" };
@@ -140,6 +147,8 @@ export const sources: Readonly<Record<string, string>> = {
   "native/borrowed.h": borrowedH,
   "native/codes.h": codesH,
   "native/cpu/device.cpp": cpuDeviceCpp,
+  "native/cpu/far_file.cpp": cpuFarFileCpp,
+  "native/cpu/far_file.h": cpuFarFileH,
   "native/cpu/features.cpp": cpuFeaturesCpp,
   "native/cpu/features.h": cpuFeaturesH,
   "native/cpu/io.cpp": cpuIoCpp,
@@ -154,16 +163,21 @@ export const sources: Readonly<Record<string, string>> = {
   "native/cpu/kernels/prefill.cpp": cpuKernelsPrefillCpp,
   "native/cpu/kernels/project.cpp": cpuKernelsProjectCpp,
   "native/cpu/kernels/rows.cpp": cpuKernelsRowsCpp,
+  "native/cpu/kernels/rows.h": cpuKernelsRowsH,
   "native/cpu/kernels/scan.cpp": cpuKernelsScanCpp,
+  "native/cpu/kernels/scores.h": cpuKernelsScoresH,
   "native/cpu/kernels/table.cpp": cpuKernelsTableCpp,
   "native/cpu/kernels/values.cpp": cpuKernelsValuesCpp,
   "native/cpu/kernels/values.h": cpuKernelsValuesH,
   "native/cpu/kernels/weights.h": cpuKernelsWeightsH,
+  "native/cpu/readers.cpp": cpuReadersCpp,
+  "native/cpu/reads.h": cpuReadsH,
   "native/cpu/simd.h": cpuSimdH,
   "native/cpu/tables.cpp": cpuTablesCpp,
   "native/cpu/tables.h": cpuTablesH,
   "native/cpu/threads.cpp": cpuThreadsCpp,
   "native/cpu/threads.h": cpuThreadsH,
+  "native/cpu/uring.cpp": cpuUringCpp,
   "native/dequantize.h": dequantizeH,
   "native/device.h": deviceH,
   "native/devices.cpp": devicesCpp,

@@ -63,6 +63,8 @@ export const symbols = {
   specache_release: { args: ["u64"], returns: "i32" },
   specache_fill: { args: ["u64", "u64", "u32", "u32"], returns: "i32" },
   specache_read_far: { args: ["u64", "u64", "u64", "u64[]"], returns: "i32" },
+  specache_far_access: { args: ["u64", "u64[]"], returns: "i32" },
+  specache_far_reads: { args: ["u64", "u32", "u32", "u32", "u64[]"], returns: "i32" },
   specache_trace_start: { args: ["u64", "u32"], returns: "i32" },
   specache_trace: { args: ["u64", "u64[]", "u32", "u32[]"], returns: "i32" },
 } as const satisfies AbiTable;

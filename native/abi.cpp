@@ -398,6 +398,24 @@ EXPORT int32_t specache_read_far(uint64_t id, uint64_t first, uint64_t bytes,
     });
 }
 
+EXPORT int32_t specache_far_access(uint64_t id, uint64_t *values_out) {
+    return on_store(id, [&](Store &store) {
+        not_null("values_out", values_out);
+        FarAccess access = store.device->far_access();
+        const uint64_t values[SPECACHE_FAR_COUNT] = {access.direct, access.ring, access.alignment,
+                                                     access.reads_most, access.reads, access.bytes};
+        std::copy(std::begin(values), std::end(values), values_out);
+    });
+}
+
+EXPORT int32_t specache_far_reads(uint64_t id, uint32_t reads, uint32_t bytes, uint32_t seed,
+                                  uint64_t *nanoseconds_out) {
+    return on_store(id, [&](Store &store) {
+        not_null("nanoseconds_out", nanoseconds_out);
+        *nanoseconds_out = far_reads_time(store, reads, bytes, seed);
+    });
+}
+
 EXPORT int32_t specache_trace_start(uint64_t id, uint32_t events_max) {
     return guarded([&] { find(id)->device->trace_start(events_max); });
 }

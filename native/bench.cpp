@@ -94,4 +94,27 @@ uint64_t read_far(Store &store, uint64_t first, uint64_t bytes) {
     return uint64_t(std::chrono::nanoseconds(std::chrono::steady_clock::now() - started).count());
 }
 
+uint64_t far_reads_time(Store &store, uint32_t reads, uint32_t bytes, uint32_t seed) {
+    const Plan &plan = store.plan;
+    if (!plan.in_file) fail(SPECACHE_UNSUPPORTED, "the store has no far file");
+    uint64_t room = staging_pages * plan.layer_block / std::max(bytes, 1u);
+    if (bytes == 0 || room == 0) {
+        fail(SPECACHE_ARGUMENT, "bytes %u are not within 1..%llu", bytes,
+             static_cast<unsigned long long>(staging_pages * plan.layer_block));
+    }
+    std::vector<Copy> copies(reads);
+    for (uint32_t i = 0; i < reads; i++) {
+        uint64_t place = mixed(uint64_t(seed) << 32 | i) % (plan.far_bytes() / bytes);
+        copies[i] = {place * bytes, store.work.far_pages + i % room * bytes};
+    }
+    Device &device = *store.device;
+    device.compute().wait(*store.written);
+    auto started = std::chrono::steady_clock::now();
+    device.fetch(device.late(), {store.far, copies.data(), &reads, bytes, 0, 0, nullptr});
+    device.late().signal(*store.late_arrived);
+    device.compute().wait(*store.late_arrived);
+    device.check();
+    return uint64_t(std::chrono::nanoseconds(std::chrono::steady_clock::now() - started).count());
+}
+
 }  // namespace specache

@@ -11,4 +11,8 @@ void fill(Store &store, Sequence &sequence, uint32_t tokens, uint32_t seed);
 // `first` on, and do nothing else: the limit of what must read as much. Nanoseconds.
 uint64_t read_far(Store &store, uint64_t first, uint64_t bytes);
 
+// `reads` fetches of `bytes` from random places of a far file, each a multiple of `bytes`.
+// Nanoseconds.
+uint64_t far_reads_time(Store &store, uint32_t reads, uint32_t bytes, uint32_t seed);
+
 }  // namespace specache

@@ -35,6 +35,15 @@ struct Far {
     int file = -1;
 };
 
+// How a far file is read.
+struct FarAccess {
+    bool direct = false;     // O_DIRECT; else the page cache is told to drop what was read
+    bool ring = false;       // io_uring; else threads
+    uint64_t alignment = 0;  // of reads
+    uint32_t reads_most = 0;  // under way together
+    uint64_t reads = 0, bytes = 0;  // so far
+};
+
 struct Fetch {
     Far far;
     const Copy *copies;         // [*count], near memory, not changed until the fetch is done
@@ -85,6 +94,10 @@ public:
     virtual void download(void *to, const void *near, uint64_t bytes) = 0;
     virtual void move(void *to, const void *from, uint64_t bytes) = 0;  // near to near
     virtual void clear(void *near, uint64_t bytes) = 0;
+    // Once, before far memory in a file is read or written: the file, new and of its whole length,
+    // and what that and writes are multiples of. A device without such files has none to take.
+    virtual void take_far_file(int, uint64_t) {}
+    virtual FarAccess far_access() const { return {}; }
     virtual void fetch(Stream &stream, const Fetch &fetch) = 0;
     virtual void write(const Write &write) = 0;
     // From addressable far memory, on the copy stream.

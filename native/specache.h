@@ -59,7 +59,8 @@ typedef struct specache_config {
     uint32_t isa;             // 0 best, 1 reference, 2 portable, 3 avx2, 4 avx512
     uint32_t audit;           // 1: keeps room for audits
     uint32_t variant;         // tests only: 1 waits for each prefetch where it starts, 2 keeps the
-                              // rows that guesses chose no longer than others
+                              // rows that guesses chose no longer than others; a far file is read
+                              // with 3 by threads, 4 through the page cache, 5 both
 } specache_config;
 
 // Values in the head's own basis and key bits by head (DESIGN section 4); all buffers copied.
@@ -106,6 +107,17 @@ enum {
     SPECACHE_STATS_LATE_NS = 10,
     SPECACHE_STATS_ALLOCATED = 11,  // near bytes that the store's allocator holds now
     SPECACHE_STATS_COUNT = 12
+};
+
+// How a far file is read, in the order of specache_far_access' array.
+enum {
+    SPECACHE_FAR_DIRECT = 0,  // 1: past the page cache (O_DIRECT); 0: dropped from it at once
+    SPECACHE_FAR_RING = 1,    // 1: io_uring; 0: threads
+    SPECACHE_FAR_ALIGNMENT = 2,   // bytes that reads are multiples of
+    SPECACHE_FAR_READS_MOST = 3,  // under way together
+    SPECACHE_FAR_READS = 4,   // so far
+    SPECACHE_FAR_BYTES = 5,   // that these reads brought
+    SPECACHE_FAR_COUNT = 6
 };
 
 // Sums of an audit, in the order of specache_audited's array; means over the group's query heads.
@@ -244,6 +256,12 @@ int32_t specache_fill(uint64_t store, uint64_t sequence, uint32_t tokens, uint32
 // Benches: all compute threads read `bytes` of far memory from `first` on and do nothing else.
 int32_t specache_read_far(uint64_t store, uint64_t first, uint64_t bytes,
                           uint64_t *nanoseconds_out);
+// How a far file is read, in the order of SPECACHE_FAR_*; all 0 where far memory is none.
+int32_t specache_far_access(uint64_t store, uint64_t *values_out);
+// Benches: reads `bytes` at each of `reads` random places of the far file, as fetches are read, with
+// nothing else to do: the limit of what must fetch as many.
+int32_t specache_far_reads(uint64_t store, uint32_t reads, uint32_t bytes, uint32_t seed,
+                           uint64_t *nanoseconds_out);
 // Starts or empties the trace of stream events.
 int32_t specache_trace_start(uint64_t store, uint32_t events_max);
 // Copies events, 4 u64 each: what (0 attended, 1 wanted, 2 prefetch begun, 3 prefetch done, 4 late

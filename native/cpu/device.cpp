@@ -36,11 +36,19 @@ private:
     bool late_;
 };
 
+// What reads of a far file bring.
+struct FarScratch {
+    uint8_t *memory = nullptr;
+    ~FarScratch() {
+        if (memory != nullptr) munmap(memory, far_scratch_bytes);
+    }
+};
+
 class CpuDevice final : public Device {
 public:
-    CpuDevice(uint32_t threads, uint32_t isa)  // as Threads and kernels_for take them
-        : kernels_(kernels_for(isa)), threads_(threads), compute_(io_), copy_(io_, false),
-          late_(io_, true) {
+    CpuDevice(uint32_t threads, uint32_t isa, FarWishes wishes)  // as Threads, kernels_for take
+        : kernels_(kernels_for(isa)), wishes_(wishes), threads_(threads), compute_(io_),
+          copy_(io_, false), late_(io_, true) {
         compute_.threads = threads_.count() > 1 ? &threads_ : nullptr;
     }
     const Kernels &kernels() const override { return kernels_; }
@@ -82,6 +90,14 @@ public:
         if (bytes != 0) std::memset(near, 0, bytes);
     }
 
+    void take_far_file(int file, uint64_t block) override {
+        scratch_.memory = reserve(far_scratch_bytes);
+        io_.take_file(std::make_unique<FarFile>(file, block, scratch_.memory,
+                                                wishes_));
+    }
+    FarAccess far_access() const override {
+        return io_.file() == nullptr ? FarAccess{} : io_.file()->access();
+    }
     void fetch(Stream &stream, const Fetch &fetch) override {
         // What counted them has run: the compute stream runs where it is called.
         if (*fetch.count == 0) return;
@@ -113,6 +129,8 @@ public:
 
 private:
     const Kernels &kernels_;
+    FarWishes wishes_;
+    FarScratch scratch_;  // outlives the I/O thread
     Threads threads_;
     Io io_;
     ComputeStream compute_;
@@ -122,7 +140,9 @@ private:
 }  // namespace
 
 std::unique_ptr<Device> open_cpu_device(const Plan &plan) {
-    return std::make_unique<CpuDevice>(threads_of(plan.config.threads), plan.config.isa);
+    uint32_t variant = plan.config.variant;
+    FarWishes wishes{variant != 4 && variant != 5, variant != 3 && variant != 5};
+    return std::make_unique<CpuDevice>(threads_of(plan.config.threads), plan.config.isa, wishes);
 }
 
 }  // namespace specache

@@ -1,11 +1,9 @@
 // io.cpp - the loop of the I/O thread. All queue state is under one mutex, which is let go while
-// bytes move: a fetch is hundreds of reads of half a kilobyte, so the lock is not what it costs.
+// bytes move.
 #include "io.h"
 
-#include <cerrno>
 #include <chrono>
 #include <cstring>
-#include <unistd.h>
 
 #include "../failure.h"
 
@@ -112,22 +110,13 @@ void Io::run(std::unique_lock<std::mutex> &lock, bool late, Task task) {
         run_fetch(lock, late, task.fetch);
     } else if (task.kind == Task::Kind::write) {
         lock.unlock();
-        uint64_t done = 0;
-        while (done < task.write.bytes) {
-            ssize_t written = pwrite(task.write.far.file, task.write.from + done,
-                                     task.write.bytes - done, off_t(task.write.to + done));
-            if (written < 0 && errno == EINTR) continue;
-            if (written <= 0) {
-                fail_with("write", written, task.write.bytes, task.write.to);
-                break;
-            }
-            done += uint64_t(written);
-        }
+        file_->write(task.write);
         lock.lock();
+        note_failure();
     }
 }
 
-// Late rows go ahead: between two rows of a prefetch the late queue is served.
+// Late rows go ahead: while a prefetch is at work the late queue is looked at again and again.
 void Io::run_late(std::unique_lock<std::mutex> &lock) {
     while (runs(late_)) {
         Task task = late_.front();
@@ -137,6 +126,12 @@ void Io::run_late(std::unique_lock<std::mutex> &lock) {
         late_.busy = false;
         changed_.notify_all();
     }
+}
+
+void Io::serve_late(std::unique_lock<std::mutex> &lock) {
+    lock.lock();
+    run_late(lock);
+    lock.unlock();
 }
 
 void Io::run_fetch(std::unique_lock<std::mutex> &lock, bool late, const Fetch &fetch) {
@@ -149,41 +144,33 @@ void Io::run_fetch(std::unique_lock<std::mutex> &lock, bool late, const Fetch &f
     trace(late ? Trace::late_begun : Trace::prefetch_begun, fetch.layer, fetch.step);
     uint64_t begun = now_ns();
     if (delay != 0) std::this_thread::sleep_for(std::chrono::microseconds(delay));
-    for (uint32_t i = 0; i < *fetch.count; i++) {
-        fetch_row(fetch, fetch.copies[i]);
-        if (late) continue;
-        lock.lock();
-        run_late(lock);
-        lock.unlock();
-    }
+    if (fetch.far.memory != nullptr) copy_rows(lock, late, fetch);
+    else read_rows(lock, late, fetch);
     uint64_t took = now_ns() - begun;
     trace(late ? Trace::late_done : Trace::prefetch_done, fetch.layer, fetch.step);
     lock.lock();
+    note_failure();
     if (fetch.nanoseconds != nullptr) *fetch.nanoseconds += took;
 }
 
-void Io::fetch_row(const Fetch &fetch, const Copy &copy) {
-    if (fetch.far.memory != nullptr) {
+// One by one, so that a late row waits for one row at most.
+void Io::copy_rows(std::unique_lock<std::mutex> &lock, bool late, const Fetch &fetch) {
+    for (uint32_t i = 0; i < *fetch.count; i++) {
+        const Copy &copy = fetch.copies[i];
         std::memcpy(copy.to, fetch.far.memory + copy.from, fetch.row_bytes);
-        return;
-    }
-    uint64_t done = 0;
-    while (done < fetch.row_bytes) {
-        ssize_t got = pread(fetch.far.file, copy.to + done, fetch.row_bytes - done,
-                            off_t(copy.from + done));
-        if (got < 0 && errno == EINTR) continue;
-        if (got <= 0) return fail_with("read", got, fetch.row_bytes, copy.from);
-        done += uint64_t(got);
+        if (!late) serve_late(lock);
     }
 }
 
-void Io::fail_with(const char *what, int64_t result, uint64_t bytes, uint64_t at) {
-    const char *why = result < 0 ? std::strerror(errno) : "the file ends before";
-    std::lock_guard lock(mutex_);
-    if (failure_.empty()) {
-        failure_ = std::string("cannot ") + what + " " + std::to_string(bytes) +
-                   " bytes of the far file at " + std::to_string(at) + ": " + why;
+void Io::read_rows(std::unique_lock<std::mutex> &lock, bool late, const Fetch &fetch) {
+    file_->begin(late, fetch);
+    while (file_->step(late)) {
+        if (!late) serve_late(lock);
     }
+}
+
+void Io::note_failure() {
+    if (failure_.empty() && file_ != nullptr) failure_ = file_->failure;
 }
 
 void Io::delay(uint32_t seed, uint32_t microseconds) {

@@ -6,6 +6,7 @@
 #include <thread>
 #include <vector>
 
+#include "far_file.h"
 #include "threads.h"
 
 namespace specache {
@@ -17,7 +18,7 @@ public:
     bool arrived = true;  // guarded by Io's mutex
 };
 
-// One entry of a queue. Rows are copied one by one, so that a late row waits for one row at most.
+// One entry of a queue.
 struct Task {
     enum class Kind { fetch, write, signal, wait } kind;
     Fetch fetch;
@@ -41,6 +42,8 @@ class Io {
 public:
     Io();
     ~Io();
+    void take_file(std::unique_ptr<FarFile> file) { file_ = std::move(file); }  // before all tasks
+    const FarFile *file() const { return file_.get(); }
     void push(bool late, const Task &task);
     void arrive(CpuEvent &event);
     uint64_t wait(CpuEvent &event);  // the caller stands until the event arrives
@@ -59,8 +62,10 @@ private:
     void run(std::unique_lock<std::mutex> &lock, bool late, Task task);
     void run_fetch(std::unique_lock<std::mutex> &lock, bool late, const Fetch &fetch);
     void run_late(std::unique_lock<std::mutex> &lock);
-    void fail_with(const char *what, int64_t result, uint64_t bytes, uint64_t at);
-    void fetch_row(const Fetch &fetch, const Copy &copy);
+    void serve_late(std::unique_lock<std::mutex> &lock);
+    void copy_rows(std::unique_lock<std::mutex> &lock, bool late, const Fetch &fetch);
+    void read_rows(std::unique_lock<std::mutex> &lock, bool late, const Fetch &fetch);
+    void note_failure();
 
     std::mutex mutex_;
     std::condition_variable changed_;
@@ -73,6 +78,7 @@ private:
     std::mutex trace_mutex_;
     std::vector<uint64_t> events_;  // [events_max][4]
     size_t traced_ = 0;
+    std::unique_ptr<FarFile> file_;  // where far memory is one; the I/O thread's
     std::thread thread_;
 };
 

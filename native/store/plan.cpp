@@ -214,6 +214,7 @@ Plan make_plan(const specache_config &config, const specache_profile *profile,
     plan_sequence(plan);
     plan.logits_bytes = logits_budget(config);
     plan.work = carve_work(plan, nullptr).bytes;
+    if (plan.in_file) plan.gathered = far_scratch_bytes;
     if (config.device == 1 && config.prefetch == 1) {
         plan.gathered = uint64_t(config.kv_heads) * plan.arriving * plan.row;
     }

@@ -9,6 +9,10 @@ namespace specache {
 
 // Pages of an append that are read from a far file at a time.
 constexpr uint32_t staging_pages = 16;
+// Reads of a far file that are under way at most, and what each brings at most.
+constexpr uint32_t far_reads = 64;
+constexpr uint64_t far_read_bytes = 16384;
+constexpr uint64_t far_scratch_bytes = far_reads * far_read_bytes;
 constexpr uint32_t arriving_max = 64;  // slots in flight beside the visible ones (DESIGN section 4)
 
 // Of a layer's logits and values, where a step takes its KV heads by runs: each run uses the memory
@@ -48,7 +52,9 @@ struct Plan {
     // Near bytes of one sequence, whatever its length.
     uint64_t sinks = 0, window = 0, slot_rows = 0, tables = 0;
     uint64_t work = 0, profile = 0;
-    uint64_t gathered = 0;  // device cuda, prefetch 1: rows of a fetch on their way to their places
+    // The device's own, for rows of a fetch on their way to their places: far in a file; device
+    // cuda with prefetch 1.
+    uint64_t gathered = 0;
 
     // What the logits of a step behind `length` tokens have room for.
     LogitsRoom logits_room(uint32_t inputs, uint32_t length) const;

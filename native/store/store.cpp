@@ -112,7 +112,7 @@ void Store::open_far(const std::string &path) {
     }
     ::unlink(path.c_str());
     int error = posix_fallocate(far.file, 0, off_t(bytes));
-    if (error == 0) return;
+    if (error == 0) return device->take_far_file(far.file, plan.layer_block);
     struct statvfs disk{};
     uint64_t left = fstatvfs(far.file, &disk) == 0 ? uint64_t(disk.f_bavail) * disk.f_frsize : 0;
     ::close(far.file);
