@@ -18,8 +18,7 @@ export function noise(count: number, seed: number): Float32Array {
 }
 
 /** [STEPS + 1][queryHeads * headDim]: a random walk, back and forth so that it has no jump. */
-export function queryWalk(): Float32Array[] {
-  const width = SHAPE.queryHeads * SHAPE.headDim;
+export function queryWalk(width = SHAPE.queryHeads * SHAPE.headDim): Float32Array[] {
   const walk = [noise(width, 1)];
   const fresh = Math.sqrt(1 - CORRELATION ** 2);
   for (let step = 1; step <= STEPS / 2; step++) {

@@ -1,6 +1,6 @@
 // native.ts - a store of the library as an object: settings to structs, statuses to errors.
 import { auditStats } from "./audit.ts";
-import { auditCount, statuses } from "../ffi/constants.ts";
+import { auditCount, farAccessCount, statuses } from "../ffi/constants.ts";
 import { type Library, sharedLibrary } from "../ffi/library.ts";
 import {
   type ConfigFields,
@@ -268,7 +268,7 @@ export class NativeStore {
 
   /** How a far file is read, and what reads it took so far; false and 0 where there is none. */
   farAccess(): FarAccess {
-    const values = new BigUint64Array(6);
+    const values = new BigUint64Array(farAccessCount);
     const status = this.library.symbols.specache_far_access(this.id, values);
     this.library.check("ask for far memory", status);
     const [direct, ring, alignment, readsMost, reads, bytes] = Array.from(values, Number);

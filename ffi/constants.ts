@@ -58,6 +58,19 @@ export const statsCounters = {
 /** Numbers in the array of specache_sequence_stats. */
 export const statsCount: number = Object.keys(statsCounters).length;
 
+/** Places in the array of specache_far_access. */
+export const farAccess = {
+  direct: 0,
+  ring: 1,
+  alignment: 2,
+  readsMost: 3,
+  reads: 4,
+  bytes: 5,
+} as const;
+
+/** Numbers in the array of specache_far_access. */
+export const farAccessCount: number = Object.keys(farAccess).length;
+
 /** Places in a head's part of the array of specache_audited. */
 export const auditSums = {
   samples: 0,

@@ -258,8 +258,8 @@ int32_t specache_read_far(uint64_t store, uint64_t first, uint64_t bytes,
                           uint64_t *nanoseconds_out);
 // How a far file is read, in the order of SPECACHE_FAR_*; all 0 where far memory is none.
 int32_t specache_far_access(uint64_t store, uint64_t *values_out);
-// Benches: reads `bytes` at each of `reads` random places of the far file, as fetches are read, with
-// nothing else to do: the limit of what must fetch as many.
+// Benches: reads `bytes` at each of `reads` random places of the far file, as fetches are read, and
+// does nothing else: the limit of what must fetch as many.
 int32_t specache_far_reads(uint64_t store, uint32_t reads, uint32_t bytes, uint32_t seed,
                            uint64_t *nanoseconds_out);
 // Starts or empties the trace of stream events.

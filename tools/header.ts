@@ -3,6 +3,7 @@
 import {
   abiVersion,
   auditSums,
+  farAccess,
   planParts,
   roles,
   statsCounters,
@@ -57,11 +58,12 @@ export function readHeader(source: string): Header {
 
 /** Sentences about every difference between `header` and the tables. */
 export function compareHeader(header: Header): string[] {
-  const tables = [statuses, planParts, statsCounters, auditSums, roles];
+  const tables = [statuses, planParts, statsCounters, farAccess, auditSums, roles];
   const prefixes = [
     "SPECACHE_",
     "SPECACHE_PLAN_",
     "SPECACHE_STATS_",
+    "SPECACHE_FAR_",
     "SPECACHE_AUDIT_",
     "SPECACHE_",
   ];
@@ -105,6 +107,7 @@ function enumInC(table: Readonly<Record<string, number>>, prefix: string): Recor
   const counts: Readonly<Record<string, string>> = {
     codes: "SPECACHE_PLAN_COUNT",
     tokens: "SPECACHE_STATS_COUNT",
+    direct: "SPECACHE_FAR_COUNT",
     samples: "SPECACHE_AUDIT_COUNT",
     embedding: "SPECACHE_ROLE_COUNT",
   };

@@ -91,8 +91,8 @@ export class RandomLayers implements Disposable {
 }
 
 /** A profile of `planes` planes in a random orthonormal basis, which all heads share. */
-function randomProfile(planes: number, layers: number): Profile {
-  const { kvHeads, headDim } = SHAPE;
+export function randomProfile(planes: number, layers: number, shape = SHAPE): Profile {
+  const { kvHeads, headDim } = shape;
   const heads = layers * kvHeads;
   const basis = orthonormal(noise(headDim * headDim, 3), headDim);
   const valueBasis = new Float32Array(heads * basis.length);
