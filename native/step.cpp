@@ -97,7 +97,7 @@ void attend_heads(Store &store, Sequence &sequence, uint32_t layer, HeadRun head
         kernels.choose(device.compute(), {plan.shape, heads, near, queries, positions,
                                           work.logits, work.chosen, work.values, work.counts,
                                           inputs, room, sequence.options.k, k_max,
-                                          work.choose});
+                                          work.choose, work.largest});
         kernels.resolve(device.compute(), resolve);
         bool last = heads.first + heads.count == plan.config.kv_heads;
         if (last) prefetch_rows(store, sequence, layer, resolve);
@@ -108,7 +108,7 @@ void attend_heads(Store &store, Sequence &sequence, uint32_t layer, HeadRun head
                     plan.ahead_only ? work.exact : work.chosen,
                     plan.ahead_only ? work.exact_counts : work.counts,
                     work.rows, outputs, inputs, pages_max, room, k_max,
-                    plan.value_planes, work.attend});
+                    plan.value_planes, work.attend, work.largest});
     audit_heads(store, sequence, layer, heads, room, queries, outputs);
     if (plan.slots != 0 && !plan.ahead_only) kernels.settle(device.compute(), resolve);
 }
