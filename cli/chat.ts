@@ -21,6 +21,7 @@ import {
   readFlags,
 } from "./options.ts";
 import { harmless, progressBar, type Streams } from "./output.ts";
+import { sentenceOf } from "./words.ts";
 
 const ACTION = "chat";
 const CONTEXT = 8192; // tokens, where the model has as many: memory is reserved for them
@@ -107,8 +108,9 @@ interface ChatParts {
 class Chat {
   readonly #parts: ChatParts;
   readonly #turns = new TurnReader();
-  #asked = 0;
-  #faults: unknown[] = [];
+  readonly #asked = { turns: 0, commands: 0 };
+  readonly #failed = { turns: 0, commands: 0 };
+  #fault: unknown = null; // the first
 
   constructor(parts: ChatParts) {
     this.#parts = parts;
@@ -143,7 +145,8 @@ class Chat {
   // One turn; an error is said and the chat goes on. Answers whether the chat ends.
   async #attempt(turn: Turn): Promise<boolean> {
     if (turn.text.trim() === "") return false;
-    this.#asked++;
+    const kind = turn.command ? "commands" : "turns";
+    this.#asked[kind]++;
     try {
       if (!turn.command) {
         await this.#answer(turn.text);
@@ -153,7 +156,8 @@ class Chat {
       const host = { talk, say: (text: string) => this.#say(text), watch: () => this.#watch() };
       return await runSlash(turn.text, host);
     } catch (error) {
-      this.#faults.push(error);
+      this.#failed[kind]++;
+      this.#fault ??= error;
       this.#tell(error);
       return false;
     }
@@ -199,17 +203,17 @@ class Chat {
 
   #tell(error: unknown): void {
     const { colours, streams: { stderr }, verbose } = this.#parts;
-    const message = error instanceof Error ? error.message : String(error);
-    const shown = verbose && error instanceof Error ? error.stack ?? message : message;
-    stderr.write(`${colours.fault(shown)}\n`);
+    stderr.write(`${colours.fault(sentenceOf(error, chatFlags, verbose))}\n`);
   }
 
   // A person saw what failed; whoever gave a pipe reads the status.
   #judge(): void {
-    const [first] = this.#faults;
-    if (this.#parts.console.interactive || first === undefined) return;
-    if (!(first instanceof SpecacheError)) throw first;
-    const count = `${this.#faults.length} of ${this.#asked}`;
-    throw new SpecacheError(first.code, `Cannot ${ACTION}: ${count} turns failed`);
+    const fault = this.#fault;
+    if (this.#parts.console.interactive || fault === null) return;
+    if (!(fault instanceof SpecacheError)) throw fault;
+    const counts = (["turns", "commands"] as const)
+      .filter((kind) => this.#failed[kind] > 0)
+      .map((kind) => `${this.#failed[kind]} of ${this.#asked[kind]} ${kind}`);
+    throw new SpecacheError(fault.code, `Cannot ${ACTION}: ${counts.join(" and ")} failed`);
   }
 }

@@ -27,6 +27,7 @@ import type { Streams } from "./output.ts";
 import { changesOf } from "./plan/changes.ts";
 import type { Fit, Plan, Planned, Prediction } from "./plan/plan.ts";
 import { planText } from "./plan/text.ts";
+import { sentenceOf } from "./words.ts";
 
 const ACTION = "plan";
 const text = { type: "string" } as const;
@@ -143,7 +144,7 @@ async function predictionOf(
   } catch (error) {
     // Bytes are as true on a machine that cannot run it.
     if (!(error instanceof SpecacheError)) throw error;
-    return { predicted: null, notPredicted: error.message };
+    return { predicted: null, notPredicted: sentenceOf(error, planFlags) };
   }
 }
 

@@ -109,7 +109,7 @@ function keysFor(flags: Flags, { hostname }: Place): readonly string[] | undefin
       "Cannot serve: --allow-anyone is given with --api-key-file",
     );
   }
-  if (file !== undefined) return readKeys(String(file));
+  if (file !== undefined) return readKeys(flags);
   if (flags["allow-anyone"] || isLoopback(hostname)) return undefined;
   throw new SpecacheError(
     "argument",

@@ -5,6 +5,7 @@ import { dirname, join } from "node:path";
 import process from "node:process";
 import { cacheHome } from "../ffi/home.ts";
 import { SpecacheError } from "./errors.ts";
+import { refusedAs } from "./system.ts";
 import type { ModelDescription, TensorPlace } from "./model/describe.ts";
 import { withFile } from "./model/bytes.ts";
 import type { StoreShape } from "./native.ts";
@@ -78,11 +79,14 @@ export function writeProfileFile(
     renameSync(partial, path);
   } catch (cause) {
     rmSync(partial, { force: true });
-    const why = (cause as Error).message;
-    throw new SpecacheError("file", `Cannot write profile: ${path}: ${why}`, {
-      cause,
-      details: { path },
-    });
+    throw new SpecacheError(
+      "file",
+      `Cannot write profile: ${path} ${refusedAs(cause, "written")}`,
+      {
+        cause,
+        details: { path },
+      },
+    );
   }
 }
 

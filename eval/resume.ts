@@ -6,6 +6,7 @@ import { dirname } from "node:path";
 import { SpecacheError } from "../engine/errors.ts";
 import type { ModelDescription } from "../engine/model/describe.ts";
 import { modelHash } from "../engine/profile_store.ts";
+import { refusedAs } from "../engine/system.ts";
 import type { DocumentResult } from "./run.ts";
 
 /** A result, and the hash of what it was made with. */
@@ -83,11 +84,11 @@ function parsed(line: string): ResultLine | null {
   }
 }
 
-function attempt<Result>(what: string, path: string, call: () => Result): Result {
+function attempt<Result>(what: "read" | "write", path: string, call: () => Result): Result {
   try {
     return call();
   } catch (cause) {
-    const { message } = cause as Error;
-    throw new SpecacheError("file", `Cannot ${what} ${path}: ${message}`, { cause });
+    const why = refusedAs(cause, what === "read" ? "read" : "written");
+    throw new SpecacheError("file", `Cannot ${what} ${path}: it ${why}`, { cause });
   }
 }

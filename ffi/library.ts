@@ -115,7 +115,8 @@ export function openLibrary(path: string = findLibrary()): Library {
     const text = new Uint8Array(512);
     const length = functions.specache_error(text, text.length);
     const reason = new TextDecoder().decode(text.subarray(0, Math.min(length, text.length)));
-    throw new SpecacheError(codes.get(status) ?? "device", `Cannot ${action}: ${reason}`);
+    const sentence = `Cannot ${action}: ${inOptions(reason)}`;
+    throw new SpecacheError(codes.get(status) ?? "device", sentence);
   };
   let open = true;
   const close = () => {
@@ -123,6 +124,23 @@ export function openLibrary(path: string = findLibrary()): Library {
     open = false;
   };
   return { path, symbols: functions, check, close, [Symbol.dispose]: close };
+}
+
+// Fields of the library's structs, and the options that they come from.
+const options: Readonly<Record<string, string>> = {
+  tokens_max: "contextTokens",
+  sequences_max: "sequences",
+  near_bytes: "nearBytes",
+  far_bytes: "far.bytes",
+  guesses_max: "guessesMax",
+  kv_heads: "kvHeads",
+  query_heads: "queryHeads",
+  head_dim: "headDim",
+  k_max: "kMax",
+};
+
+function inOptions(reason: string): string {
+  return reason.replaceAll(/(?<=^| )[a-z]+_[a-z]+(?= |,|$)/g, (word) => options[word] ?? word);
 }
 
 function load(path: string) {
