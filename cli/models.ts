@@ -22,7 +22,7 @@ export const modelsHelp = `specache models - list the models that were pulled
 `;
 
 /** Help of `rm`. */
-export const removeHelp = `specache rm NAME - remove a model that was pulled
+export const removeHelp = `specache rm NAME - remove a model that was pulled, and its profile
 
   --verbose  --help
 
@@ -52,16 +52,18 @@ export function models(args: readonly string[], { stdout, stderr }: Streams): Pr
 }
 
 /** Runs `rm`. */
-export function remove(args: readonly string[], { stdout, stderr }: Streams): Promise<void> {
+export async function remove(
+  args: readonly string[],
+  { stdout, stderr }: Streams,
+): Promise<void> {
   const [name, rest] = nameOf("remove a model", args, removeFlags);
   if (readFlags("remove a model", rest, removeFlags).help) {
     stdout.write(removeHelp);
-    return Promise.resolve();
+    return;
   }
   const { text } = name();
-  removeKept(name());
-  stderr.write(`${text} is removed\n`);
-  return Promise.resolve();
+  const profile = await removeKept(name());
+  stderr.write(`${text} is removed${profile === null ? "" : `, and its profile ${profile}`}\n`);
 }
 
 /**

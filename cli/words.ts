@@ -1,6 +1,7 @@
 // words.ts - an error's sentence in the words of the command line: where the engine names an
 // option, a command names the flag that gave it.
 import { SpecacheError } from "../engine/errors.ts";
+import { answerOf, meaningOf } from "./doctor/machine.ts";
 import type { FlagKinds } from "./options.ts";
 
 // Options whose flag has another name than theirs with hyphens; the first that a command has.
@@ -19,6 +20,7 @@ const flagsOf: Readonly<Record<string, readonly string[]>> = {
 const phrases: readonly (readonly [RegExp, string])[] = [
   [/\{ above: 0\.\.1 \}/, "a number from 0 to 1"],
   [/ needs late all$/, " needs --late all"],
+  [/: (near|far) memory needs .+$/, "$&; specache plan tells what would fit"],
   [/ without audit$/, " without --audit"],
   [/ without device cuda$/, " without --device cuda"],
   [/ needs a profile of the model$/, " needs a profile of the model: leave out --profile none"],
@@ -52,10 +54,18 @@ function said(error: SpecacheError, flags: FlagKinds): string {
   const begun = known ? subject!.length + value.length : 0;
   const named = head + (known ? flag + value : "") + inFlags(rest.slice(begun), flags);
   const sentence = phrases.reduce((text, [from, to]) => text.replace(from, to), named);
-  return isDeviceMissing(error) ? `${sentence}; ${DEVICE_ADVICE}` : sentence;
+  return isDeviceMissing(error) ? withoutDevice(sentence) : sentence;
 }
 
-const DEVICE_ADVICE = "specache doctor tells what is missing, --device cpu goes without";
+function withoutDevice(sentence: string): string {
+  const advice = "specache doctor tells what is missing, --device cpu goes without";
+  const [, head, rest] = sentence.match(/^(.*?: )device cuda:? (.*)$/)!;
+  const { code, name } = answerOf(sentence);
+  const what = code === null
+    ? rest.replaceAll(": ", ", ")
+    : `answers ${code} ${name}, ${meaningOf(code).meaning}`;
+  return `${head}--device cuda ${what}; ${advice}`;
+}
 
 /** Whether a device was asked for that this machine does not have. */
 export function isDeviceMissing({ code, message }: SpecacheError): boolean {

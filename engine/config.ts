@@ -95,7 +95,7 @@ export interface CacheOptions {
 
 /** Options of Engine.open. */
 export interface EngineOptions extends CacheOptions {
-  /** Folder of a Hugging Face model, or a GGUF file. */
+  /** Folder of a Hugging Face model, a GGUF file, or the name of a pulled model. */
   readonly model: string;
   /** Chat template (Jinja) instead of the model's own. */
   readonly chatTemplate?: string;

@@ -1,6 +1,7 @@
 // engine.ts - a model and its cache; native calls run on a worker, so the event loop stays free.
 import { ensureLibrary } from "../ffi/ensure.ts";
 import { sharedLibrary } from "../ffi/library.ts";
+import { modelPath } from "../pull/path.ts";
 import { WorkerClient } from "./client.ts";
 import { type EngineOptions, engineOptions, tokenCount } from "./config.ts";
 import { conversationOptions, type GenerateOptions, type Message } from "./config_generate.ts";
@@ -50,7 +51,8 @@ export class Engine implements AsyncDisposable {
    * built or loaded
    */
   static async open(options: EngineOptions): Promise<Engine> {
-    const asked = parse(engineOptions, options, ACTION);
+    const given = parse(engineOptions, options, ACTION);
+    const asked = { ...given, model: modelPath(given.model) };
     const started = performance.now();
     const description = describeModel(asked.model);
     settingsOf(asked, description, expectedParts(asked)); // refuses before anything takes long

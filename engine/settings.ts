@@ -111,6 +111,9 @@ export function settle(
   if (options.auditWarn !== undefined && !options.audit) {
     refuse(action, "auditWarn", options.auditWarn, "has no use without audit");
   }
+  if (options.auditSeed !== undefined && !options.audit) {
+    refuse(action, "auditSeed", options.auditSeed, "has no use without audit");
+  }
   const compact = options.setting === "compact";
   if (compact && profile === null) {
     refuse(action, "setting", options.setting, "needs a profile of the model");

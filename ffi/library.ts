@@ -106,7 +106,8 @@ export function openLibrary(path: string = findLibrary()): Library {
     loaded.close();
     throw new SpecacheError(
       "device",
-      `Cannot load libspecache: ABI version ${built} of ${path} is not ${abiVersion}`,
+      `Cannot load libspecache: ABI version ${built} of ${path} is not ${abiVersion}; build it ` +
+        "again: npx -y deno@2 task build",
       { details: { path, version: built, abiVersion } },
     );
   }
