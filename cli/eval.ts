@@ -116,7 +116,7 @@ function optionsOf(flags: Flags): EvalOptions {
     defined({
       model: flags.model,
       tasks: list("tasks", "text"),
-      tokens: list("tokens", "2048").map((tokens) => Number(tokens)),
+      tokens: list("tokens", "2048").map((tokens) => number({ tokens }, "tokens")),
       samples: number(flags, "samples") ?? 4,
       modes: String(flags.modes ?? "full,paper,specache"),
       seed: number(flags, "seed") ?? 0,

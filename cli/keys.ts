@@ -30,5 +30,5 @@ export function readKeys(flags: Flags): string[] {
     }
     return [line];
   });
-  return keys.length > 0 ? keys : refuse(" has no key: write one a line");
+  return keys.length > 0 ? keys : refuse(" has no key; write one a line");
 }

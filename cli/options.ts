@@ -87,12 +87,12 @@ export function readFlags(
   const flags: Record<string, string | boolean> = {};
   for (let at = 0; at < args.length; at++) {
     const [, name, inline] = args[at].match(/^--([^=]+)(?:=(.*))?$/s) ??
-      refuse(`${args[at] || '""'} is not a flag`);
+      refuse(`${args[at] || '""'} is not a flag; --help lists them`);
     if (!Object.hasOwn(options, name)) {
-      refuse(`flag --${name} is not known; --help lists those that are`);
+      refuse(`flag --${name} is not known; --help lists them`);
     }
     if (options[name].type === "boolean") {
-      if (inline !== undefined) refuse(`--${name} takes no value, not ${inline}`);
+      if (inline !== undefined) refuse(`--${name} takes no value, not ${inline || '""'}`);
       flags[name] = true;
       continue;
     }
@@ -268,7 +268,8 @@ export function readUserFile(flags: Flags, name: string): string {
   try {
     return readFileSync(path, "utf8");
   } catch (cause) {
-    const sentence = `Cannot read --${name} ${path || '""'}: it ${refusedAs(cause, "read")}`;
+    if (path === "") throw emptyPath("read", name);
+    const sentence = `Cannot read --${name} ${path}: it ${refusedAs(cause, "read")}`;
     throw new SpecacheError("file", sentence, { cause, details: { path } });
   }
 }
@@ -281,18 +282,25 @@ export function readUserFile(flags: Flags, name: string): string {
  */
 export function checkWritable(flags: Flags, name: string): void {
   const path = String(flags[name]);
+  if (path === "") throw emptyPath("write", name);
   try {
     const status = statSync(path, { throwIfNoEntry: false });
     if (status?.isDirectory()) throw Object.assign(new Error(), { code: "EISDIR" });
     accessSync(status === undefined ? dirname(path) : path, constants.W_OK);
-    if (path === "") throw Object.assign(new Error(), { code: "ENOENT" });
   } catch (cause) {
     throw unwritable(name, path, cause);
   }
 }
 
+function emptyPath(does: string, name: string): SpecacheError {
+  return new SpecacheError(
+    "argument",
+    `Cannot ${does} --${name} "": it is empty, and wants a path`,
+  );
+}
+
 /** The error of a file that a flag names and that cannot be written. */
 export function unwritable(name: string, path: string, cause: unknown): SpecacheError {
-  const sentence = `Cannot write --${name} ${path || '""'}: it ${refusedAs(cause, "written")}`;
+  const sentence = `Cannot write --${name} ${path}: it ${refusedAs(cause, "written")}`;
   return new SpecacheError("file", sentence, { cause, details: { path } });
 }

@@ -211,6 +211,11 @@ const sizes = {
 // Judges the cache's options too, since they are judged along with the model or the sizes.
 function subjectOf(flags: Flags, options: CacheOptions): Subject {
   if (flags.model === undefined) {
+    const names = Object.values(sizes);
+    if (names.every((name) => flags[name] === undefined)) {
+      const all = names.map((name) => `--${name}`).join(", ");
+      throw new SpecacheError("argument", `Cannot plan: neither --model nor ${all} are given`);
+    }
     const given = Object.entries(sizes).map(([size, name]) => [size, number(flags, name)]);
     const { layers, kvHeads, queryHeads, headDim } = parse(kvStoreOptions, {
       ...Object.fromEntries(given),

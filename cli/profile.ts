@@ -84,7 +84,7 @@ function idsOf(model: string, flags: Flags): number[] {
   if (ids !== null && ids.length >= 128) return ids.slice(0, room); // two pages
   const why = ids === null
     ? `model ${model} has no tokenizer`
-    : `the text has ${ids.length} tokens, below 128: name a longer one by --text`;
+    : `the text has ${ids.length} tokens, below 128; name a longer one by --text`;
   throw new SpecacheError("argument", `Cannot ${ACTION}: ${why}`, { details: { model } });
 }
 

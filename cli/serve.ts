@@ -134,8 +134,7 @@ function checkConverses(engine: Engine): void {
     engine.conversation([{ role: "user", content: "hello" }]);
   } catch (cause) {
     if (!(cause instanceof SpecacheError && cause.code === "unsupported")) throw cause;
-    const message = cause.message.replace(/^Cannot [^:]+/, "Cannot serve")
-      .replace("chatTemplate or a prompt", "--chat-template");
+    const message = cause.message.replace(/^Cannot [^:]+/, "Cannot serve");
     throw new SpecacheError("unsupported", message, { cause });
   }
 }

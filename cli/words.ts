@@ -21,13 +21,22 @@ const phrases: readonly (readonly [RegExp, string])[] = [
   [/\{ above: 0\.\.1 \}/, "a number from 0 to 1"],
   [/ needs late all$/, " needs --late all"],
   [/: (near|far) memory needs .+$/, "$&; specache plan tells what would fit"],
+  [/, so ids must be given$/, ", so --ids-file must be given"],
   [/ without audit$/, " without --audit"],
   [/ without device cuda$/, " without --device cuda"],
-  [/ needs a profile of the model$/, " needs a profile of the model: leave out --profile none"],
-  [/: far file (.+) exists: .+$/s, ": --far $1 exists: name a new file"],
+  [
+    / needs a profile of the model$/,
+    " needs a profile of the model, which --profile auto measures",
+  ],
+  [
+    /: device cuda has no far memory in a file$/,
+    ": --device cuda has no far file; leave out --far",
+  ],
+  [/: device cuda has no audits$/, ": --device cuda has no audits; leave out --audit"],
+  [/: far file (.+) exists: .+$/s, ": --far $1 exists; name a new file"],
   [
     /: far file (.+): No such file or directory$/s,
-    ": --far $1 is in a folder that does not exist: make it first",
+    ": --far $1 is in a folder that does not exist; make it first",
   ],
   [/: far file (.+): Permission denied$/s, ": --far $1 may not be written by this user"],
   [/: far file (.+): Not a directory$/s, ": --far $1 has a file where its path wants a folder"],
@@ -53,7 +62,10 @@ function said(error: SpecacheError, flags: FlagKinds): string {
   const value = known && rest.startsWith(`${subject} ${details.value} `) ? ` ${details.value}` : "";
   const begun = known ? subject!.length + value.length : 0;
   const named = head + (known ? flag + value : "") + inFlags(rest.slice(begun), flags);
-  const sentence = phrases.reduce((text, [from, to]) => text.replace(from, to), named);
+  const sentence = [...phrases, ...templatePhrases(flags)].reduce(
+    (text, [from, to]) => text.replace(from, to),
+    named,
+  );
   return isDeviceMissing(error) ? withoutDevice(sentence) : sentence;
 }
 
@@ -70,6 +82,14 @@ function withoutDevice(sentence: string): string {
 /** Whether a device was asked for that this machine does not have. */
 export function isDeviceMissing({ code, message }: SpecacheError): boolean {
   return code === "device" && /^Cannot [^:]+: device cuda\b/.test(message);
+}
+
+// A command that has no prompt can only be given a template.
+function templatePhrases(flags: FlagKinds): typeof phrases {
+  const instead = Object.hasOwn(flags, "prompt")
+    ? " must be given or --chat left out"
+    : " must be given";
+  return [[/(?<=--chat-template) or a prompt must be given$/, instead]];
 }
 
 // Names that no sentence holds by chance.

@@ -5,7 +5,7 @@ type Does = "read" | "written";
 const reasons: Readonly<Record<string, string>> = {
   EISDIR: "is a folder, not a file",
   ENOTDIR: "has a file where its path wants a folder",
-  EEXIST: "exists: name a new one",
+  EEXIST: "exists; name a new one",
   ENOSPC: "is on a disk that is full",
   EDQUOT: "is above what this user may keep on its disk",
   EROFS: "is on a disk that is read-only",
@@ -21,7 +21,7 @@ export function refusedAs(cause: unknown, does: Does): string {
   const { code = "", message } = cause as { code?: string; message?: string };
   if (Object.hasOwn(reasons, code)) return reasons[code];
   if (code === "ENOENT") {
-    return does === "read" ? "does not exist" : "is in a folder that does not exist: make it first";
+    return does === "read" ? "does not exist" : "is in a folder that does not exist; make it first";
   }
   if (code === "EACCES" || code === "EPERM") return `may not be ${does} by this user`;
   return `cannot be ${does}: ${message ?? String(cause)}`;

@@ -143,7 +143,7 @@ function save({ talk, say }: SlashHost, path: string): void {
   try {
     writeFileSync(path, text, { flag: "wx" }); // what is there already stays
   } catch (cause) {
-    const why = existsSync(path) ? "exists: name a new one" : refusedAs(cause, "written");
+    const why = existsSync(path) ? "exists; name a new one" : refusedAs(cause, "written");
     throw new SpecacheError("file", `Cannot save: ${path} ${why}`, { cause });
   }
   say(`${messages.length} messages are in ${path}`);

@@ -137,7 +137,7 @@ const values: readonly Row[] = [
   ["generate --model NEEDLE --chat --prompt a --chat-template EMPTY", /^Cannot read EMPTY: EISD/],
   [
     "generate --model NEEDLE --chat --prompt a --chat-template BROKEN",
-    /^Cannot write a conversation: the template of model needle is not understood: /,
+    /^Cannot write a conversation: the template of model needle is not understood \(/,
   ],
   [
     "generate --model NEEDLE --chat --prompt a --chat-template BLANK",
@@ -233,7 +233,7 @@ const servers: readonly Row[] = [
   ["serve --model NEEDLE --chat-template NONE", /^Cannot read NONE: ENOENT/],
   [
     "serve --model NEEDLE --chat-template BROKEN",
-    /^Cannot serve: the template of model needle is not understood: /,
+    /^Cannot serve: the template of model needle is not understood \(/,
   ],
   [`${served} --prompt a`, /^Cannot serve: flag --prompt is not known$/],
   [`${served} --json`, /flag --json is not known$/],
