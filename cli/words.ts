@@ -60,8 +60,11 @@ function said(error: SpecacheError, flags: FlagKinds): string {
   const known = flag !== null && rest.startsWith(`${subject} `);
   // The user's own value stays as it is, whatever it is like.
   const value = known && rest.startsWith(`${subject} ${details.value} `) ? ` ${details.value}` : "";
+  // What a model's or profile's file says of itself has names of its own.
+  const ofFile = /^Cannot (open model|read profile): $/.test(head);
   const begun = known ? subject!.length + value.length : 0;
-  const named = head + (known ? flag + value : "") + inFlags(rest.slice(begun), flags);
+  const named = head + (known ? flag + value : "") +
+    (ofFile ? rest : inFlags(rest.slice(begun), flags));
   const sentence = [...phrases, ...templatePhrases(flags)].reduce(
     (text, [from, to]) => text.replace(from, to),
     named,

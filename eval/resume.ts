@@ -47,7 +47,7 @@ export function readResults(
   };
   for (const line of text.split("\n")) {
     // A line that was cut begins as they all do; anything else is somebody's own file.
-    if (line !== "" && !line.startsWith("{")) refuse("it is no file of results");
+    if (!/^(\{"|\{?$)/.test(line)) refuse("it is no file of results");
     const result = parsed(line);
     if (result === null) continue;
     if (result.of !== of) refuse("it holds results of another model or of other options");
