@@ -40,7 +40,13 @@ export async function listen(fetch: Fetch, place: Place): Promise<Listening> {
   }
 }
 
-const noAddress: readonly string[] = ["EADDRNOTAVAIL", "ENOTFOUND", "EAI_AGAIN", "EINVAL"];
+const noAddress: readonly string[] = [
+  "EADDRNOTAVAIL",
+  "ENOTFOUND",
+  "EAI_AGAIN",
+  "EINVAL",
+  "ENOENT",
+];
 
 // Names flags: only the command line listens. Bun tells no more than that a port is taken, or that
 // it failed to listen.

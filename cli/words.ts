@@ -56,7 +56,9 @@ function said(error: SpecacheError, flags: FlagKinds): string {
   const [, head, rest] = message.match(/^(Cannot [^:]+: )(.*)$/s) ?? [];
   if (rest === undefined) return message;
   const subject = typeof details.name === "string" ? details.name : null;
-  const flag = subject === null ? null : flagOf(subject, flags);
+  // In a chat it was no flag that was given: "Cannot set /top-k: top-k 2.5 is not an integer".
+  const slash = head.match(/^Cannot set \/(\S+): $/)?.[1];
+  const flag = subject === null ? null : slash ?? flagOf(subject, flags);
   const known = flag !== null && rest.startsWith(`${subject} `);
   // The user's own value stays as it is, whatever it is like.
   const value = known && rest.startsWith(`${subject} ${details.value} `) ? ` ${details.value}` : "";

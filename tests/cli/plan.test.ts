@@ -136,7 +136,7 @@ test("plan of a device that this library lacks says why it has no times", async 
   const { cache, predicted, notPredicted } = await jsonOf(["plan", ...few, "--device", "cuda"]);
   if (predicted !== null) return; // there is a GPU
   assertGreater(cache.nearBytes, 0);
-  assertMatch(notPredicted, /^Cannot measure attention: device cuda/);
+  assertMatch(notPredicted, /^Cannot measure attention: --device cuda/);
 });
 
 test("plan of a far file in a folder that is not there says why it has no times", async () => {

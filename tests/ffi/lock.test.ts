@@ -66,5 +66,8 @@ test("lockFolder() refuses a folder that cannot be made, by its path", async () 
     SpecacheError,
   );
   assertEquals(error.code, "file");
-  assertStringIncludes(error.message, `Cannot build libspecache: ${file}/below/lock: `);
+  assertStringIncludes(
+    error.message,
+    `Cannot build libspecache: ${file}/below/lock has a file where its path wants a folder`,
+  );
 });
