@@ -1,5 +1,6 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { Engine } from "../../engine/engine.ts";
 import { describeModel } from "../../engine/model/describe.ts";
 import { SpecacheError } from "../../engine/errors.ts";
 import { LOCK } from "../../ffi/lock.ts";
@@ -13,7 +14,14 @@ import {
 } from "../../pull/kept.ts";
 import { parseModelName } from "../../pull/name.ts";
 import { modelPath } from "../../pull/path.ts";
-import { assert, assertEquals, assertMatch, assertRejects, test } from "../harness.ts";
+import {
+  assert,
+  assertEquals,
+  assertMatch,
+  assertRejects,
+  assertThrows,
+  test,
+} from "../harness.ts";
 import { REPO } from "./hub.ts";
 import { abandonLock, filesOf, withHub } from "./support.ts";
 
@@ -112,7 +120,7 @@ test("a model that cannot be opened is refused by its config, before its weights
   });
 });
 
-test("of two pulls at once the second waits for the first, says so, and fetches nothing", async () => {
+test("of two pulls at once the second waits for the first, and fetches nothing", async () => {
   await withHub(plain, async ({ hub, pull }) => {
     const said: string[] = [];
     const notice = (sentence: string) => void said.push(sentence);
@@ -142,6 +150,21 @@ test("what is being pulled is not removed, and what is not here cannot be", asyn
       () => removeKept(name),
       SpecacheError,
       "owner/model is not here; specache models lists what is",
+    );
+  });
+});
+
+test("Engine.open() takes the name of a pulled model, else says what pulls it", async () => {
+  await withHub(plain, async ({ pull }) => {
+    const { model } = await pull();
+    const options = { contextTokens: 64, profile: "none" };
+    await using named = await Engine.open({ model: REPO, ...options });
+    await using opened = await Engine.open({ model: model.path, ...options });
+    assertEquals(named.model, opened.model);
+    await assertRejects(
+      () => Engine.open({ model: "smollm2-135m-instruct", ...options }),
+      SpecacheError,
+      "is not fetched yet; fetch it: specache pull smollm2-135m-instruct",
     );
   });
 });
