@@ -29,7 +29,7 @@ const phrases: readonly (readonly [RegExp, string])[] = [
     " needs a profile of the model, which --profile auto measures",
   ],
   [
-    /: device cuda has no far memory in a file$/,
+    /: device cuda has no far memory.+$/,
     ": --device cuda has no far file; leave out --far",
   ],
   [/: device cuda has no audits$/, ": --device cuda has no audits; leave out --audit"],
