@@ -40,11 +40,12 @@ const phrases: readonly (readonly [RegExp, string])[] = [
   ],
   [/: far file (.+): Permission denied$/s, ": --far $1 may not be written by this user"],
   [/: far file (.+): Not a directory$/s, ": --far $1 has a file where its path wants a folder"],
+  [/: far file (.+ needs \d+ bytes, .+): (.+)$/s, ": --far $1 ($2)"],
   [/: far file (.+): (.+)$/s, ": --far $1 cannot be made ($2)"],
   [/: far file /, ": --far "],
 ];
 
-/** The sentence of an error of a command that has these flags; `verbose`: and where it came from. */
+/** The sentence of an error of a command with these flags; `verbose`: and where it came from. */
 export function sentenceOf(error: unknown, flags: FlagKinds, verbose = false): string {
   if (!(error instanceof Error)) return String(error);
   const sentence = error instanceof SpecacheError ? said(error, flags) : error.message;

@@ -3,6 +3,7 @@ import { createServer } from "node:net";
 import { once } from "node:events";
 import type { AddressInfo } from "node:net";
 import { askCuda } from "../../cli/doctor/machine.ts";
+import { generateFlags } from "../../cli/generate.ts";
 import { statusOf } from "../../cli/run.ts";
 import { sentenceOf } from "../../cli/words.ts";
 import { SpecacheError } from "../../engine/errors.ts";
@@ -162,6 +163,26 @@ test("what the driver answers is told by its meaning", () => {
     /--device cuda answers 100 cudaErrorNoDevice, the driver sees/,
   );
   assertEquals(statusOf(error), 2);
+});
+
+// [the engine's sentence, the command line's]
+const told: readonly (readonly [sentence: string, shown: string])[] = [
+  ["far file /a b: Permission denied", "--far /a b may not be written by this user"],
+  ["far file /a: Read-only file system", "--far /a cannot be made (Read-only file system)"],
+  [
+    "far file /a needs 9 bytes, its disk has 2 free: No space left on device",
+    "--far /a needs 9 bytes, its disk has 2 free (No space left on device)",
+  ],
+  ["device cuda has no audits", "--device cuda has no audits; leave out --audit"],
+  ["contextTokens 9 is above the model's 2", "--context 9 is above the model's 2"],
+  ["pages of /a.contextTokens/b are 3", "pages of /a.contextTokens/b are 3"],
+];
+
+test("what the engine says is told in flags", () => {
+  for (const [sentence, shown] of told) {
+    const error = new SpecacheError("file", `Cannot open an engine: ${sentence}`);
+    assertEquals(sentenceOf(error, generateFlags), `Cannot open an engine: ${shown}`);
+  }
 });
 
 test("a file that this user may not use is told without the system's code", () => {

@@ -77,7 +77,7 @@ const cacheRows: readonly Row<CacheOptions>[] = [
   [{ nearBytes: 1_000 }, "is 1000", "capacity"],
   [{ mode: "paper", slots: 32 }, "slots 32 is not k 16, the slots of mode paper"],
   [{ mode: "paper", guessesMax: 2 }, "guessesMax 2 is not 1, the guesses of mode paper"],
-  [{ profile: "/no-such-profile" }, "/no-such-profile: does not exist", "file"],
+  [{ profile: "/no-such-profile" }, "/no-such-profile does not exist", "file"],
 ];
 
 const engineRows: readonly Row<Partial<EngineOptions>>[] = [

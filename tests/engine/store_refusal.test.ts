@@ -49,7 +49,7 @@ const refusals: readonly Refusal[] = [
   ],
   [
     (store) => store.prefill(0, pair((TOKENS + 1) * WIDTH)),
-    `tokens, tokens_max is ${TOKENS}`,
+    `tokens, contextTokens is ${TOKENS}`,
     "capacity",
   ],
   [begin({ inputs: 0 }), "inputs 0 is below 1"],
@@ -185,7 +185,7 @@ for (const bad of [NaN, Infinity, -Infinity]) {
 test("a full store refuses one token more and changes nothing", async () => {
   using store = openStore();
   prefill(store, 0, TOKENS);
-  const full = `would hold ${TOKENS + 1} tokens, tokens_max is ${TOKENS}`;
+  const full = `would hold ${TOKENS + 1} tokens, contextTokens is ${TOKENS}`;
   await assertRefused(() => store.begin({ inputs: 1 }), "capacity", full);
   await assertRefused(() => store.prefill(0, pair(WIDTH)), "capacity", full);
   store.truncate(TOKENS - 1);

@@ -43,7 +43,7 @@ const faults: Record<string, string[]> = {
   "cfg-not-json": ["config.json"],
   "idx-missing-shard": ["model-00002-of-00002.safetensors"],
   "idx-outside": ["../ok/model.safetensors"],
-  "gguf-bad-magic.gguf": ["not GGUF"],
+  "gguf-bad-magic.gguf": ["is not a GGUF file"],
   "gguf-bad-version.gguf": ["99"],
   "gguf-truncated.gguf": ["file size"],
   "gguf-data-truncated.gguf": ["tensor", "file size"],
