@@ -5,6 +5,7 @@ import { generateOptions, type Message } from "../engine/config_generate.ts";
 import { SpecacheError } from "../engine/errors.ts";
 import { parse } from "../engine/parse.ts";
 import { conversationText, promptHost, tokenizerOf } from "../engine/prompt.ts";
+import { settle, settleRequest } from "../engine/settings.ts";
 import { type Colours, coloursFor } from "./chat/colours.ts";
 import { Console, isInteractive } from "./chat/console.ts";
 import { History, historyPath } from "./chat/history.ts";
@@ -72,6 +73,8 @@ export async function chat(args: readonly string[], streams: Streams): Promise<v
   const options = parse(engineOptions, engineOptionsOf(flags), ACTION);
   const system = flags.system === undefined ? null : String(flags.system);
   const { tokensMax } = checkedModel(options, system);
+  const { mode, guessesMax, far, device } = options;
+  settleRequest(asked, settle({ mode, guessesMax, far, device }, tokensMax, null, ACTION), ACTION);
   await ensureLibrary(streams.stderr);
   const colours = coloursFor(streams.stderr);
   const say = (sentence: string) => void streams.stderr.write(`${colours.faint(sentence)}\n`);

@@ -2,6 +2,7 @@
 import { availableParallelism } from "node:os";
 import process from "node:process";
 import { SpecacheError } from "../engine/errors.ts";
+import { refusedAs } from "../engine/system.ts";
 import { findCompiler } from "../ffi/compiler.ts";
 import { cacheHome } from "../ffi/home.ts";
 import { type Library, sharedLibrary } from "../ffi/library.ts";
@@ -97,7 +98,7 @@ async function cacheOf(): Promise<Findings["cache"]> {
   try {
     return { folder, disk: await measureDisk(folder), error: null };
   } catch (error) {
-    return { folder, disk: null, error: (error as Error).message };
+    return { folder, disk: null, error: `it ${refusedAs(error, "written")}` };
   }
 }
 

@@ -78,7 +78,7 @@ export function writeProfileFile(
     writeFileSync(partial, bytes);
     renameSync(partial, path);
   } catch (cause) {
-    rmSync(partial, { force: true });
+    removed(partial);
     throw new SpecacheError(
       "file",
       `Cannot write profile: ${path} ${refusedAs(cause, "written")}`,
@@ -87,6 +87,14 @@ export function writeProfileFile(
         details: { path },
       },
     );
+  }
+}
+
+function removed(path: string): void {
+  try {
+    rmSync(path, { force: true });
+  } catch {
+    // What kept it from being written keeps it from being there.
   }
 }
 

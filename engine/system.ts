@@ -19,6 +19,7 @@ const reasons: Readonly<Record<string, string>> = {
 /** Why a path was refused, as what follows its name: "does not exist". */
 export function refusedAs(cause: unknown, does: Does): string {
   const { code = "", message } = cause as { code?: string; message?: string };
+  if (code === "EEXIST" && message?.includes("mkdir")) return "is a file, not a folder";
   if (Object.hasOwn(reasons, code)) return reasons[code];
   if (code === "ENOENT") {
     return does === "read" ? "does not exist" : "is in a folder that does not exist; make it first";

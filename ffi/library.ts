@@ -127,6 +127,13 @@ export function openLibrary(path: string = findLibrary()): Library {
   return { path, symbols: functions, check, close, [Symbol.dispose]: close };
 }
 
+function whyOf(path: string, cause: unknown): string {
+  if (existsSync(path)) return `does not load (${(cause as Error).message})`;
+  return process.env.SPECACHE_LIBRARY === path
+    ? "does not exist; SPECACHE_LIBRARY names it"
+    : "does not exist";
+}
+
 // Fields of the library's structs, and the options that they come from.
 const options: Readonly<Record<string, string>> = {
   tokens_max: "contextTokens",
@@ -150,7 +157,7 @@ function load(path: string) {
   } catch (cause) {
     throw new SpecacheError(
       "device",
-      `Cannot load libspecache: ${path}: ${(cause as Error).message}`,
+      `Cannot load libspecache: ${path} ${whyOf(path, cause)}`,
       { cause, details: { path } },
     );
   }

@@ -4,6 +4,7 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { SpecacheError } from "../errors.ts";
+import { refusedAs } from "../system.ts";
 import { NativeStore, optionsOf, type StoreShape } from "../native.ts";
 import type { Profile } from "../profile.ts";
 import type { Settings } from "../settings.ts";
@@ -72,7 +73,9 @@ export function temporaryFolder(parent: string, action: string): string {
   try {
     return mkdtempSync(join(parent, "specache-plan-"));
   } catch (cause) {
-    throw new SpecacheError("file", `Cannot ${action}: ${(cause as Error).message}`, { cause });
+    throw new SpecacheError("file", `Cannot ${action}: ${parent} ${refusedAs(cause, "written")}`, {
+      cause,
+    });
   }
 }
 

@@ -181,6 +181,14 @@ test("a SPECACHE_HOME that is no folder: pull refuses it, models finds nothing",
         /^Cannot pull owner\/model: .+\/lock has a file where its path wants a folder\n$/,
       );
       assertMatch((await command(["models"])).stderr, /^No models in /);
+      const model = ["--model", pathOf("models/needle")];
+      const profile = await command(["profile", ...model]);
+      assertEquals([profile.status, profile.stdout], [2, ""]);
+      assertMatch(profile.stderr, /^Cannot write profile: .+ has a file where its path wants a f/);
+      const ask = [...model, "--prompt", "The code of", "--max-tokens", "1"];
+      const generated = await command(["generate", ...ask]);
+      assertEquals(generated.status, 0);
+      assertMatch(generated.stderr, /^The profile is not kept: Cannot write profile: /m);
     });
   });
 });

@@ -1,7 +1,8 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { Engine } from "../../engine/engine.ts";
 import { describeModel } from "../../engine/model/describe.ts";
+import { modelHash, profilePath } from "../../engine/profile_store.ts";
 import { SpecacheError } from "../../engine/errors.ts";
 import { LOCK } from "../../ffi/lock.ts";
 import {
@@ -82,6 +83,21 @@ test("a revision is a model of its own; one with a slash is one folder", async (
     assertEquals(findKept(name), null);
     const { message } = assertThrows(() => modelPath(REPO), SpecacheError);
     assertMatch(message, /owner\/model does not exist.* specache pull owner\/model$/);
+  });
+});
+
+test("rm keeps a profile that another pulled model needs", async () => {
+  await withHub(plain, async ({ hub, pull }) => {
+    hub.revisions.push("v1");
+    const { model } = await pull();
+    await pull(`${REPO}@v1`); // the same weights
+    const profile = profilePath(modelHash(describeModel(model.path)));
+    mkdirSync(dirname(profile), { recursive: true });
+    writeFileSync(profile, "");
+    assertEquals(await removeKept(name), null);
+    assert(existsSync(profile));
+    assertEquals(await removeKept(parseModelName(`${REPO}@v1`)!), profile);
+    assert(!existsSync(profile));
   });
 });
 

@@ -43,6 +43,15 @@ const flags: readonly (readonly [flags: readonly string[], sentence: RegExp])[] 
     ["--far-bytes", "5"],
     /^Cannot reserve --far-bytes 5: --far names no file, and budgets are of one\n$/,
   ],
+  [["--k", "1", "--k", "2"], /^Cannot chat: --k is given twice, 1 and 2\n$/],
+  [["--mode", "paper", "--late", "all"], /^Cannot chat: --late all is not none, as mode paper/],
+  [["--accept", "on", "--late", "none"], /^Cannot chat: --accept on needs --late all\n$/],
+  [["--late", ""], /--late "" is none of all, none, a number from 0 to 1\n$/],
+  [["--far", ""], /--far "" is neither ram nor FILE\n$/],
+  [
+    ["--near", "9"],
+    /near memory needs \d+ bytes, --near is 9; specache plan tells what would fit\n$/,
+  ],
   [["--prefill", "fast"], /--prefill fast has no use without --device cuda\n$/],
   ...[
     ...["context", "max-tokens", "k", "slots", "near", "threads", "seed", "temperature"],
