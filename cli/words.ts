@@ -26,7 +26,7 @@ const phrases: readonly (readonly [RegExp, string])[] = [
   [/ without device cuda$/, " without --device cuda"],
   [
     / needs a profile of the model$/,
-    " needs a profile of the model, which --profile auto measures",
+    " needs a profile of the model, which --profile auto measures in mode specache, by a tokenizer",
   ],
   [
     /: device cuda has no far memory.+$/,

@@ -67,6 +67,7 @@ function relation(issue: Issue): string {
         ? `is not above ${issue.minimum}`
         : `is below ${issue.minimum}`;
     case "too_big":
+      if (issue.origin === "string") return `is longer than ${issue.maximum} characters`;
       return `is above ${issue.maximum}`;
     case "not_multiple_of":
       return `is not a multiple of ${issue.divisor}`;

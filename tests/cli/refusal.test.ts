@@ -74,7 +74,7 @@ const values: readonly Row[] = [
   [`${tiny20} --k 16777217`, /--k 16777217 is above 16777216$/],
   [
     `${tiny20} --setting compact --profile none`,
-    /--setting compact needs a profile of the model, which --profile auto measures$/,
+    /--setting compact needs a profile of the model, which --profile auto measures /,
   ],
   [`${tiny20} --setting tight`, /--setting tight is none of default, compact$/],
   ["profile", /^Cannot measure a profile: --model is missing$/],
@@ -210,11 +210,14 @@ const files: readonly Row[] = [
     "generate --model EMPTY --prompt a",
     /^Cannot open model: EMPTY\/config\.json does not exist, which/,
   ],
-  ["generate --model TEXT --ids-file IDS", /^Cannot open model: TEXT is not a GGUF file: /],
+  [
+    "generate --model TEXT --ids-file IDS",
+    /^Cannot open model: TEXT is not a GGUF file; a Hugging Face model is opened by its f/,
+  ],
   ["generate --model BLANK --ids-file IDS", /^Cannot open model: BLANK is empty$/],
   [
     "generate --model BAD/gguf-bad-magic.gguf --ids-file IDS",
-    /gguf-bad-magic\.gguf is not a GGUF file: /,
+    /gguf-bad-magic\.gguf is not a GGUF file; a Hugging Face model is opened by its f/,
   ],
   ["generate --model BAD/st-missing-tensor --ids-file IDS", /st-missing-tensor/],
   ["generate --model GOLDEN/mistral-sliding --ids-file IDS", /sliding/],

@@ -178,7 +178,7 @@ test("stop refuses what is no string, an empty one, half a character, and too ma
         [[null], "stop[0] null is not a string"],
         ["\ud83d", "holds half a character"],
         [Array(17).fill("a"), "nor a list of at most 16 strings"],
-        ["a".repeat(1_001), "is above 1000"],
+        ["a".repeat(1_001), "is longer than 1000 characters"],
       ] as const
     ) {
       const options = { ids: repeated, stop } as GenerateOptions;
