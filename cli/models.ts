@@ -89,7 +89,10 @@ export function nameOf(
     if (kind && kind.type === "string" && at + 1 < args.length) flags.push(args[++at]);
   }
   const name = () => {
-    if (names.length !== 1) refuse(`${names.length} names are given, not 1`);
+    if (names.length !== 1) {
+      const wanted = `${ALIASES.join(", ")} or OWNER/MODEL[@REVISION]`;
+      refuse(`${names.length} names are given, not 1 (${wanted})`);
+    }
     const known = `neither ${ALIASES.join(", ")} nor OWNER/MODEL[@REVISION]`;
     return parseModelName(names[0]) ?? refuse(`name ${names[0] || '""'} is ${known}`);
   };

@@ -98,7 +98,10 @@ export function readFlags(
     }
     const value = inline ?? args[++at];
     const missing = value === undefined || inline === undefined && value.startsWith("--");
-    if (missing) refuse(`--${name} is given no value`);
+    if (missing) {
+      const how = value === undefined ? "" : "; one that begins with -- goes behind an =";
+      refuse(`--${name} is given no value${how}`);
+    }
     const again = flags[name] !== undefined;
     if (again && !options[name].multiple) {
       refuse(`--${name} is given twice, ${flags[name] || '""'} and ${value || '""'}`);

@@ -1,6 +1,6 @@
 // refused.ts - command lines that are refused, as tables: the status is 2, nothing is on standard
 // output, and one sentence on standard error.
-import { assertEquals, assertMatch, test } from "../harness.ts";
+import { assert, assertEquals, assertMatch, test } from "../harness.ts";
 import { command, Folder, idsText, needle, pathOf, tiny } from "./command.ts";
 import { profileBytes } from "./profile.ts";
 
@@ -56,6 +56,10 @@ export async function assertRefused(
   const shown = known.toSorted(([, a], [, b]) => b.length - a.length)
     .reduce((text, [name, path]) => text.replaceAll(path, name), stderr.trimEnd());
   assertMatch(shown, sentence);
+  // One colon stands behind what cannot be done; one more, behind a file, says what is in it.
+  const own = shown.replaceAll(/\(.*\)|--host \S+/g, ""); // of a library; of the user
+  const ofFile = /^Cannot (open model|read|write|go on)\b/.test(own);
+  assert(own.split(": ").length - 1 <= (ofFile ? 2 : 1), shown);
 }
 
 /** One test for each row. */
