@@ -1,7 +1,7 @@
 // attention.ts - measures what attention costs here: a store of the planned shape and settings is
 // filled with random rows and steps run on it, at a few lengths. Between and beyond them time grows
 // by the token, for a step reads every code (every row in mode full) and a fixed number of rows.
-import { mkdtempSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { SpecacheError } from "../errors.ts";
 import { refusedAs } from "../system.ts";
@@ -73,9 +73,13 @@ export function temporaryFolder(parent: string, action: string): string {
   try {
     return mkdtempSync(join(parent, "specache-plan-"));
   } catch (cause) {
-    throw new SpecacheError("file", `Cannot ${action}: ${parent} ${refusedAs(cause, "written")}`, {
-      cause,
-    });
+    throw new SpecacheError(
+      "file",
+      `Cannot ${action}: ${parent} ${refusedAs(cause, existsSync(parent) ? "written" : "read")}`,
+      {
+        cause,
+      },
+    );
   }
 }
 
