@@ -111,7 +111,6 @@ void keep_rows(const Chunk &chunk) {
 }
 
 void begin_run(Store &store, Sequence &sequence, uint32_t tokens) {
-    store.undo(sequence);
     uint64_t length = uint64_t(sequence.length) + tokens;
     if (tokens == 0) fail(SPECACHE_ARGUMENT, "tokens 0 is below 1");
     if (length > store.plan.config.tokens_max) {
@@ -123,7 +122,7 @@ void begin_run(Store &store, Sequence &sequence, uint32_t tokens) {
     store.device->check();
     sequence.run = tokens;
     sequence.layers_done = 0;
-    std::fill(sequence.layer_done.begin(), sequence.layer_done.end(), 0);
+    std::fill(sequence.layer_runs.begin(), sequence.layer_runs.end(), LayerRun::none);
 }
 
 }  // namespace
@@ -132,14 +131,19 @@ void append(Store &store, Sequence &sequence, uint32_t layer, uint32_t tokens,
             const float *queries, const float *keys, const float *values, float *outputs,
             Where where) {
     const specache_config &config = store.plan.config;
-    if (sequence.run == 0) begin_run(store, sequence, tokens);
+    bool first = sequence.run == 0;
+    if (sequence.inputs != 0) store.check_ended(sequence);
+    if (first) begin_run(store, sequence, tokens);
     if (tokens != sequence.run) {
         fail(SPECACHE_ARGUMENT, "tokens %u is not the run's %u", tokens, sequence.run);
     }
-    if (sequence.layer_done[layer]) {
+    LayerRun &run = sequence.layer_runs[layer];
+    if (run == LayerRun::done) {
         fail(SPECACHE_ARGUMENT, "layer %u has had this run", layer);
     }
     try {
+        if (run == LayerRun::begun) store.restore_layer(sequence, layer);
+        run = LayerRun::begun;
         for (uint32_t done = 0; done < tokens; done += config.chunk_tokens) {
             uint32_t count = std::min(config.chunk_tokens, tokens - done);
             Chunk chunk{store, sequence, layer, sequence.length + done, count};
@@ -156,10 +160,10 @@ void append(Store &store, Sequence &sequence, uint32_t layer, uint32_t tokens,
         }
         store.device->check();
     } catch (...) {
-        store.undo(sequence);
+        if (first) store.undo(sequence);  // none has had it
         throw;
     }
-    sequence.layer_done[layer] = 1;
+    run = LayerRun::done;
     if (++sequence.layers_done < config.layers) return;
     store.device->compute().wait(*store.written);
     store.device->check();

@@ -116,7 +116,7 @@ void prefill_chunk(Model &model, Sequence &sequence, const uint32_t *tokens, uin
     pass.begin(positions.data(), tokens);
     pass.embed();
     for (uint32_t l = 0; l < model.layers.size(); l++) {
-        check_cancelled(model.store, sequence);
+        check_cancelled(model.store);
         pass.before_attention(model.layers[l]);
         append(model.store, sequence, l, count, a.queries, a.keys, a.values,
                a.attended);
@@ -133,7 +133,7 @@ void prefill(Model &model, Sequence &sequence, const uint32_t *tokens, uint32_t 
              float *logits) {
     check_tokens(model, tokens, count);
     if (count == 0) fail(SPECACHE_ARGUMENT, "count 0 is below 1");
-    model.store.undo(sequence);
+    model.store.check_ended(sequence);
     const specache_config &config = model.store.plan.config;
     uint32_t before = sequence.length, chunk = config.chunk_tokens;
     if (count > config.tokens_max - before) {
@@ -149,6 +149,7 @@ void prefill(Model &model, Sequence &sequence, const uint32_t *tokens, uint32_t 
             done += part;
         }
     } catch (...) {
+        model.store.undo(sequence);
         model.store.truncate(sequence, before);
         throw;
     }
@@ -166,7 +167,7 @@ void run_layers(Model &model, const StepInputs *list, uint32_t count, uint32_t r
              kv = store.plan.config.kv_heads * dim;
     pass.embed();
     for (uint32_t l = 0; l < model.layers.size(); l++) {
-        if (!recording) check_cancelled(store, *list[0].sequence);
+        if (!recording) check_cancelled(store);
         pass.before_attention(model.layers[l]);
         for (uint32_t i = 0, row = 0; i < count; row += list[i].inputs, i++) {
             attend(store, *list[i].sequence, l, a.queries + row * query,
@@ -210,24 +211,20 @@ void run_recorded(Model &model, const StepInputs &one) {
         if (made == nullptr) return run_one(model, one);
         found = model.recordings.emplace(shape, std::move(made)).first;
     }
-    check_cancelled(store, *one.sequence);
+    check_cancelled(store);
     store.device->launch(*found->second);
     one.sequence->layer = store.plan.config.layers;
 }
 
-}  // namespace
-
-void step(Model &model, const StepInputs *list, uint32_t count) {
+// The steps of `list`, all of which have begun.
+void run_begun(Model &model, const StepInputs *list, uint32_t count) {
     Store &store = model.store;
     uint32_t rows = 0;
     uint32_t tokens[1024 * inputs_max], positions[1024 * inputs_max];  // at most 1,024 sequences
-    for (uint32_t i = 0; i < count; i++) check_tokens(model, list[i].tokens, list[i].inputs);
     for (uint32_t i = 0; i < count; i++) {
-        Sequence &sequence = *list[i].sequence;
-        begin(store, sequence, list[i].inputs, list[i].trusted, list[i].options);
         for (uint32_t input = 0; input < list[i].inputs; input++, rows++) {
             tokens[rows] = list[i].tokens[input];
-            positions[rows] = sequence.length + input;
+            positions[rows] = list[i].sequence->length + input;
         }
     }
     Pass pass{model, rows, false};
@@ -240,6 +237,23 @@ void step(Model &model, const StepInputs *list, uint32_t count) {
         store.check_rows(sequence, sequence.length, 0, store.plan.config.layers);
         if (count > 1) pass.predict(row, list[i].inputs);
         pass.download_predicted(list[i]);
+    }
+}
+
+}  // namespace
+
+void step(Model &model, const StepInputs *list, uint32_t count) {
+    for (uint32_t i = 0; i < count; i++) check_tokens(model, list[i].tokens, list[i].inputs);
+    uint32_t begun = 0;
+    try {
+        for (; begun < count; begun++) {
+            const StepInputs &one = list[begun];
+            begin(model.store, *one.sequence, one.inputs, one.trusted, one.options);
+        }
+        run_begun(model, list, count);
+    } catch (...) {
+        while (begun > 0) model.store.undo(*list[--begun].sequence);
+        throw;
     }
 }
 

@@ -145,7 +145,7 @@ void Store::lay_out(Sequence &sequence) {
     take(sequence.slots.next, places);
     sequence.pages.reserve(plan.pages_max + 1);
     sequence.fetch_ns.assign(plan.config.layers, 0);
-    sequence.layer_done.assign(plan.config.layers, 0);
+    sequence.layer_runs.assign(plan.config.layers, LayerRun::none);
     for (uint32_t layer = 0; layer < plan.config.layers; layer++) {
         sequence.wanted.push_back(device->event());
         sequence.arrived.push_back(device->event());
@@ -181,7 +181,7 @@ Sequence &Store::sequence(uint64_t id) {
 }
 
 Sequence &Store::fork(Sequence &from) {
-    undo(from);
+    check_ended(from);
     device->drain();  // rows in flight belong to both from here on
     device->check();
     uint32_t pages = from.length / page_tokens;

@@ -31,6 +31,9 @@ public:
     void close(Sequence &sequence);
     void truncate(Sequence &sequence, uint32_t tokens);
     void undo(Sequence &sequence);  // a step or append that was not ended
+    // Throws where one is at work: what it has done so far is lost by no other call than keep.
+    void check_ended(const Sequence &sequence) const;
+    [[noreturn]] void fail_in_run(const Sequence &sequence) const;
 
     // Pages. A page that cannot be had is Failure (capacity); nothing changed then.
     void reserve_pages(Sequence &sequence, uint32_t tokens);  // so that it can hold `tokens`
@@ -66,6 +69,8 @@ public:
     void check_rows(Sequence &sequence, uint32_t token, uint32_t first, uint32_t layers);
     // Window rows of tokens [first, end) from far; the pages must be complete or flushed.
     void refill_window(Sequence &sequence, uint32_t first, uint32_t end);
+    // Window rows of one layer as they were before the append at work.
+    void restore_layer(Sequence &sequence, uint32_t layer);
     void flush_partial_page(Sequence &sequence);
 
     // Rows as stored, widened: keys, values [tokens][kv_heads][head_dim].
@@ -103,6 +108,7 @@ private:
     void cut(Sequence &sequence, uint32_t tokens);
     void place_codes(const Profile &profile);
     void clear_faults(Sequence &sequence);
+    void refill_layer(Sequence &sequence, uint32_t layer, uint32_t first, uint32_t end);
 
     std::vector<Sequence> sequences_;      // [sequences_max]
     uint64_t opened_ = 0;
