@@ -84,6 +84,7 @@ struct Pass {
     // As above; the likeliest tokens to a.likeliest.
     void predict(uint32_t first, uint32_t count) {
         logits(first, count);
+        check_cancelled(model.store);
         kernels.argmax(device.compute(), {a.logits, a.likeliest, count, model.config.vocabulary,
                                           a.argmax});
     }
@@ -118,12 +119,15 @@ void prefill_chunk(Model &model, Sequence &sequence, const uint32_t *tokens, uin
     for (uint32_t l = 0; l < model.layers.size(); l++) {
         check_cancelled(model.store);
         pass.before_attention(model.layers[l]);
+        check_cancelled(model.store);
         append(model.store, sequence, l, count, a.queries, a.keys, a.values,
                a.attended);
         pass.after_attention(model.layers[l]);
     }
+    check_cancelled(model.store);
     if (logits == nullptr) return;
     pass.logits(count - 1, 1);
+    check_cancelled(model.store);
     pass.download_logits(1, logits);
 }
 
@@ -158,8 +162,7 @@ void prefill(Model &model, Sequence &sequence, const uint32_t *tokens, uint32_t 
 namespace {
 
 // The layers of a step, once all its sequences have begun and positions and tokens are near.
-void run_layers(Model &model, const StepInputs *list, uint32_t count, uint32_t rows,
-                bool recording = false) {
+void run_layers(Model &model, const StepInputs *list, uint32_t count, uint32_t rows) {
     Store &store = model.store;
     Pass pass{model, rows, false};
     const Activations &a = model.activations;
@@ -167,8 +170,9 @@ void run_layers(Model &model, const StepInputs *list, uint32_t count, uint32_t r
              kv = store.plan.config.kv_heads * dim;
     pass.embed();
     for (uint32_t l = 0; l < model.layers.size(); l++) {
-        if (!recording) check_cancelled(store);
+        check_cancelled(store);
         pass.before_attention(model.layers[l]);
+        check_cancelled(store);
         for (uint32_t i = 0, row = 0; i < count; row += list[i].inputs, i++) {
             attend(store, *list[i].sequence, l, a.queries + row * query,
                    a.keys + row * kv, a.values + row * kv,
@@ -181,8 +185,8 @@ void run_layers(Model &model, const StepInputs *list, uint32_t count, uint32_t r
 constexpr size_t recordings_each = 16;  // of a sequence on average: shapes of steps are few
 
 // The only sequence's layers and what they predict.
-void run_one(Model &model, const StepInputs &one, bool recording = false) {
-    run_layers(model, &one, 1, one.inputs, recording);
+void run_one(Model &model, const StepInputs &one) {
+    run_layers(model, &one, 1, one.inputs);
     Pass{model, one.inputs, false}.predict(0, one.inputs);
 }
 
@@ -191,7 +195,7 @@ std::unique_ptr<Recording> record_one(Model &model, const StepInputs &one) {
         Sequence &sequence;
         ~Undone() { sequence.layer = 0; }
     } undone{*one.sequence};
-    return model.store.device->record([&] { run_one(model, one, true); });
+    return model.store.device->record([&] { run_one(model, one); });
 }
 
 // One sequence's step as one piece of work, where the device records; else as it comes.

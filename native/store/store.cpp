@@ -16,6 +16,7 @@ namespace specache {
 Store::Store(Plan plan_in, const std::string &far_path, const Profile &profile)
     : plan(std::move(plan_in)), device(open_device(plan)) {
     try {
+        device->heed(cancelled);
         work = carve_work(plan, reserve(plan.work));
         allocated += plan.gathered;  // the device's own
         place_codes(profile);
