@@ -73,7 +73,7 @@ void attend_chunk(const Chunk &chunk, const float *queries, float *outputs) {
     uint32_t step = in_file ? staging_pages : staged ? staging_pages / 2 : chunk.plan.pages_max;
     std::vector<const uint8_t *> &blocks = store.page_blocks;
     for (uint32_t page = 0, half = 0; page < chunk.first_page; page += step, half ^= 1) {
-        check_cancelled(store);
+        store.check_cancelled();
         uint32_t count = std::min(step, chunk.first_page - page);
         uint8_t *near = work.far_pages;
         if (in_file) store.read_pages(chunk.sequence, page, count, chunk.layer, near);
@@ -90,7 +90,7 @@ void attend_chunk(const Chunk &chunk, const float *queries, float *outputs) {
     blocks.clear();
     for (uint32_t i = 0; i < chunk.pages; i++) blocks.push_back(chunk.block(i));
     attend_pages(chunk, queries, chunk.first_page);
-    check_cancelled(store);  // what is left out is no output
+    store.check_cancelled();  // what is left out is no output
     store.device->kernels().prefill_finish(
         store.device->compute(), {chunk.plan.shape, work.sums, outputs, chunk.tokens});
 }

@@ -238,7 +238,8 @@ int32_t specache_audit(uint64_t store, uint32_t share_bits, uint32_t seed_low, u
 // Sums over the kept steps: [layers][kv_heads][SPECACHE_AUDIT_COUNT].
 int32_t specache_audited(uint64_t store, uint64_t sequence, double *sums);
 
-// Makes the running prefill, step or append, or the next one, answer SPECACHE_CANCELLED.
+// Makes the running prefill, step, append or keep, or the next one, answer SPECACHE_CANCELLED. A
+// step whose keep does is dropped.
 int32_t specache_cancel(uint64_t store);
 
 // Tests: delays every fetch by a random time below `microseconds`, drawn from `seed`; 0 ends it.

@@ -175,6 +175,25 @@ void attend(Store &store, Sequence &sequence, uint32_t layer, const float *queri
     sequence.layer = layer + 1;
 }
 
+namespace {
+
+// By `tokens` of the step at work, which is dropped where the page that they fill is not whole.
+void lengthen(Store &store, Sequence &sequence, uint32_t tokens) {
+    uint32_t length = sequence.length;
+    sequence.length += tokens;
+    if (sequence.length / page_tokens == length / page_tokens) return;
+    try {
+        store.complete_page(sequence);
+    } catch (...) {
+        sequence.length = length;
+        end_audit(sequence, false);
+        store.undo(sequence);
+        throw;
+    }
+}
+
+}  // namespace
+
 void keep(Store &store, Sequence &sequence, uint32_t keep) {
     if (sequence.inputs == 0 && sequence.run == 0) fail(SPECACHE_ARGUMENT, "no step is at work");
     bool attended = sequence.layer == store.plan.config.layers;
@@ -192,27 +211,13 @@ void keep(Store &store, Sequence &sequence, uint32_t keep) {
              store.plan.config.layers);
     }
     store.device->check();
+    lengthen(store, sequence, keep);
     end_audit(sequence, keep != 0);
-    uint32_t length = sequence.length;
     sequence.inputs = 0;
-    sequence.length += keep;
     if (store.plan.ahead_only) {
         uint64_t places = uint64_t(store.plan.heads()) * (store.plan.slots + store.plan.arriving);
         store.device->move(sequence.slots.now, sequence.slots.next, places);
     }
-    if (sequence.length / page_tokens == length / page_tokens) return;
-    try {
-        store.complete_page(sequence);
-    } catch (...) {
-        sequence.length = length;  // else tokens would count whose page is not whole
-        throw;
-    }
-}
-
-void check_cancelled(Store &store) {
-    if (!store.cancelled.load(std::memory_order_relaxed)) return;
-    store.cancelled = false;
-    fail(SPECACHE_CANCELLED, "the run was cancelled");
 }
 
 }  // namespace specache

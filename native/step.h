@@ -14,7 +14,7 @@ void attend(Store &store, Sequence &sequence, uint32_t layer, const float *queri
 
 // Ends the step: its first `keep` inputs are part of the sequence from now on. 0 drops the step or
 // append at work, wherever it stands; but a step of guesses alone that all layers have attended
-// ran for what it fetches, which stays.
+// ran for what it fetches, which stays. On failure the step is dropped where its page was at work.
 void keep(Store &store, Sequence &sequence, uint32_t keep);
 
 // A run of tokens of one layer, attended exactly (append.cpp). queries and outputs may be null.
@@ -22,8 +22,5 @@ void keep(Store &store, Sequence &sequence, uint32_t keep);
 void append(Store &store, Sequence &sequence, uint32_t layer, uint32_t tokens,
             const float *queries, const float *keys, const float *values, float *outputs,
             Where where = Where::near);
-
-// Gives way to specache_cancel by a Failure: who catches it undoes what runs.
-void check_cancelled(Store &store);
 
 }  // namespace specache

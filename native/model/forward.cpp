@@ -84,7 +84,7 @@ struct Pass {
     // As above; the likeliest tokens to a.likeliest.
     void predict(uint32_t first, uint32_t count) {
         logits(first, count);
-        check_cancelled(model.store);
+        model.store.check_cancelled();
         kernels.argmax(device.compute(), {a.logits, a.likeliest, count, model.config.vocabulary,
                                           a.argmax});
     }
@@ -117,17 +117,17 @@ void prefill_chunk(Model &model, Sequence &sequence, const uint32_t *tokens, uin
     pass.begin(positions.data(), tokens);
     pass.embed();
     for (uint32_t l = 0; l < model.layers.size(); l++) {
-        check_cancelled(model.store);
+        model.store.check_cancelled();
         pass.before_attention(model.layers[l]);
-        check_cancelled(model.store);
+        model.store.check_cancelled();
         append(model.store, sequence, l, count, a.queries, a.keys, a.values,
                a.attended);
         pass.after_attention(model.layers[l]);
     }
-    check_cancelled(model.store);
+    model.store.check_cancelled();
     if (logits == nullptr) return;
     pass.logits(count - 1, 1);
-    check_cancelled(model.store);
+    model.store.check_cancelled();
     pass.download_logits(1, logits);
 }
 
@@ -170,9 +170,9 @@ void run_layers(Model &model, const StepInputs *list, uint32_t count, uint32_t r
              kv = store.plan.config.kv_heads * dim;
     pass.embed();
     for (uint32_t l = 0; l < model.layers.size(); l++) {
-        check_cancelled(store);
+        store.check_cancelled();
         pass.before_attention(model.layers[l]);
-        check_cancelled(store);
+        store.check_cancelled();
         for (uint32_t i = 0, row = 0; i < count; row += list[i].inputs, i++) {
             attend(store, *list[i].sequence, l, a.queries + row * query,
                    a.keys + row * kv, a.values + row * kv,
@@ -215,7 +215,7 @@ void run_recorded(Model &model, const StepInputs &one) {
         if (made == nullptr) return run_one(model, one);
         found = model.recordings.emplace(shape, std::move(made)).first;
     }
-    check_cancelled(store);
+    store.check_cancelled();
     store.device->launch(*found->second);
     one.sequence->layer = store.plan.config.layers;
 }

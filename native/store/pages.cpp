@@ -96,6 +96,9 @@ void Store::complete_page(Sequence &sequence) {
         copy_rows_of(in_block(rows, index), in_window(sequence, layer), index * page_tokens,
                      page_tokens);
         keep_page(sequence, index, layer, rows);
+        if (!cancelled) continue;
+        device->copy().signal(*written);  // of the layers so far
+        check_cancelled();
     }
     device->copy().signal(*written);
 }
@@ -267,6 +270,12 @@ void Store::check_ended(const Sequence &sequence) const {
     fail(SPECACHE_ARGUMENT,
          "a step of %u inputs has had %u of %u layers: end it first, keep 0 drops it",
          sequence.inputs, sequence.layer, plan.config.layers);
+}
+
+void Store::check_cancelled() {
+    if (!cancelled.load(std::memory_order_relaxed)) return;
+    cancelled = false;
+    fail(SPECACHE_CANCELLED, "the run was cancelled");
 }
 
 void Store::fail_in_run(const Sequence &sequence) const {

@@ -34,6 +34,8 @@ public:
     // Throws where one is at work: what it has done so far is lost by no other call than keep.
     void check_ended(const Sequence &sequence) const;
     [[noreturn]] void fail_in_run(const Sequence &sequence) const;
+    // Gives way to specache_cancel by a Failure: who catches it undoes what runs.
+    void check_cancelled();
 
     // Pages. A page that cannot be had is Failure (capacity); nothing changed then.
     void reserve_pages(Sequence &sequence, uint32_t tokens);  // so that it can hold `tokens`
@@ -42,7 +44,8 @@ public:
     // Codes one layer of a page and keeps its rows: [kv_heads][64] rows, which the copy stream may
     // still read until `written` arrives.
     void keep_page(Sequence &sequence, uint32_t index, uint32_t layer, const uint8_t *rows);
-    // The page that `length` filled, just now or up to three tokens ago, from the window.
+    // The page that `length` filled, just now or up to three tokens ago, from the window. On failure,
+    // which a cancel is too, it can be completed anew.
     void complete_page(Sequence &sequence);
     // Reads [count] pages' blocks of a layer from a far file, checked. A far file is the CPU's
     // alone, where the host sees near memory.
