@@ -201,9 +201,10 @@ int32_t specache_begin(uint64_t store, uint64_t sequence, uint32_t inputs, uint3
 // The next layer of the step: [inputs][heads][head_dim] f32.
 int32_t specache_attend(uint64_t store, uint64_t sequence, uint32_t layer, const float *queries,
                         const float *keys, const float *values, float *outputs);
-// Ends a step that all layers have attended: its first `keep` (0..trusted) inputs become part of the
-// sequence. 0 drops a step or run at work, wherever it stands: the sequence is as before it. But a
-// step of trusted 0 that all layers have attended ran for what its guesses fetch, and that stays.
+// Ends a step that all layers have attended: its first `keep` (0..trusted) inputs become part of
+// the sequence. 0 drops a step or run at work, wherever it stands: the sequence is as before it.
+// But a step of trusted 0 that all layers have attended ran for what its guesses fetch, and that
+// stays.
 int32_t specache_keep(uint64_t store, uint64_t sequence, uint32_t keep);
 
 // A model on a store (one a store). Tensors are memory-mapped and used in their own format;

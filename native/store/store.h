@@ -44,8 +44,8 @@ public:
     // Codes one layer of a page and keeps its rows: [kv_heads][64] rows, which the copy stream may
     // still read until `written` arrives.
     void keep_page(Sequence &sequence, uint32_t index, uint32_t layer, const uint8_t *rows);
-    // The page that `length` filled, just now or up to three tokens ago, from the window. On failure,
-    // which a cancel is too, it can be completed anew.
+    // The page that `length` filled, just now or up to three tokens ago, from the window. Where it
+    // fails, as by a cancel, it can be completed anew.
     void complete_page(Sequence &sequence);
     // Reads [count] pages' blocks of a layer from a far file, checked. A far file is the CPU's
     // alone, where the host sees near memory.

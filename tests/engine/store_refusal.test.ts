@@ -154,7 +154,7 @@ async function assertNoneDrops(
 for (const mode of ["full", "paper", "specache"] as const) {
   const options = { mode, guessesMax: 1, sequences: 2 } as const;
 
-  test(`a step is dropped by no other call and goes on to the same bits, mode ${mode}`, async () => {
+  test(`a step is dropped by no other call and gives the same bits, mode ${mode}`, async () => {
     using store = openStore(options);
     using other = openStore(options);
     for (const each of [store, other]) prefill(each, 0, START);
@@ -172,7 +172,7 @@ for (const mode of ["full", "paper", "specache"] as const) {
     store.fork().close(); // no call above took its place
   });
 
-  test(`a run is dropped by no other call and goes on to the same bits, mode ${mode}`, async () => {
+  test(`a run is dropped by no other call and gives the same bits, mode ${mode}`, async () => {
     using store = openStore(options);
     using other = openStore(options);
     for (const each of [store, other]) prefill(each, 0, START);
@@ -193,7 +193,7 @@ for (const mode of ["full", "paper", "specache"] as const) {
     store.fork().close();
   });
 
-  test(`end with keep 0 drops a step or a run wherever it stands, mode ${mode}`, async () => {
+  test(`keep 0 drops a step or a run wherever it stands, mode ${mode}`, async () => {
     using store = openStore(options);
     using other = openStore(options);
     for (const each of [store, other]) prefill(each, 0, START);
