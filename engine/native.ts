@@ -270,10 +270,10 @@ export class NativeStore {
     return Array.from(ids, (id, input) => ({ id, logit: largest[input] }));
   }
 
-  /** Ends a step: its first `count` inputs stay. */
-  keep(sequence: bigint, count: number): void {
+  /** Ends a step: its first `count` inputs stay; 0 drops it. False: cancelled, and dropped. */
+  keep(sequence: bigint, count: number): boolean {
     const status = this.library.symbols.specache_keep(this.id, sequence, count);
-    this.library.check("end a step", status);
+    return this.#ran("end a step", status);
   }
 
   /** From now on the queries of each step's input 0 are kept, until the next step's. */
