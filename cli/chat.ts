@@ -71,7 +71,7 @@ export async function chat(args: readonly string[], streams: Streams): Promise<v
   const options = parse(engineOptions, engineOptionsOf(flags), ACTION);
   const system = flags.system === undefined ? null : String(flags.system);
   const { tokensMax } = checkedModel(options, system);
-  await ensureLibrary(streams.stderr);
+  await ensureLibrary(streams.stderr, options.device);
   const colours = coloursFor(streams.stderr);
   const say = (sentence: string) => void streams.stderr.write(`${colours.faint(sentence)}\n`);
   await using talk = await Talk.open(

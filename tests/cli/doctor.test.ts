@@ -13,7 +13,7 @@ const noDriver: CudaAnswer = {
 };
 const withoutNvcc: CudaAnswer = {
   ...{ built: false, gpu: null, code: null, name: null },
-  message: "Cannot open device cuda: device cuda is not in this library: it was built without nvcc",
+  message: "Cannot open device cuda: device cuda is not in this library, which was built for the CPU alone",
 };
 
 const whole: Findings = {
