@@ -81,7 +81,9 @@ export async function plan(
   const tokens = number(flags, "tokens");
   if (tokens === undefined) throw new SpecacheError("argument", "Cannot plan: --tokens is missing");
   parse(generateOptions, generateOptionsOf(flags), ACTION);
-  await ensureLibrary(stderr);
+  // Times of device cuda want it; bytes do not.
+  const measured = flags.device === "cuda" && !flags["no-measure"];
+  await ensureLibrary(stderr, measured ? "cuda" : "cpu");
   const planned = await planOf(flags, tokens);
   stdout.write(flags.json ? JSON.stringify(planned) + "\n" : planText(planned));
 }

@@ -78,6 +78,7 @@ export class Engine implements AsyncDisposable {
         closed: false,
       }, profile);
     } catch (error) {
+      await client.call("close", null).catch(() => {}); // `error` says why
       client.end(new SpecacheError("closed", "Cannot use the engine: it did not open"));
       throw error;
     }

@@ -106,6 +106,12 @@ export function sharedLibrary(path: string = libraryFor("cpu")): Library {
   return shared.library;
 }
 
+/** Closes the library that sharedLibrary() gave on this thread: nothing may call it any more. */
+export function closeLibrary(): void {
+  shared?.library.close();
+  shared = null;
+}
+
 /**
  * Loads the library.
  *
