@@ -9,7 +9,8 @@ import { Engine } from "../../mod.ts";
 
 const CYCLES = 200;
 const WARM_CYCLES = 20;
-const LOOKS = 20;
+const READ_CYCLES = 10; // before a reading
+const LOOKS = 4;
 const LOOK_MS = 50;
 
 const PROMPT = "The code of the river is 12345. The code";
@@ -65,14 +66,18 @@ function tidy(): void {
 }
 
 const cycle = process.argv[2] === "worker" ? workerCycle : engineCycle;
+let least = Infinity; // of ten cycles: what the runtime has not given back yet comes and goes
 for (let done = 1; done <= CYCLES; done++) {
   await cycle();
   tidy();
-  if (done !== WARM_CYCLES && done !== CYCLES) continue;
-  let least = Infinity; // a worker that was ended goes when its thread gets to it
-  for (let look = 0; look < LOOKS; look++) {
+  const next = [WARM_CYCLES, CYCLES].find((reading) => done <= reading)!;
+  if (next - done >= READ_CYCLES) continue;
+  for (let look = 0; look < LOOKS; look++) { // a worker goes when its thread gets to it
     await setTimeout(LOOK_MS);
+    tidy();
     least = Math.min(least, residentBytes());
   }
+  if (done !== next) continue;
   console.log(`resident after ${done}: ${least}`);
+  least = Infinity;
 }
