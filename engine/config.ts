@@ -102,8 +102,8 @@ export interface EngineOptions extends CacheOptions {
   /** Default `exact`; `fast` wants device cuda and an installed cuBLAS. */
   readonly prefill?: Prefill;
   /**
-   * Told, in a sentence, what an open does that takes time, or goes without. Left out, a build of the
-   * native library is said on standard error.
+   * Told, in a sentence, what an open does that takes time, or goes without. Left out, a build of
+   * the native library is said on standard error.
    */
   readonly notice?: (sentence: string) => void;
 }

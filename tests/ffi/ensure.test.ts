@@ -1,5 +1,5 @@
-// What a first use builds, with an nvcc that only makes empty objects: device cuda where it is asked
-// for, and nowhere else.
+// What a first use builds, with an nvcc that only makes empty objects: device cuda where it is
+// asked for, and nowhere else.
 import { chmodSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import process from "node:process";
@@ -98,7 +98,7 @@ test("where device cuda cannot be built the CPU's library is, and a sentence say
   assertMatch(said[1], /^Building the native library \(once; /);
 });
 
-test("a library's name tells whether it has device cuda; SPECACHE_LIBRARY is not asked", async () => {
+test("a library's name tells whether it has device cuda; SPECACHE_LIBRARY has all", async () => {
   await withVariable("SPECACHE_LIBRARY", null, () => {
     assert(hasDevice("/b/libspecache-cuda-0123456789abcdef.so", "cuda"));
     assert(!hasDevice("/b/libspecache-0123456789abcdef.so", "cuda"));

@@ -8,9 +8,9 @@ import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { assert, test } from "../harness.ts";
 
-// V8's young generation and malloc's arenas grow by their own rules for hundreds of cycles, so they
-// are held still; in Bun cycles.ts drops the machine code. What a worker leaves that does nothing is
-// the runtime's too.
+// V8's young generation and malloc's arenas grow by their own rules for hundreds of cycles, so
+// they are held still; in Bun cycles.ts drops the machine code. What a worker leaves that does
+// nothing is the runtime's too.
 const STILL = "Deno" in globalThis
   ? ["run", "-A", "--no-check", "--v8-flags=--expose-gc,--max-semi-space-size=1"]
   : [];
