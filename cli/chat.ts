@@ -75,7 +75,7 @@ export async function chat(args: readonly string[], streams: Streams): Promise<v
   const { tokensMax } = checkedModel(options, system);
   const { mode, guessesMax, far, device } = options;
   settleRequest(asked, settle({ mode, guessesMax, far, device }, tokensMax, null, ACTION), ACTION);
-  await ensureLibrary(streams.stderr);
+  await ensureLibrary(streams.stderr, options.device);
   const colours = coloursFor(streams.stderr);
   const say = (sentence: string) => void streams.stderr.write(`${colours.faint(sentence)}\n`);
   await using talk = await Talk.open(

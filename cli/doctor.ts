@@ -154,7 +154,7 @@ function callsText({ call, bufferCall }: NonNullable<Findings["calls"]>): string
 function cudaText(cuda: CudaAnswer | null): string {
   if (cuda === null) return "unknown";
   if (cuda.gpu !== null) return cuda.gpu;
-  if (!cuda.built) return "not in this library: it was built without nvcc";
+  if (!cuda.built) return "not in this library: --device cuda builds it, where nvcc is found";
   if (cuda.code === null) return cuda.message ?? "does not open";
   return `answers ${cuda.code} ${cuda.name}: ${meaningOf(cuda.code).meaning}`;
 }

@@ -89,7 +89,7 @@ export async function generate(
     throw new SpecacheError("argument", `Cannot ${ACTION}: ${sentence}`);
   }
   const options = parse(engineOptions, engineOptionsOf(flags), ACTION);
-  await ensureLibrary(stderr);
+  await ensureLibrary(stderr, options.device);
   const contextTokens = options.contextTokens ?? contextOf(options, asked);
   const notice = (sentence: string) => void stderr.write(`${sentence}\n`);
   await using engine = await Engine.open({ ...options, contextTokens, notice });

@@ -14,6 +14,7 @@ import { measure, type PlannedWeights, predict } from "../engine/predict/predict
 import { type Profile, readProfile } from "../engine/profile.ts";
 import { profileIds, profileSizes, usesProfile } from "../engine/profile_auto.ts";
 import { settle, settleRequest } from "../engine/settings.ts";
+import { hasGpu } from "./doctor/machine.ts";
 import { ensureLibrary } from "./library.ts";
 import {
   cacheFlags,
@@ -82,7 +83,8 @@ export async function plan(
   const tokens = number(flags, "tokens");
   if (tokens === undefined) throw new SpecacheError("argument", "Cannot plan: --tokens is missing");
   parse(generateOptions, generateOptionsOf(flags), ACTION);
-  await ensureLibrary(stderr);
+  // Without a GPU device cuda would have nothing to tell: neither times nor the size of its cache.
+  await ensureLibrary(stderr, flags.device === "cuda" && hasGpu() ? "cuda" : "cpu");
   const planned = await planOf(flags, tokens);
   stdout.write(flags.json ? JSON.stringify(planned) + "\n" : planText(planned));
 }

@@ -77,7 +77,7 @@ export async function serve(args: readonly string[], { stdout, stderr }: Streams
   const keys = keysFor(flags, where);
   const options = parse(engineOptions, engineOptionsOf(flags), ACTION);
   const name = nameOf(flags, options);
-  await ensureLibrary(stderr);
+  await ensureLibrary(stderr, options.device);
   const say = (sentence: string) => void stderr.write(`${sentence}\n`);
   await using engine = await Engine.open({ ...options, notice: say });
   checkConverses(engine);

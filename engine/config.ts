@@ -101,7 +101,10 @@ export interface EngineOptions extends CacheOptions {
   readonly chatTemplate?: string;
   /** Default `exact`; `fast` wants device cuda and an installed cuBLAS. */
   readonly prefill?: Prefill;
-  /** Told, in a sentence, what an open does that takes time, or goes without. */
+  /**
+   * Told, in a sentence, what an open does that takes time, or goes without. Left out, a build of
+   * the native library is said on standard error.
+   */
   readonly notice?: (sentence: string) => void;
 }
 

@@ -1,7 +1,7 @@
 // native.ts - a store of the library as an object: settings to structs, statuses to errors.
 import { auditStats } from "./audit.ts";
 import { auditCount, statuses } from "../ffi/constants.ts";
-import { type Library, sharedLibrary } from "../ffi/library.ts";
+import { type Library, libraryFor, sharedLibrary } from "../ffi/library.ts";
 import {
   type ConfigFields,
   writeConfig,
@@ -115,7 +115,7 @@ export class NativeStore {
     profile: Profile | null,
     action: string,
   ): NativeStore {
-    const library = sharedLibrary();
+    const library = sharedLibrary(libraryFor(settings.device));
     const store = new BigUint64Array(1);
     const path = settings.farFile === null ? null : new TextEncoder().encode(settings.farFile);
     const status = library.symbols.specache_store_open(

@@ -1,6 +1,6 @@
 // library.ts - finds libspecache, loads it in either runtime, and turns statuses into errors.
 import { existsSync, readdirSync, statSync } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { type ErrorCode, SpecacheError } from "../engine/errors.ts";
@@ -26,6 +26,9 @@ export interface Library extends Disposable {
   /** Unloads it. */
   close(): void;
 }
+
+/** What a library with device cuda is called: a build appends its hash to the stem. */
+export const cudaLibrary = "libspecache-cuda.so";
 
 const codes = new Map<number, ErrorCode>(
   Object.entries(statuses).flatMap(([code, status]) =>
@@ -78,6 +81,18 @@ export function findLibrary(): string {
   );
 }
 
+/** Whether the library at `path` has `device`; of SPECACHE_LIBRARY nothing is known, so it has. */
+export function hasDevice(path: string, device: "cpu" | "cuda"): boolean {
+  if (device === "cpu" || path === process.env.SPECACHE_LIBRARY) return true;
+  return basename(path).startsWith(basename(cudaLibrary, ".so"));
+}
+
+/** The library for `device`: the one that this thread uses, or the newest where that has it not. */
+export function libraryFor(device: "cpu" | "cuda"): string {
+  if (process.env.SPECACHE_LIBRARY || shared === null) return findLibrary();
+  return hasDevice(shared.path, device) ? shared.path : findLibrary();
+}
+
 let shared: { readonly path: string; readonly library: Library } | null = null;
 
 /**
@@ -86,11 +101,15 @@ let shared: { readonly path: string; readonly library: Library } | null = null;
  *
  * @throws {SpecacheError} device: none was built, it cannot be loaded, or its ABI is another
  */
-export function sharedLibrary(
-  path: string = process.env.SPECACHE_LIBRARY || (shared?.path ?? findLibrary()),
-): Library {
+export function sharedLibrary(path: string = libraryFor("cpu")): Library {
   if (shared === null || shared.path !== path) shared = { path, library: openLibrary(path) };
   return shared.library;
+}
+
+/** Closes the library that sharedLibrary() gave on this thread: nothing may call it any more. */
+export function closeLibrary(): void {
+  shared?.library.close();
+  shared = null;
 }
 
 /**
