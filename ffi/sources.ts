@@ -70,6 +70,7 @@ import dequantizeH from "../native/dequantize.h" with { type: "text" };
 import deviceH from "../native/device.h" with { type: "text" };
 import devicesCpp from "../native/devices.cpp" with { type: "text" };
 import failureH from "../native/failure.h" with { type: "text" };
+import heapH from "../native/heap.h" with { type: "text" };
 import kernelsH from "../native/kernels.h" with { type: "text" };
 import modelForwardCpp from "../native/model/forward.cpp" with { type: "text" };
 import modelModelCpp from "../native/model/model.cpp" with { type: "text" };
@@ -168,6 +169,7 @@ export const sources: Readonly<Record<string, string>> = {
   "native/device.h": deviceH,
   "native/devices.cpp": devicesCpp,
   "native/failure.h": failureH,
+  "native/heap.h": heapH,
   "native/kernels.h": kernelsH,
   "native/model/forward.cpp": modelForwardCpp,
   "native/model/model.cpp": modelModelCpp,

@@ -13,6 +13,7 @@
 #include "audit.h"
 #include "bench.h"
 #include "failure.h"
+#include "heap.h"
 #include "model/model.h"
 #include "numbers.h"
 
@@ -168,7 +169,7 @@ EXPORT int32_t specache_store_open(const specache_config *config, const uint8_t 
 }
 
 EXPORT int32_t specache_store_close(uint64_t id) {
-    return guarded([&] {
+    int32_t status = guarded([&] {
         std::shared_ptr<Store> store = find(id);
         {
             std::lock_guard lock(registry_mutex);
@@ -176,6 +177,8 @@ EXPORT int32_t specache_store_close(uint64_t id) {
         }
         std::lock_guard running(store->running);  // waits for the call at work
     });
+    trim_heap();
+    return status;
 }
 
 EXPORT int32_t specache_store_device(uint64_t id, uint8_t *name, uint32_t bytes,

@@ -49,6 +49,7 @@ inline uint32_t threads_of(uint32_t asked) {
 class CpuStream : public Stream {
 public:
     Threads *threads = nullptr;  // null: the caller alone
+    const std::atomic<bool> *cancelled = nullptr;  // null: nobody cancels
     void signal(Event &) override {}
     uint64_t wait(Event &) override { return 0; }
 };
@@ -63,6 +64,16 @@ void parallel(Stream &stream, uint32_t count, Body body) {
     threads->run(count, [](const void *context, uint32_t index) {
         (*static_cast<const Body *>(context))(index);
     }, &body);
+}
+
+// As above; once the stream's work is cancelled, what no thread has begun is left out.
+template <class Body>
+void parallel_until_cancelled(Stream &stream, uint32_t count, Body body) {
+    const std::atomic<bool> *cancelled = static_cast<CpuStream &>(stream).cancelled;
+    if (cancelled == nullptr) return parallel(stream, count, body);
+    parallel(stream, count, [&](uint32_t index) {
+        if (!cancelled->load(std::memory_order_relaxed)) body(index);
+    });
 }
 
 }  // namespace specache
