@@ -34,6 +34,8 @@ import cudaTableCu from "../cuda/table.cu" with { type: "text" };
 import cudaTableH from "../cuda/table.h" with { type: "text" };
 import cudaTermsCuh from "../cuda/terms.cuh" with { type: "text" };
 import abiCpp from "../native/abi.cpp" with { type: "text" };
+import abiH from "../native/abi.h" with { type: "text" };
+import abiToolsCpp from "../native/abi_tools.cpp" with { type: "text" };
 import appendCpp from "../native/append.cpp" with { type: "text" };
 import auditCpp from "../native/audit.cpp" with { type: "text" };
 import auditH from "../native/audit.h" with { type: "text" };
@@ -56,7 +58,9 @@ import cpuKernelsExactH from "../native/cpu/kernels/exact.h" with { type: "text"
 import cpuKernelsPrefillCpp from "../native/cpu/kernels/prefill.cpp" with { type: "text" };
 import cpuKernelsProjectCpp from "../native/cpu/kernels/project.cpp" with { type: "text" };
 import cpuKernelsRowsCpp from "../native/cpu/kernels/rows.cpp" with { type: "text" };
+import cpuKernelsRowsH from "../native/cpu/kernels/rows.h" with { type: "text" };
 import cpuKernelsScanCpp from "../native/cpu/kernels/scan.cpp" with { type: "text" };
+import cpuKernelsScoresH from "../native/cpu/kernels/scores.h" with { type: "text" };
 import cpuKernelsTableCpp from "../native/cpu/kernels/table.cpp" with { type: "text" };
 import cpuKernelsValuesCpp from "../native/cpu/kernels/values.cpp" with { type: "text" };
 import cpuKernelsValuesH from "../native/cpu/kernels/values.h" with { type: "text" };
@@ -133,6 +137,8 @@ export const sources: Readonly<Record<string, string>> = {
   "cuda/table.h": cudaTableH,
   "cuda/terms.cuh": cudaTermsCuh,
   "native/abi.cpp": abiCpp,
+  "native/abi.h": abiH,
+  "native/abi_tools.cpp": abiToolsCpp,
   "native/append.cpp": appendCpp,
   "native/audit.cpp": auditCpp,
   "native/audit.h": auditH,
@@ -155,7 +161,9 @@ export const sources: Readonly<Record<string, string>> = {
   "native/cpu/kernels/prefill.cpp": cpuKernelsPrefillCpp,
   "native/cpu/kernels/project.cpp": cpuKernelsProjectCpp,
   "native/cpu/kernels/rows.cpp": cpuKernelsRowsCpp,
+  "native/cpu/kernels/rows.h": cpuKernelsRowsH,
   "native/cpu/kernels/scan.cpp": cpuKernelsScanCpp,
+  "native/cpu/kernels/scores.h": cpuKernelsScoresH,
   "native/cpu/kernels/table.cpp": cpuKernelsTableCpp,
   "native/cpu/kernels/values.cpp": cpuKernelsValuesCpp,
   "native/cpu/kernels/values.h": cpuKernelsValuesH,

@@ -371,13 +371,6 @@ struct Audit {
     float *scratch;               // audit_floats() of the shape
     AuditResult *result;
 };
-// Floats of a query head's probabilities: the tail, sinks and window, and a whole vector more.
-inline uint64_t audit_stride(uint32_t tokens_max) { return uint64_t(tokens_max) + 160; }
-inline uint64_t audit_floats(const Shape &shape, uint32_t tokens_max) {
-    uint64_t group = shape.query_heads / shape.kv_heads;
-    return (2 * group + 1) * audit_stride(tokens_max) + 2 * group;
-}
-
 struct Kernels {
     const char *isa;  // "reference", "portable", "avx2", "avx512"
     void (*embed)(Stream &, const Embed &);

@@ -1,8 +1,8 @@
 // attend.cpp - one softmax over sinks, tail, window and inputs: tail tokens by row where one is
 // named, else by their codes.
 //
-// Two passes: weights and value sums of the exact rows (one piece for each input and KV head) and of
-// each block of pages (one piece for each KV head and block, whatever number of inputs), each beside
+// Two passes: weights and value sums of the exact rows (a piece for each input and KV head) and of
+// each block of pages (a piece for each KV head and block, whatever number of inputs), each beside
 // its own largest logit; then the pieces are added in their order. So neither threads nor inputs
 // change a bit.
 #include <algorithm>
@@ -169,7 +169,8 @@ void hide_chosen(const Work &work, uint32_t input, uint32_t head, uint32_t begin
 
 // Pages [page, end) of a block, whose sums have their largest logit.
 template <uint32_t Queries>
-void sum_coded_pages(const Work &work, uint32_t head, uint32_t page, uint32_t end, uint32_t first) {
+void sum_coded_pages(const Work &work, uint32_t head, uint32_t page, uint32_t end,
+                     uint32_t first) {
     const HeadCode &code = work.attend.codes_of[head];
     CodeLayout layout = code_layout(code, work.dim);
     ValueSums sums[Queries];
@@ -179,7 +180,8 @@ void sum_coded_pages(const Work &work, uint32_t head, uint32_t page, uint32_t en
         alignas(64) float weights[Queries][page_tokens];
         Floats most{};
         for (uint32_t q = 0; q < Queries; q++) {
-            std::memcpy(weights[q], work.logits(first + q) + page * page_tokens, sizeof weights[q]);
+            const float *logits = work.logits(first + q) + page * page_tokens;
+            std::memcpy(weights[q], logits, sizeof weights[q]);
             if (work.attend.largest == nullptr) soften(weights[q], page_tokens, *sums[q].largest);
             for (uint32_t j = 0; j < page_tokens; j += lanes) {
                 mass[q] += load(weights[q] + j);
@@ -187,8 +189,8 @@ void sum_coded_pages(const Work &work, uint32_t head, uint32_t page, uint32_t en
             }
         }
         if (largest_of(most) < negligible) continue;
-        add_page_values(code, layout, code.page(work.attend.pages[page]), work.dim, Queries, weights,
-                        sums);
+        add_page_values(code, layout, code.page(work.attend.pages[page]), work.dim, Queries,
+                        weights, sums);
     }
     for (uint32_t q = 0; q < Queries; q++) *sums[q].sum = sum_of(mass[q]);
 }
@@ -268,8 +270,8 @@ void add_sums(const ValueSums &to, const ValueSums &from, float share, uint32_t 
     for (uint32_t i = 0; i < planes; i++) to.set[i] += share * from.set[i];
 }
 
-// The logit that all sums are brought to: the largest of the piece that weighs most. That of another
-// piece may be larger, where the codes held a chosen token for far more than its row says.
+// The logit that all sums are brought to: the largest of the piece that weighs most. That of
+// another piece may be larger, where the codes held a chosen token for far more than its row says.
 float reference_of(const Work &work, uint32_t at, uint32_t blocks) {
     ValueSums exact = work.exact(at);
     float largest = *exact.largest, height = largest + std::log(*exact.sum);

@@ -2,9 +2,9 @@
 //
 // Three passes: logits become weights beside the largest logit of their block of pages (attend goes
 // on with them), and near rows give their part of the softmax; each token's value, from all parts,
-// and the largest of each page; then the k largest. At least k tokens are not below the k-th largest
-// of all pages' largest values, so only pages that reach it are looked at. Blocks have fixed places:
-// threads change no bit.
+// and the largest of each page; then the k largest. At least k tokens are not below the k-th
+// largest of all pages' largest values, so only pages that reach it are looked at. Blocks have
+// fixed places: threads change no bit.
 #include <algorithm>
 
 #include "../kernels.h"
