@@ -36,4 +36,4 @@ export type { CachePlan } from "./engine/plan.ts";
 export type { AuditStats, Estimate } from "./engine/audit.ts";
 export type { CacheStats, GuessCount, GuessStats } from "./engine/stats.ts";
 export { type ErrorCode, SpecacheError } from "./engine/errors.ts";
-export { type BuildListener, ensureLibrary } from "./ffi/ensure.ts";
+export { type BuildListener, ensureLibrary, type LibraryOptions } from "./ffi/ensure.ts";

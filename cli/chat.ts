@@ -5,6 +5,7 @@ import { generateOptions, type Message } from "../engine/config_generate.ts";
 import { SpecacheError } from "../engine/errors.ts";
 import { parse } from "../engine/parse.ts";
 import { conversationText, promptHost, tokenizerOf } from "../engine/prompt.ts";
+import { settle, settleRequest } from "../engine/settings.ts";
 import { type Colours, coloursFor } from "./chat/colours.ts";
 import { Console, isInteractive } from "./chat/console.ts";
 import { History, historyPath } from "./chat/history.ts";
@@ -21,6 +22,7 @@ import {
   readFlags,
 } from "./options.ts";
 import { harmless, progressBar, type Streams } from "./output.ts";
+import { sentenceOf } from "./words.ts";
 
 const ACTION = "chat";
 const CONTEXT = 8192; // tokens, where the model has as many: memory is reserved for them
@@ -71,7 +73,9 @@ export async function chat(args: readonly string[], streams: Streams): Promise<v
   const options = parse(engineOptions, engineOptionsOf(flags), ACTION);
   const system = flags.system === undefined ? null : String(flags.system);
   const { tokensMax } = checkedModel(options, system);
-  await ensureLibrary(streams.stderr);
+  const { mode, guessesMax, far, device } = options;
+  settleRequest(asked, settle({ mode, guessesMax, far, device }, tokensMax, null, ACTION), ACTION);
+  await ensureLibrary(streams.stderr, options.device);
   const colours = coloursFor(streams.stderr);
   const say = (sentence: string) => void streams.stderr.write(`${colours.faint(sentence)}\n`);
   await using talk = await Talk.open(
@@ -107,8 +111,9 @@ interface ChatParts {
 class Chat {
   readonly #parts: ChatParts;
   readonly #turns = new TurnReader();
-  #asked = 0;
-  #faults: unknown[] = [];
+  readonly #asked = { turns: 0, commands: 0 };
+  readonly #failed = { turns: 0, commands: 0 };
+  #fault: unknown = null; // the first
 
   constructor(parts: ChatParts) {
     this.#parts = parts;
@@ -143,7 +148,8 @@ class Chat {
   // One turn; an error is said and the chat goes on. Answers whether the chat ends.
   async #attempt(turn: Turn): Promise<boolean> {
     if (turn.text.trim() === "") return false;
-    this.#asked++;
+    const kind = turn.command ? "commands" : "turns";
+    this.#asked[kind]++;
     try {
       if (!turn.command) {
         await this.#answer(turn.text);
@@ -153,7 +159,8 @@ class Chat {
       const host = { talk, say: (text: string) => this.#say(text), watch: () => this.#watch() };
       return await runSlash(turn.text, host);
     } catch (error) {
-      this.#faults.push(error);
+      this.#failed[kind]++;
+      this.#fault ??= error;
       this.#tell(error);
       return false;
     }
@@ -199,17 +206,17 @@ class Chat {
 
   #tell(error: unknown): void {
     const { colours, streams: { stderr }, verbose } = this.#parts;
-    const message = error instanceof Error ? error.message : String(error);
-    const shown = verbose && error instanceof Error ? error.stack ?? message : message;
-    stderr.write(`${colours.fault(shown)}\n`);
+    stderr.write(`${colours.fault(sentenceOf(error, chatFlags, verbose))}\n`);
   }
 
   // A person saw what failed; whoever gave a pipe reads the status.
   #judge(): void {
-    const [first] = this.#faults;
-    if (this.#parts.console.interactive || first === undefined) return;
-    if (!(first instanceof SpecacheError)) throw first;
-    const count = `${this.#faults.length} of ${this.#asked}`;
-    throw new SpecacheError(first.code, `Cannot ${ACTION}: ${count} turns failed`);
+    const fault = this.#fault;
+    if (this.#parts.console.interactive || fault === null) return;
+    if (!(fault instanceof SpecacheError)) throw fault;
+    const counts = (["turns", "commands"] as const)
+      .filter((kind) => this.#failed[kind] > 0)
+      .map((kind) => `${this.#failed[kind]} of ${this.#asked[kind]} ${kind}`);
+    throw new SpecacheError(fault.code, `Cannot ${ACTION}: ${counts.join(" and ")} failed`);
   }
 }

@@ -2,6 +2,7 @@
 import { availableParallelism } from "node:os";
 import process from "node:process";
 import { SpecacheError } from "../engine/errors.ts";
+import { refusedAs } from "../engine/system.ts";
 import { findCompiler } from "../ffi/compiler.ts";
 import { cacheHome } from "../ffi/home.ts";
 import { type Library, sharedLibrary } from "../ffi/library.ts";
@@ -97,7 +98,7 @@ async function cacheOf(): Promise<Findings["cache"]> {
   try {
     return { folder, disk: await measureDisk(folder), error: null };
   } catch (error) {
-    return { folder, disk: null, error: (error as Error).message };
+    return { folder, disk: null, error: `it ${refusedAs(error, "written")}` };
   }
 }
 
@@ -153,7 +154,7 @@ function callsText({ call, bufferCall }: NonNullable<Findings["calls"]>): string
 function cudaText(cuda: CudaAnswer | null): string {
   if (cuda === null) return "unknown";
   if (cuda.gpu !== null) return cuda.gpu;
-  if (!cuda.built) return "not in this library: it was built without nvcc";
+  if (!cuda.built) return "not in this library: --device cuda builds it, where nvcc is found";
   if (cuda.code === null) return cuda.message ?? "does not open";
   return `answers ${cuda.code} ${cuda.name}: ${meaningOf(cuda.code).meaning}`;
 }

@@ -8,13 +8,12 @@ import { parse } from "../engine/parse.ts";
 import { checkoutPath } from "../eval/checkout.ts";
 import { type EvalOptions, evaluate } from "../eval/evaluate.ts";
 import type { EvalReport, EvalRow, Interval } from "../eval/rows.ts";
-import { appendLines } from "../eval/resume.ts";
 import { table } from "../eval/table.ts";
 import { taskNames } from "../eval/tasks/source.ts";
 import { TEXT_FOLDER } from "../eval/text.ts";
 import { cacheHome } from "../ffi/home.ts";
 import { ensureLibrary } from "./library.ts";
-import { type Flags, number, readFlags } from "./options.ts";
+import { checkWritable, type Flags, number, readFlags, unwritable } from "./options.ts";
 import { StatusLine, type Streams } from "./output.ts";
 
 const ACTION = "evaluate";
@@ -83,8 +82,9 @@ export async function evalCommand(
   }
   const options = optionsOf(flags);
   checkoutPath(TEXT_FOLDER, ACTION); // before anything is built
-  for (const path of [flags.output, flags.report]) { // refused now, not when all is done
-    if (path !== undefined) appendLines(String(path), []);
+  for (const name of ["resume", "documents", "output", "report"]) {
+    const given = flags[name] !== undefined && flags[name] !== "none";
+    if (given) checkWritable(flags, name); // now, not when all is done
   }
   await ensureLibrary(stderr);
   const line = new StatusLine(stderr);
@@ -101,10 +101,10 @@ export async function evalCommand(
     },
   );
   line.end();
-  if (flags.output !== undefined) writeOutput(String(flags.output), JSON.stringify(report));
+  if (flags.output !== undefined) writeOutput(flags, "output", JSON.stringify(report));
   if (flags.report !== undefined) {
     const { reportHtml } = await import("../eval/report.ts"); // it loads a plotting library
-    writeOutput(String(flags.report), reportHtml(report));
+    writeOutput(flags, "report", reportHtml(report));
   }
   stdout.write(flags.json ? JSON.stringify({ rows: report.rows }) + "\n" : tableOf(report) + "\n");
 }
@@ -116,7 +116,7 @@ function optionsOf(flags: Flags): EvalOptions {
     defined({
       model: flags.model,
       tasks: list("tasks", "text"),
-      tokens: list("tokens", "2048").map((tokens) => Number(tokens)),
+      tokens: list("tokens", "2048").map((tokens) => number({ tokens }, "tokens")),
       samples: number(flags, "samples") ?? 4,
       modes: String(flags.modes ?? "full,paper,specache"),
       seed: number(flags, "seed") ?? 0,
@@ -142,7 +142,7 @@ function shardOf(flags: Flags): EvalOptions["shard"] {
   }
   throw new SpecacheError(
     "argument",
-    `Cannot ${ACTION}: shard ${flags.shard} is not I/N, I below N`,
+    `Cannot ${ACTION}: --shard ${flags.shard || '""'} is not I/N, I from 0 and below N`,
   );
 }
 
@@ -156,11 +156,12 @@ function defined(options: Record<string, unknown>): Record<string, unknown> {
   return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
 }
 
-function writeOutput(path: string, content: string): void {
+function writeOutput(flags: Flags, name: string, content: string): void {
+  const path = String(flags[name]);
   try {
     writeFileSync(path, content);
   } catch (cause) {
-    throw new SpecacheError("file", `Cannot write ${path}: ${(cause as Error).message}`, { cause });
+    throw unwritable(name, path, cause);
   }
 }
 

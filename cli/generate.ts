@@ -4,6 +4,7 @@ import { type EngineOptions, engineOptions } from "../engine/config.ts";
 import { type GenerateOptions, generateOptions } from "../engine/config_generate.ts";
 import type { AuditStats } from "../engine/audit.ts";
 import { Engine } from "../engine/engine.ts";
+import { SpecacheError } from "../engine/errors.ts";
 import type { GenerateResult } from "../engine/generation.ts";
 import { parse } from "../engine/parse.ts";
 import { promptHost, promptOf } from "../engine/prompt.ts";
@@ -83,8 +84,12 @@ export async function generate(
     { ...promptFlags(flags), ...generateOptionsOf(flags) },
     ACTION,
   );
+  if (asked.logprobs !== undefined && !flags.json) {
+    const sentence = `--logprobs ${asked.logprobs} is given without --json, which alone shows them`;
+    throw new SpecacheError("argument", `Cannot ${ACTION}: ${sentence}`);
+  }
   const options = parse(engineOptions, engineOptionsOf(flags), ACTION);
-  await ensureLibrary(stderr);
+  await ensureLibrary(stderr, options.device);
   const contextTokens = options.contextTokens ?? contextOf(options, asked);
   const notice = (sentence: string) => void stderr.write(`${sentence}\n`);
   await using engine = await Engine.open({ ...options, contextTokens, notice });
@@ -103,8 +108,17 @@ export async function generate(
 
 // Prompt and answer; at least one token.
 function contextOf(options: EngineOptions, asked: GenerateOptions): number {
-  const { ids } = promptOf(promptHost(options), asked);
-  return Math.max(1, ids.length + (asked.maxTokens ?? MAX_TOKENS));
+  const host = promptHost(options);
+  const { tokensMax } = host.description;
+  const { length: prompt } = promptOf(host, asked).ids;
+  const { maxTokens = MAX_TOKENS } = asked;
+  if (prompt + maxTokens <= tokensMax) return Math.max(1, prompt + maxTokens);
+  throw new SpecacheError(
+    "capacity",
+    `Cannot ${ACTION}: ${prompt} tokens of the prompt and --max-tokens ${maxTokens} are above ` +
+      `the model's ${tokensMax}`,
+    { details: { prompt, maxTokens, tokensMax } },
+  );
 }
 
 // The first Ctrl-C ends the generation, with what it came to; a second one the process.

@@ -1,31 +1,34 @@
 // keys.ts - the file of API keys: one a line, empty lines aside.
-import { readUserFile } from "./options.ts";
+import { type Flags, readUserFile } from "./options.ts";
 import { SpecacheError } from "../engine/errors.ts";
 
 /** Longest key in characters. */
 export const KEY_CHARACTERS_MAX = 1000;
 
 /**
- * Reads the keys of a file.
+ * Reads the keys of the file that --api-key-file names.
  *
  * @throws {SpecacheError} file; argument: a line is no key, which the sentence does not repeat
  */
-export function readKeys(path: string): string[] {
+export function readKeys(flags: Flags): string[] {
+  const path = String(flags["api-key-file"]);
   const refuse = (what: string): never => {
-    throw new SpecacheError("argument", `Cannot serve: ${path}${what}`, { details: { path } });
+    throw new SpecacheError("argument", `Cannot serve: --api-key-file ${path}${what}`, {
+      details: { path },
+    });
   };
-  const lines = readUserFile(path).split(/\r?\n/);
+  const lines = readUserFile(flags, "api-key-file").split(/\r?\n/);
   const keys = lines.flatMap((line, at) => {
     if (line === "") return [];
     // What a header of HTTP can carry as one word.
     const other = line.search(/[^!-~]/);
     if (other !== -1) {
-      return refuse(` line ${at + 1}: character ${other + 1} is not visible ASCII`);
+      return refuse(`, line ${at + 1}, character ${other + 1} is not visible ASCII`);
     }
     if (line.length > KEY_CHARACTERS_MAX) {
-      return refuse(` line ${at + 1}: ${line.length} characters are above ${KEY_CHARACTERS_MAX}`);
+      return refuse(`, line ${at + 1} has ${line.length} characters, above ${KEY_CHARACTERS_MAX}`);
     }
     return [line];
   });
-  return keys.length > 0 ? keys : refuse(" has no key");
+  return keys.length > 0 ? keys : refuse(" has no key; write one a line");
 }

@@ -32,13 +32,33 @@ export async function listen(fetch: Fetch, place: Place): Promise<Listening> {
   try {
     return "Bun" in globalThis ? listenInBun(fetch, place) : await listenInDeno(fetch, place);
   } catch (cause) {
-    const why = (cause as Error).message;
     const { hostname, port } = place;
-    throw new SpecacheError("argument", `Cannot serve: ${hostname} port ${port}: ${why}`, {
+    throw new SpecacheError("argument", `Cannot serve: ${refusalOf(cause, place)}`, {
       cause,
       details: { hostname, port },
     });
   }
+}
+
+const noAddress: readonly string[] = [
+  "EADDRNOTAVAIL",
+  "ENOTFOUND",
+  "EAI_AGAIN",
+  "EINVAL",
+  "ENOENT",
+];
+
+// Names flags: only the command line listens. Bun tells no more than that a port is taken, or that
+// it failed to listen.
+function refusalOf(cause: unknown, { hostname, port }: Place): string {
+  const { code, message } = cause as { code?: string; message: string };
+  const at = `--port ${port} of --host ${hostname}`;
+  if (code === "EADDRINUSE") return `${at} is taken; end who has it, or name another`;
+  if (code === "EACCES") return `${at} is not for this user; name one from 1024 on`;
+  if (noAddress.includes(code ?? "")) {
+    return `--host ${hostname} is no address of this machine`;
+  }
+  return `${at} cannot be listened at (${message})`;
 }
 
 async function listenInDeno(fetch: Fetch, { hostname, port }: Place): Promise<Listening> {

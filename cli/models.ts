@@ -22,7 +22,7 @@ export const modelsHelp = `specache models - list the models that were pulled
 `;
 
 /** Help of `rm`. */
-export const removeHelp = `specache rm NAME - remove a model that was pulled
+export const removeHelp = `specache rm NAME - remove a model that was pulled, and its profile
 
   --verbose  --help
 
@@ -52,16 +52,18 @@ export function models(args: readonly string[], { stdout, stderr }: Streams): Pr
 }
 
 /** Runs `rm`. */
-export function remove(args: readonly string[], { stdout, stderr }: Streams): Promise<void> {
+export async function remove(
+  args: readonly string[],
+  { stdout, stderr }: Streams,
+): Promise<void> {
   const [name, rest] = nameOf("remove a model", args, removeFlags);
   if (readFlags("remove a model", rest, removeFlags).help) {
     stdout.write(removeHelp);
-    return Promise.resolve();
+    return;
   }
   const { text } = name();
-  removeKept(name());
-  stderr.write(`${text} is removed\n`);
-  return Promise.resolve();
+  const profile = await removeKept(name());
+  stderr.write(`${text} is removed${profile === null ? "" : `, and its profile ${profile}`}\n`);
 }
 
 /**
@@ -87,7 +89,10 @@ export function nameOf(
     if (kind && kind.type === "string" && at + 1 < args.length) flags.push(args[++at]);
   }
   const name = () => {
-    if (names.length !== 1) refuse(`${names.length} names are given, not 1`);
+    if (names.length !== 1) {
+      const wanted = `${ALIASES.join(", ")} or OWNER/MODEL[@REVISION]`;
+      refuse(`${names.length} names are given, not 1 (${wanted})`);
+    }
     const known = `neither ${ALIASES.join(", ")} nor OWNER/MODEL[@REVISION]`;
     return parseModelName(names[0]) ?? refuse(`name ${names[0] || '""'} is ${known}`);
   };

@@ -1,9 +1,11 @@
 // options.ts - the command line's flags as options. Values stay what the user wrote until zod has
 // judged them, so their types are only claimed here.
-import { readFileSync } from "node:fs";
+import { accessSync, constants, readFileSync, statSync } from "node:fs";
+import { dirname } from "node:path";
 import type { CacheOptions, EngineOptions } from "../engine/config.ts";
-import type { GenerateOptions } from "../engine/config_generate.ts";
+import { type GenerateOptions, STOPS_MAX } from "../engine/config_generate.ts";
 import { SpecacheError } from "../engine/errors.ts";
+import { refusedAs } from "../engine/system.ts";
 import { modelPath } from "../pull/path.ts";
 
 /** Flags with a value; those that may be given several times have all, with NUL between them. */
@@ -71,8 +73,8 @@ export const answerFlags = {
 } as const;
 
 /**
- * Reads --name VALUE, --name=VALUE and --name; what is not known is refused. --model becomes a path
- * where it is the name of a pulled model; modelAsked keeps that name.
+ * Reads --name VALUE, --name=VALUE and --name; what is not known, or given twice, is refused.
+ * --model becomes a path where it is the name of a pulled model; modelAsked keeps that name.
  */
 export function readFlags(
   command: string,
@@ -85,18 +87,26 @@ export function readFlags(
   const flags: Record<string, string | boolean> = {};
   for (let at = 0; at < args.length; at++) {
     const [, name, inline] = args[at].match(/^--([^=]+)(?:=(.*))?$/s) ??
-      refuse(`${args[at] || '""'} is not a flag`);
-    if (!Object.hasOwn(options, name)) refuse(`flag --${name} is not known`);
+      refuse(`${args[at] || '""'} is not a flag; --help lists them`);
+    if (!Object.hasOwn(options, name)) {
+      refuse(`flag --${name} is not known; --help lists them`);
+    }
     if (options[name].type === "boolean") {
-      if (inline !== undefined) refuse(`--${name} takes no value, not ${inline}`);
+      if (inline !== undefined) refuse(`--${name} takes no value, not ${inline || '""'}`);
       flags[name] = true;
       continue;
     }
     const value = inline ?? args[++at];
     const missing = value === undefined || inline === undefined && value.startsWith("--");
-    if (missing) refuse(`--${name} is given no value`);
-    const more = options[name].multiple && flags[name] !== undefined;
-    flags[name] = more ? `${flags[name]}${NUL}${value}` : value;
+    if (missing) {
+      const how = value === undefined ? "" : "; one that begins with -- goes behind an =";
+      refuse(`--${name} is given no value${how}`);
+    }
+    const again = flags[name] !== undefined;
+    if (again && !options[name].multiple) {
+      refuse(`--${name} is given twice, ${flags[name] || '""'} and ${value || '""'}`);
+    }
+    flags[name] = again ? `${flags[name]}${NUL}${value}` : value;
   }
   if (flags.model !== undefined && !flags.help) {
     flags.modelAsked = flags.model;
@@ -147,11 +157,17 @@ export function cacheOptions(flags: Flags): CacheOptions {
 
 function farOf(flags: Flags): unknown {
   const { far, "far-bytes": bytes } = flags;
+  if (far === "") {
+    throw new SpecacheError("argument", 'Cannot open: --far "" is neither ram nor FILE');
+  }
   if (far !== undefined && far !== "ram") {
     return defined({ file: far, bytes: number(flags, "far-bytes") });
   }
   if (bytes === undefined) return far;
-  throw new SpecacheError("argument", `Cannot reserve --far-bytes ${bytes}: --far names no file`);
+  throw new SpecacheError(
+    "argument",
+    `Cannot reserve --far-bytes ${bytes}: --far names no file, and budgets are of one`,
+  );
 }
 
 /** The options of an engine. */
@@ -161,13 +177,26 @@ export function engineOptionsOf(flags: Flags): EngineOptions {
     model: flags.model,
     prefill: flags.prefill,
     contextTokens: number(flags, "context"),
-    chatTemplate: flags["chat-template"] && readUserFile(String(flags["chat-template"])),
+    chatTemplate: templateOf(flags),
   }) as EngineOptions;
+}
+
+function templateOf(flags: Flags): string | undefined {
+  if (flags["chat-template"] === undefined) return undefined;
+  const text = readUserFile(flags, "chat-template");
+  if (text !== "") return text;
+  const sentence = `--chat-template ${flags["chat-template"]} is empty`;
+  throw new SpecacheError("argument", `Cannot write a conversation: ${sentence}`);
 }
 
 /** The options of a generation, without its prompt. */
 export function generateOptionsOf(flags: Flags): GenerateOptions {
   const above = number(flags, "late");
+  const stop = flags.stop === undefined ? undefined : String(flags.stop).split(NUL);
+  if (stop !== undefined && stop.length > STOPS_MAX) {
+    const times = `--stop is given ${stop.length} times, above ${STOPS_MAX}`;
+    throw new SpecacheError("argument", `Cannot generate: ${times}`);
+  }
   return defined({
     maxTokens: number(flags, "max-tokens"),
     temperature: number(flags, "temperature"),
@@ -181,7 +210,7 @@ export function generateOptionsOf(flags: Flags): GenerateOptions {
     late: typeof above === "number" ? { above } : above,
     guesses: number(flags, "guesses"),
     accept: flags.accept,
-    stop: flags.stop === undefined ? undefined : String(flags.stop).split(NUL),
+    stop,
     logprobs: number(flags, "logprobs"),
   }) as GenerateOptions;
 }
@@ -190,8 +219,9 @@ export function generateOptionsOf(flags: Flags): GenerateOptions {
 export function promptFlags(flags: Flags): Pick<GenerateOptions, "prompt" | "messages" | "ids"> {
   const given = textOf(flags);
   if (!flags.chat) {
-    if (flags.system === undefined) return given;
-    throw new SpecacheError("argument", "Cannot generate: --system is given without --chat");
+    const alone = ["system", "chat-template"].find((name) => flags[name] !== undefined);
+    if (alone === undefined) return given;
+    throw new SpecacheError("argument", `Cannot generate: --${alone} is given without --chat`);
   }
   const { prompt } = given;
   if (prompt === undefined) {
@@ -212,9 +242,10 @@ function textOf(flags: Flags): { prompt?: string; ids?: number[] } {
     );
   }
   if (flags.prompt !== undefined) return { prompt: String(flags.prompt) };
-  const path = String(flags[given[0]]);
-  const content = readUserFile(path);
-  return given[0] === "prompt-file" ? { prompt: content } : { ids: idsOf(path, content) };
+  const content = readUserFile(flags, given[0]);
+  return given[0] === "prompt-file"
+    ? { prompt: content }
+    : { ids: idsOf(String(flags[given[0]]), content) };
 }
 
 function idsOf(path: string, content: string): number[] {
@@ -224,14 +255,55 @@ function idsOf(path: string, content: string): number[] {
   } catch {
     // The sentence below says all there is to say.
   }
-  throw new SpecacheError("argument", `Cannot generate: ${path} is not a JSON array of token ids`);
+  throw new SpecacheError(
+    "argument",
+    `Cannot generate: --ids-file ${path} is not a JSON array of token ids, such as [1, 2]`,
+  );
 }
 
-/** The text of a file that a flag names. */
-export function readUserFile(path: string): string {
+/**
+ * The text of the file that a flag names.
+ *
+ * @throws {SpecacheError} file: it cannot be read
+ */
+export function readUserFile(flags: Flags, name: string): string {
+  const path = String(flags[name]);
   try {
     return readFileSync(path, "utf8");
   } catch (cause) {
-    throw new SpecacheError("file", `Cannot read ${path}: ${(cause as Error).message}`, { cause });
+    if (path === "") throw emptyPath("read", name);
+    const sentence = `Cannot read --${name} ${path}: it ${refusedAs(cause, "read")}`;
+    throw new SpecacheError("file", sentence, { cause, details: { path } });
   }
+}
+
+/**
+ * Refuses a file that a flag names where it cannot be written, before there is anything to write.
+ * Folders are not made: one that does not exist is a path that was mistyped.
+ *
+ * @throws {SpecacheError} file
+ */
+export function checkWritable(flags: Flags, name: string): void {
+  const path = String(flags[name]);
+  if (path === "") throw emptyPath("write", name);
+  try {
+    const status = statSync(path, { throwIfNoEntry: false });
+    if (status?.isDirectory()) throw Object.assign(new Error(), { code: "EISDIR" });
+    accessSync(status === undefined ? dirname(path) : path, constants.W_OK);
+  } catch (cause) {
+    throw unwritable(name, path, cause);
+  }
+}
+
+function emptyPath(does: string, name: string): SpecacheError {
+  return new SpecacheError(
+    "argument",
+    `Cannot ${does} --${name} "": it is empty, and wants a path`,
+  );
+}
+
+/** The error of a file that a flag names and that cannot be written. */
+export function unwritable(name: string, path: string, cause: unknown): SpecacheError {
+  const sentence = `Cannot write --${name} ${path}: it ${refusedAs(cause, "written")}`;
+  return new SpecacheError("file", sentence, { cause, details: { path } });
 }

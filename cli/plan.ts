@@ -14,6 +14,7 @@ import { measure, type PlannedWeights, predict } from "../engine/predict/predict
 import { type Profile, readProfile } from "../engine/profile.ts";
 import { profileIds, profileSizes, usesProfile } from "../engine/profile_auto.ts";
 import { settle, settleRequest } from "../engine/settings.ts";
+import { hasGpu } from "./doctor/machine.ts";
 import { ensureLibrary } from "./library.ts";
 import {
   cacheFlags,
@@ -27,6 +28,7 @@ import type { Streams } from "./output.ts";
 import { changesOf } from "./plan/changes.ts";
 import type { Fit, Plan, Planned, Prediction } from "./plan/plan.ts";
 import { planText } from "./plan/text.ts";
+import { sentenceOf } from "./words.ts";
 
 const ACTION = "plan";
 const text = { type: "string" } as const;
@@ -81,7 +83,8 @@ export async function plan(
   const tokens = number(flags, "tokens");
   if (tokens === undefined) throw new SpecacheError("argument", "Cannot plan: --tokens is missing");
   parse(generateOptions, generateOptionsOf(flags), ACTION);
-  await ensureLibrary(stderr);
+  // Without a GPU device cuda would have nothing to tell: neither times nor the size of its cache.
+  await ensureLibrary(stderr, flags.device === "cuda" && hasGpu() ? "cuda" : "cpu");
   const planned = await planOf(flags, tokens);
   stdout.write(flags.json ? JSON.stringify(planned) + "\n" : planText(planned));
 }
@@ -143,7 +146,7 @@ async function predictionOf(
   } catch (error) {
     // Bytes are as true on a machine that cannot run it.
     if (!(error instanceof SpecacheError)) throw error;
-    return { predicted: null, notPredicted: error.message };
+    return { predicted: null, notPredicted: sentenceOf(error, planFlags) };
   }
 }
 
@@ -210,6 +213,11 @@ const sizes = {
 // Judges the cache's options too, since they are judged along with the model or the sizes.
 function subjectOf(flags: Flags, options: CacheOptions): Subject {
   if (flags.model === undefined) {
+    const names = Object.values(sizes);
+    if (names.every((name) => flags[name] === undefined)) {
+      const all = names.map((name) => `--${name}`).join(", ");
+      throw new SpecacheError("argument", `Cannot plan: neither --model nor ${all} are given`);
+    }
     const given = Object.entries(sizes).map(([size, name]) => [size, number(flags, name)]);
     const { layers, kvHeads, queryHeads, headDim } = parse(kvStoreOptions, {
       ...Object.fromEntries(given),

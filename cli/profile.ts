@@ -1,5 +1,4 @@
 // profile.ts - `specache profile`: measures what is asked of a model once, and keeps it.
-import { readFileSync } from "node:fs";
 import { profileOptions } from "../engine/config.ts";
 import { SpecacheError } from "../engine/errors.ts";
 import { describeModel } from "../engine/model/describe.ts";
@@ -10,7 +9,7 @@ import { type MeasuredProfile, measureProfile } from "../engine/profile_measure.
 import { modelHash, profilePath, writeProfileFile } from "../engine/profile_store.ts";
 import { table } from "../eval/table.ts";
 import { ensureLibrary } from "./library.ts";
-import { number, readFlags } from "./options.ts";
+import { checkWritable, type Flags, number, readFlags, readUserFile } from "./options.ts";
 import { bytesText, progressBar, type Streams } from "./output.ts";
 
 const ACTION = "measure a profile";
@@ -51,7 +50,7 @@ export async function profile(
     stdout.write(profileHelp);
     return;
   }
-  const { model, tokens, threads = 0, text: file, output } = parse(profileOptions, {
+  const { model, tokens, threads = 0, output } = parse(profileOptions, {
     model: flags.model,
     text: flags.text,
     output: flags.output,
@@ -59,7 +58,8 @@ export async function profile(
     threads: number(flags, "threads"),
   }, ACTION);
   const description = describeModel(model);
-  const ids = idsOf(model, file).slice(0, tokens ?? PROFILE_TOKENS);
+  if (output !== undefined) checkWritable(flags, "output");
+  const ids = idsOf(model, flags).slice(0, tokens ?? PROFILE_TOKENS);
   await ensureLibrary(stderr);
   const progress = progressBar("profile", stderr);
   const measured = measureProfile({ description, ids, threads, progress })!;
@@ -75,25 +75,17 @@ export async function profile(
   stderr.write(`${measured.tokens} tokens read; ${path}, ${bytesText(bytes)}\n`);
 }
 
-function idsOf(model: string, file: string | undefined): number[] {
+function idsOf(model: string, flags: Flags): number[] {
   const description = describeModel(model);
-  const ids = file === undefined
+  const ids = flags.text === undefined
     ? profileIds(model, description)
-    : loadTokenizer(model, description)?.encode(contentOf(file)) ?? null;
+    : loadTokenizer(model, description)?.encode(readUserFile(flags, "text")) ?? null;
   const room = description.tokensMax;
   if (ids !== null && ids.length >= 128) return ids.slice(0, room); // two pages
   const why = ids === null
     ? `model ${model} has no tokenizer`
-    : `the text has ${ids.length} tokens, below 128`;
-  throw new SpecacheError("argument", `Cannot ${ACTION}: ${why}`, { details: { model, file } });
-}
-
-function contentOf(path: string): string {
-  try {
-    return readFileSync(path, "utf8");
-  } catch (cause) {
-    throw new SpecacheError("file", `Cannot read ${path}: ${(cause as Error).message}`, { cause });
-  }
+    : `the text has ${ids.length} tokens, below 128; name a longer one by --text`;
+  throw new SpecacheError("argument", `Cannot ${ACTION}: ${why}`, { details: { model } });
 }
 
 // Lists are [layers, kvHeads], row by row.

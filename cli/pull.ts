@@ -53,7 +53,9 @@ export async function pullCommand(args: readonly string[], streams: Streams): Pr
   const line = new StatusLine(stderr);
   const progress = byteBar(line);
   const file = flags.file === undefined ? undefined : String(flags.file);
-  const { model, current } = await pull(name(), { file, progress }).finally(() => line.end());
+  const notice = (sentence: string) => void stderr.write(`${sentence}\n`);
+  const { model, current } = await pull(name(), { file, progress, notice })
+    .finally(() => line.end());
   if (!flags["no-profile"]) await measure(model, streams);
   if (flags.json) {
     const { name, path, folder, commit, bytes } = model;

@@ -1,58 +1,68 @@
 // run.ts - runs a command line. Errors are one sentence on standard error; exit status 2 for what
 // the user can mend, 1 otherwise.
 import { type ErrorCode, SpecacheError } from "../engine/errors.ts";
-import { chat, chatHelp } from "./chat.ts";
-import { doctor, doctorHelp } from "./doctor.ts";
-import { evalCommand, evalHelp } from "./eval.ts";
-import { generate, generateHelp } from "./generate.ts";
-import { models, modelsHelp, remove, removeHelp } from "./models.ts";
+import { chat, chatFlags, chatHelp } from "./chat.ts";
+import { doctor, doctorFlags, doctorHelp } from "./doctor.ts";
+import { evalCommand, evalFlags, evalHelp } from "./eval.ts";
+import { generate, generateFlags, generateHelp } from "./generate.ts";
+import { models, modelsFlags, modelsHelp, remove, removeFlags, removeHelp } from "./models.ts";
+import type { FlagKinds } from "./options.ts";
 import type { Streams } from "./output.ts";
-import { plan, planHelp } from "./plan.ts";
-import { profile, profileHelp } from "./profile.ts";
-import { pullCommand, pullHelp } from "./pull.ts";
-import { serve, serveHelp } from "./serve.ts";
-import { toolchain, toolchainHelp } from "./toolchain.ts";
+import { plan, planFlags, planHelp } from "./plan.ts";
+import { profile, profileFlags, profileHelp } from "./profile.ts";
+import { pullCommand, pullFlags, pullHelp } from "./pull.ts";
+import { serve, serveFlags, serveHelp } from "./serve.ts";
+import { toolchain, toolchainFlags, toolchainHelp } from "./toolchain.ts";
+import { isDeviceMissing, sentenceOf } from "./words.ts";
 
-type Command = (args: readonly string[], streams: Streams) => Promise<number | void>;
+interface Command {
+  run(args: readonly string[], streams: Streams): Promise<number | void>;
+  readonly flags: FlagKinds;
+  readonly help: string;
+}
 
-const commands: Record<string, Command> = {
-  ...{ generate, chat, serve, plan, profile, eval: evalCommand },
-  ...{ pull: pullCommand, models, rm: remove },
-  ...{ toolchain, doctor },
+const commands: Readonly<Record<string, Command>> = {
+  generate: { run: generate, flags: generateFlags, help: generateHelp },
+  chat: { run: chat, flags: chatFlags, help: chatHelp },
+  serve: { run: serve, flags: serveFlags, help: serveHelp },
+  plan: { run: plan, flags: planFlags, help: planHelp },
+  profile: { run: profile, flags: profileFlags, help: profileHelp },
+  eval: { run: evalCommand, flags: evalFlags, help: evalHelp },
+  pull: { run: pullCommand, flags: pullFlags, help: pullHelp },
+  models: { run: models, flags: modelsFlags, help: modelsHelp },
+  rm: { run: remove, flags: removeFlags, help: removeHelp },
+  toolchain: { run: toolchain, flags: toolchainFlags, help: toolchainHelp },
+  doctor: { run: doctor, flags: doctorFlags, help: doctorHelp },
 };
-const helps = [
-  ...[generateHelp, chatHelp, serveHelp, planHelp, profileHelp, evalHelp],
-  ...[pullHelp, modelsHelp, removeHelp, toolchainHelp, doctorHelp],
-];
 
 const mendable: readonly ErrorCode[] = ["argument", "capacity", "file", "unsupported", "data"];
 
 /** Runs `args`, a command's name and its flags, and answers the exit status. */
 export async function run(args: readonly string[], streams: Streams): Promise<number> {
+  const [name = "--help", ...rest] = args;
+  const command = Object.hasOwn(commands, name) ? commands[name] : null;
   try {
-    return await runCommand(args, streams);
+    if (command !== null) return await command.run(rest, streams) ?? 0; // its own: doctor's
+    return helped(name, streams);
   } catch (error) {
-    const verbose = args.includes("--verbose") && error instanceof Error;
-    const message = error instanceof Error ? error.message : String(error);
-    streams.stderr.write(`${verbose ? error.stack : message}\n`);
+    const verbose = args.includes("--verbose");
+    streams.stderr.write(`${sentenceOf(error, command?.flags ?? {}, verbose)}\n`);
     return statusOf(error);
   }
 }
 
 /** The exit status of an error. */
 export function statusOf(error: unknown): number {
-  return error instanceof SpecacheError && mendable.includes(error.code) ? 2 : 1;
+  if (!(error instanceof SpecacheError)) return 1;
+  return mendable.includes(error.code) || isDeviceMissing(error) ? 2 : 1;
 }
 
-async function runCommand([name, ...args]: readonly string[], streams: Streams): Promise<number> {
-  if (name === undefined || name === "--help" || name === "help") {
-    streams.stdout.write(helps.join("\n"));
-    return 0;
-  }
-  const command = Object.hasOwn(commands, name) ? commands[name] : undefined;
-  if (command === undefined) {
+function helped(name: string, { stdout }: Streams): number {
+  if (name !== "--help" && name !== "help") {
     const known = Object.keys(commands).join(", ");
-    throw new SpecacheError("argument", `Cannot run: command ${name} is none of ${known}`);
+    const shown = name || '""';
+    throw new SpecacheError("argument", `Cannot run: command ${shown} is none of ${known}`);
   }
-  return await command(args, streams) ?? 0; // a status of its own: doctor's
+  stdout.write(Object.values(commands).map(({ help }) => help).join("\n"));
+  return 0;
 }

@@ -77,7 +77,7 @@ export async function serve(args: readonly string[], { stdout, stderr }: Streams
   const keys = keysFor(flags, where);
   const options = parse(engineOptions, engineOptionsOf(flags), ACTION);
   const name = nameOf(flags, options);
-  await ensureLibrary(stderr);
+  await ensureLibrary(stderr, options.device);
   const say = (sentence: string) => void stderr.write(`${sentence}\n`);
   await using engine = await Engine.open({ ...options, notice: say });
   checkConverses(engine);
@@ -109,7 +109,7 @@ function keysFor(flags: Flags, { hostname }: Place): readonly string[] | undefin
       "Cannot serve: --allow-anyone is given with --api-key-file",
     );
   }
-  if (file !== undefined) return readKeys(String(file));
+  if (file !== undefined) return readKeys(flags);
   if (flags["allow-anyone"] || isLoopback(hostname)) return undefined;
   throw new SpecacheError(
     "argument",
@@ -134,8 +134,7 @@ function checkConverses(engine: Engine): void {
     engine.conversation([{ role: "user", content: "hello" }]);
   } catch (cause) {
     if (!(cause instanceof SpecacheError && cause.code === "unsupported")) throw cause;
-    const message = cause.message.replace(/^Cannot [^:]+/, "Cannot serve")
-      .replace("chatTemplate or a prompt", "--chat-template");
+    const message = cause.message.replace(/^Cannot [^:]+/, "Cannot serve");
     throw new SpecacheError("unsupported", message, { cause });
   }
 }

@@ -47,9 +47,9 @@ export async function toolchain(
   const refuse = (sentence: string): never => {
     throw new SpecacheError("argument", `Cannot ${ACTION}: ${sentence}`);
   };
-  if (names.length !== 1) refuse(`${names.length} names are given, not 1`);
   const [name] = names;
   const known = Object.keys(tools);
+  if (names.length !== 1) refuse(`${names.length} names are given, not 1 of ${known.join(", ")}`);
   if (!Object.hasOwn(tools, name)) refuse(`name ${name || '""'} is none of ${known.join(", ")}`);
   if (name === "c++" && await findCompiler() === null) {
     stderr.write(`Fetching a C++ compiler (${COMPILER_SIZE}) into ${compilerFolder()}\n`);

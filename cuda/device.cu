@@ -44,6 +44,7 @@ public:
         cublas_ = std::make_unique<Cublas>(Cublas::open(), compute_.stream);
         compute_.cublas = cublas_.get();
     }
+    void heed(const std::atomic<bool> &) override {}  // a call ends before its work begins
     const Kernels &kernels() const override { return cuda::kernels; }
     std::string name() const override { return gpu_.name; }
     bool shares_memory() const override { return false; }

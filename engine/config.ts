@@ -95,13 +95,16 @@ export interface CacheOptions {
 
 /** Options of Engine.open. */
 export interface EngineOptions extends CacheOptions {
-  /** Folder of a Hugging Face model, or a GGUF file. */
+  /** Folder of a Hugging Face model, a GGUF file, or the name of a pulled model. */
   readonly model: string;
   /** Chat template (Jinja) instead of the model's own. */
   readonly chatTemplate?: string;
   /** Default `exact`; `fast` wants device cuda and an installed cuBLAS. */
   readonly prefill?: Prefill;
-  /** Told, in a sentence, what an open does that takes time, or goes without. */
+  /**
+   * Told, in a sentence, what an open does that takes time, or goes without. Left out, a build of
+   * the native library is said on standard error.
+   */
   readonly notice?: (sentence: string) => void;
 }
 

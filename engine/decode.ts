@@ -114,7 +114,7 @@ export interface Run {
    * request's sampler. An evaluation feeds another mode's tokens.
    */
   draw?(logits: Float32Array, position: number, input: number): number;
-  /** Whether the request was cancelled; read between native calls. */
+  /** Whether the request was cancelled; read between native calls and draws. */
   cancelled(): boolean;
 }
 
@@ -261,20 +261,10 @@ function step(run: Stepping, policy: AcceptPolicy, left: number): Drawn[] | null
   const rows = predict(run, inputs, 1 + trusted.length);
   if (rows === null) return null;
   policy.timed(trusted.length, performance.now() - started);
-  // What input i predicts stands behind the guesses before it; those of true rows are true.
-  const after = state.length + 1;
-  const next = (row: number) => drawTrue(run, rows[row], after + row, guesses.slice(0, row));
-  const drawn = [next(0)];
-  while (
-    drawn.length <= trusted.length && drawn.at(-1)!.id === trusted[drawn.length - 1] &&
-    !run.eos.includes(drawn.at(-1)!.id)
-  ) drawn.push(next(drawn.length));
-  // What inputs behind the last true one predict is the chain's; a lookup leaves it nothing.
-  const predicted = rows.slice(drawn.length).map((row, at) => {
-    const input = drawn.length + at;
-    return drawOf(run, row, after + input, guesses.slice(0, input), input);
-  });
-  store.keep(state.sequence, drawn.length);
+  const draws = drawsOf(run, rows, trusted, guesses);
+  if (draws === null) return null;
+  const { drawn, predicted } = draws;
+  if (!store.keep(state.sequence, drawn.length)) return null;
   state.length += drawn.length;
   state.steps++;
   state.guessStats.accepted += drawn.length - 1;
@@ -282,6 +272,56 @@ function step(run: Stepping, policy: AcceptPolicy, left: number): Drawn[] | null
   if (guesses.length > 0) countGuess(state.guessStats, name, guesses[0], drawn[0].id);
   state.guesses.advance([0, ...predicted]);
   return drawn;
+}
+
+interface Draws {
+  /** The true tokens. */
+  readonly drawn: Drawn[];
+  /** What the inputs behind them predict. */
+  readonly predicted: number[];
+}
+
+// What the rows of the step at work give; null: cancelled. The step is dropped where they give
+// nothing.
+function drawsOf(
+  run: Stepping,
+  rows: readonly Predicted[],
+  trusted: readonly number[],
+  guesses: readonly number[],
+): Draws | null {
+  let draws: Draws | null = null;
+  try {
+    return draws = drawRows(run, rows, trusted, guesses);
+  } finally {
+    if (draws === null) run.store.keep(run.state.sequence, 0);
+  }
+}
+
+// What input i predicts stands behind the guesses before it; those of true rows are true. A draw
+// from a large vocabulary takes as long as a layer, so each looks for a cancel.
+function drawRows(
+  run: Stepping,
+  rows: readonly Predicted[],
+  trusted: readonly number[],
+  guesses: readonly number[],
+): Draws | null {
+  const after = run.state.length + 1;
+  const drawn: Drawn[] = [];
+  do {
+    if (run.cancelled()) return null;
+    const row = drawn.length;
+    drawn.push(drawTrue(run, rows[row], after + row, guesses.slice(0, row)));
+  } while (
+    drawn.length <= trusted.length && drawn.at(-1)!.id === trusted[drawn.length - 1] &&
+    !run.eos.includes(drawn.at(-1)!.id)
+  );
+  // What inputs behind the last true one predict is the chain's; a lookup leaves it nothing.
+  const predicted: number[] = [];
+  for (let input = drawn.length; input < rows.length; input++) {
+    if (run.cancelled()) return null;
+    predicted.push(drawOf(run, rows[input], after + input, guesses.slice(0, input), input));
+  }
+  return { drawn, predicted };
 }
 
 // Guesses that run for the prefetch alone: a lookup's while lookups are right, else the chain's,

@@ -1,6 +1,7 @@
 // engine.ts - a model and its cache; native calls run on a worker, so the event loop stays free.
 import { ensureLibrary } from "../ffi/ensure.ts";
-import { sharedLibrary } from "../ffi/library.ts";
+import { libraryFor, sharedLibrary } from "../ffi/library.ts";
+import { modelPath } from "../pull/path.ts";
 import { WorkerClient } from "./client.ts";
 import { type EngineOptions, engineOptions, tokenCount } from "./config.ts";
 import { conversationOptions, type GenerateOptions, type Message } from "./config_generate.ts";
@@ -44,19 +45,22 @@ export class Engine implements AsyncDisposable {
 
   /**
    * Opens a model: reads its headers, reserves all memory, maps its weights. Builds the native
-   * library where none is built yet.
+   * library where none is built yet, with device cuda where that is asked for, and says so on
+   * standard error unless there is a `notice`.
    *
    * @throws {SpecacheError} argument, file, unsupported, capacity, data; device: no library can be
    * built or loaded
    */
   static async open(options: EngineOptions): Promise<Engine> {
-    const asked = parse(engineOptions, options, ACTION);
+    const given = parse(engineOptions, options, ACTION);
+    const asked = { ...given, model: modelPath(given.model) };
     const started = performance.now();
     const description = describeModel(asked.model);
-    settingsOf(asked, description, expectedParts(asked)); // refuses before anything takes long
+    // Refuses before anything takes long.
+    const { device } = settingsOf(asked, description, expectedParts(asked));
     const prompts = promptHost(asked, description);
-    await ensureLibrary({ notice: asked.notice });
-    const library = sharedLibrary();
+    await ensureLibrary({ device, notice: asked.notice });
+    const library = sharedLibrary(libraryFor(device));
     const client = new WorkerClient();
     try {
       const profile = await profileOf(asked, description, client, library.path);
@@ -76,6 +80,7 @@ export class Engine implements AsyncDisposable {
         closed: false,
       }, profile);
     } catch (error) {
+      await client.call("close", null).catch(() => {}); // `error` says why
       client.end(new SpecacheError("closed", "Cannot use the engine: it did not open"));
       throw error;
     }

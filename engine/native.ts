@@ -1,7 +1,7 @@
 // native.ts - a store of the library as an object: settings to structs, statuses to errors.
 import { auditStats } from "./audit.ts";
 import { auditCount, farAccessCount, statuses } from "../ffi/constants.ts";
-import { type Library, sharedLibrary } from "../ffi/library.ts";
+import { type Library, libraryFor, sharedLibrary } from "../ffi/library.ts";
 import {
   type ConfigFields,
   writeConfig,
@@ -129,7 +129,7 @@ export class NativeStore {
     profile: Profile | null,
     action: string,
   ): NativeStore {
-    const library = sharedLibrary();
+    const library = sharedLibrary(libraryFor(settings.device));
     const store = new BigUint64Array(1);
     const path = settings.farFile === null ? null : new TextEncoder().encode(settings.farFile);
     const status = library.symbols.specache_store_open(
@@ -317,10 +317,10 @@ export class NativeStore {
     return Array.from(ids, (id, input) => ({ id, logit: largest[input] }));
   }
 
-  /** Ends a step: its first `count` inputs stay. */
-  keep(sequence: bigint, count: number): void {
+  /** Ends a step: its first `count` inputs stay; 0 drops it. False: cancelled, and dropped. */
+  keep(sequence: bigint, count: number): boolean {
     const status = this.library.symbols.specache_keep(this.id, sequence, count);
-    this.library.check("end a step", status);
+    return this.#ran("end a step", status);
   }
 
   /** From now on the queries of each step's input 0 are kept, until the next step's. */

@@ -12,7 +12,7 @@ import { SpecacheError } from "./errors.ts";
 export function parse<T>(schema: z.ZodType<T>, input: unknown, action: string): T {
   const result = schema.safeParse(input);
   if (result.success) return result.data;
-  const issue = result.error.issues[0]; // one sentence: the first fault
+  const issue = faultOf(result.error.issues, input);
   const name = nameOf(issue.path);
   const value = valueAt(input, issue.path);
   throw new SpecacheError("argument", `Cannot ${action}: ${sentence(issue, name, value)}`, {
@@ -21,6 +21,29 @@ export function parse<T>(schema: z.ZodType<T>, input: unknown, action: string): 
 }
 
 type Issue = z.core.$ZodIssue;
+
+// One sentence: the first fault, or what is wrong within the one of several shapes that was tried;
+// of several limits of a number the narrowest, since zod judges first whether it is a safe integer.
+function faultOf(issues: readonly Issue[], input: unknown): Issue {
+  const [first] = issues;
+  if (first.code === "invalid_union" && isObject(valueAt(input, first.path))) {
+    const within = first.errors.flat().find(({ path }) => path.length > 0);
+    if (within?.code === "invalid_type") {
+      return { ...within, path: [...first.path, ...within.path] };
+    }
+  }
+  const same = issues.filter(({ path, code }) =>
+    code === first.code && nameOf(path) === nameOf(first.path)
+  );
+  return same.reduce((a, b) => isNarrower(b, a) ? b : a);
+}
+
+function isNarrower(a: Issue, b: Issue): boolean {
+  if (a.code === "too_big" && b.code === "too_big") return a.maximum < b.maximum;
+  return a.code === "too_small" && b.code === "too_small" && a.minimum > b.minimum;
+}
+
+const isObject = (value: unknown) => typeof value === "object" && value !== null;
 
 function unknownKey(issue: Issue): string | undefined {
   if (issue.code !== "unrecognized_keys") return undefined;
@@ -44,6 +67,7 @@ function relation(issue: Issue): string {
         ? `is not above ${issue.minimum}`
         : `is below ${issue.minimum}`;
     case "too_big":
+      if (issue.origin === "string") return `is longer than ${issue.maximum} characters`;
       return `is above ${issue.maximum}`;
     case "not_multiple_of":
       return `is not a multiple of ${issue.divisor}`;

@@ -58,7 +58,7 @@ export function readProfile(path: string, shape: StoreShape): Profile {
       ? new Float32Array(read("valuePlaneWeight", "F32", [...heads, planes]))
       : null,
   };
-  if (keys === null && !values) refuse(path, "has neither keyBits nor valueBasis");
+  if (keys === null && !values) refuse(path, "keyBits and valueBasis are both missing");
   if (profile.keyBits !== null) checkKeyBits(path, profile.keyBits, kvHeads);
   if (profile.valueBasis !== null) checkBases(path, profile.valueBasis, headDim);
   if (values) checkPlanes(path, profile.planeChannel!, profile.planeWeight!, headDim);

@@ -5,6 +5,7 @@ import { dirname, join } from "node:path";
 import process from "node:process";
 import { cacheHome } from "../ffi/home.ts";
 import { SpecacheError } from "./errors.ts";
+import { refusedAs } from "./system.ts";
 import type { ModelDescription, TensorPlace } from "./model/describe.ts";
 import { withFile } from "./model/bytes.ts";
 import type { StoreShape } from "./native.ts";
@@ -77,12 +78,23 @@ export function writeProfileFile(
     writeFileSync(partial, bytes);
     renameSync(partial, path);
   } catch (cause) {
-    rmSync(partial, { force: true });
-    const why = (cause as Error).message;
-    throw new SpecacheError("file", `Cannot write profile: ${path}: ${why}`, {
-      cause,
-      details: { path },
-    });
+    removed(partial);
+    throw new SpecacheError(
+      "file",
+      `Cannot write profile: ${path} ${refusedAs(cause, "written")}`,
+      {
+        cause,
+        details: { path },
+      },
+    );
+  }
+}
+
+function removed(path: string): void {
+  try {
+    rmSync(path, { force: true });
+  } catch {
+    // What kept it from being written keeps it from being there.
   }
 }
 

@@ -105,12 +105,7 @@ export function settle(
   const mode = options.mode ?? "specache";
   const paper = mode === "paper";
   const rule = options.rule ?? (paper ? "paper" : "rotated");
-  if (mode === "full" && (options.audit ?? 0) > 0) {
-    refuse(action, "audit", options.audit, "has no use in mode full, which loses nothing");
-  }
-  if (options.auditWarn !== undefined && !options.audit) {
-    refuse(action, "auditWarn", options.auditWarn, "has no use without audit");
-  }
+  refuseAudits(options, mode, action);
   const compact = options.setting === "compact";
   if (compact && profile === null) {
     refuse(action, "setting", options.setting, "needs a profile of the model");
@@ -164,6 +159,16 @@ export function settle(
     prefill: options.prefill ?? "exact",
     isa: cuda ? "best" : options.isa ?? environmentIsa(action),
   };
+}
+
+function refuseAudits(options: CacheOptions, mode: Mode, action: string): void {
+  if (mode === "full" && (options.audit ?? 0) > 0) {
+    refuse(action, "audit", options.audit, "has no use in mode full, which loses nothing");
+  }
+  for (const name of ["auditWarn", "auditSeed"] as const) {
+    if (options[name] === undefined || options.audit) continue;
+    refuse(action, name, options[name], "has no use without audit");
+  }
 }
 
 /** Fills in what a request leaves out. */

@@ -109,9 +109,10 @@ export class KvStore implements Disposable {
 
   /**
    * Adds a run of tokens to one layer, attended exactly; the run is in the store when every layer
-   * has had it. Returns outputs [tokens, queryHeads, headDim] where queries are given.
+   * has had it. Returns outputs [tokens, queryHeads, headDim] where queries are given. A layer that
+   * is refused can be asked for again; `end({ keep: 0 })` drops a run that not every layer has had.
    *
-   * @throws {SpecacheError} argument, capacity, data (NaN or infinity)
+   * @throws {SpecacheError} argument (also within a step), capacity, data (NaN or infinity)
    */
   prefill(layer: number, run: StoreRun): Float32Array | null {
     const action = `prefill layer ${layer}`;
@@ -141,9 +142,9 @@ export class KvStore implements Disposable {
   }
 
   /**
-   * Starts a step.
+   * Starts a step, which is at work until `end`: till then the store changes by `attend` alone.
    *
-   * @throws {SpecacheError} argument, capacity
+   * @throws {SpecacheError} argument (also within a step, or a run of prefill), capacity
    */
   begin(options: StepOptions): void {
     const action = "begin a step";
@@ -189,25 +190,49 @@ export class KvStore implements Disposable {
   }
 
   /**
-   * Ends the step: its first `keep` inputs are in the store from now on.
+   * Ends the step: its first `keep` inputs are in the store from now on. `keep: 0` drops the step,
+   * or the run of prefill, that is at work, wherever it stands: the store is as before it.
    *
    * @throws {SpecacheError} argument
+   *
+   * @example
+   * ```ts
+   * import { ensureLibrary, KvStore } from "@specache/specache";
+   *
+   * await ensureLibrary();
+   * const shape = { layers: 2, kvHeads: 1, queryHeads: 2, headDim: 16 };
+   * using store = KvStore.open({ ...shape, contextTokens: 256 });
+   * const keys = new Float32Array(3 * 16).fill(0.5);
+   * store.prefill(0, { keys, values: keys }); // layer 1 has not had this run
+   * store.end({ keep: 0 });
+   * console.log(store.length); // 0
+   * ```
    */
   end(options: { readonly keep: number }): void {
-    this.#check("end a step", 0);
-    const { keep } = parse(endOptions, options, "end a step");
-    this.#native.keep(this.#sequence, keep);
+    const action = "end a step";
+    this.#check(action, 0);
+    const { keep } = parse(endOptions, options, action);
+    const { library, id } = this.#native;
+    library.check(action, library.symbols.specache_keep(id, this.#sequence, keep));
     this.#inputs = 0;
   }
 
-  /** A second store of the same tokens; full pages are shared. Needs `sequences` of 2 or more. */
+  /**
+   * A second store of the same tokens; full pages are shared. Needs `sequences` of 2 or more.
+   *
+   * @throws {SpecacheError} argument: within a step or a run of prefill; capacity
+   */
   fork(): KvStore {
     this.#check("fork a store", 0);
     const sequence = this.#native.fork(this.#sequence);
     return new KvStore(this.#native, this.#options, sequence, this.#owner);
   }
 
-  /** Forgets all but the first `tokens` tokens; a run that is not complete is forgotten too. */
+  /**
+   * Forgets all but the first `tokens` tokens.
+   *
+   * @throws {SpecacheError} argument (also within a step or a run of prefill), data, file
+   */
   truncate(tokens: number): void {
     this.#check("truncate a store", 0);
     parse(tokenCount, { tokens }, "truncate a store");

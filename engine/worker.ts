@@ -6,7 +6,7 @@ import { setImmediate } from "node:timers";
 import { decode, DecodeState } from "./decode.ts";
 import { type EngineCounters, RequestTotals } from "./engine_stats.ts";
 import { SpecacheError } from "./errors.ts";
-import { sharedLibrary } from "../ffi/library.ts";
+import { closeLibrary, sharedLibrary } from "../ffi/library.ts";
 import { type Answer, type Call, type Calls, fieldsOf } from "./messages.ts";
 import { NativeStore } from "./native.ts";
 import { measureProfile } from "./profile_measure.ts";
@@ -33,6 +33,8 @@ type Handlers = {
 let opened: { readonly store: NativeStore; readonly eos: readonly number[] } | null = null;
 const sessions = new Map<number, DecodeState>();
 const judges = new Map<number, (stop: boolean) => void>(); // by session: who waits for a verdict
+const atWork = new Set<Promise<unknown>>(); // requests
+let closing = false;
 let sessionsOpened = 0;
 const totals = new RequestTotals();
 
@@ -56,7 +58,16 @@ const handlers: Handlers = {
   session() {
     return added(new DecodeState(storeOf().openSequence()));
   },
-  generate,
+  async generate(ask, id) {
+    if (closing) throw new SpecacheError("closed", "Cannot use the engine: it is closed");
+    const request = generate(ask, id);
+    atWork.add(request);
+    try {
+      return await request;
+    } finally {
+      atWork.delete(request);
+    }
+  },
   verdict({ session, stop }) {
     judges.get(session)?.(stop);
     return null;
@@ -84,10 +95,15 @@ const handlers: Handlers = {
     sessions.delete(session);
     return null;
   },
-  close() {
-    storeOf().close();
+  // Requests were told to stop; they end first, for none may call a library that is closed.
+  async close() {
+    closing = true;
+    for (const judge of judges.values()) judge(true);
+    await Promise.allSettled(atWork);
+    opened?.store.close();
     opened = null;
     sessions.clear();
+    closeLibrary(); // what a runtime took to load it does not go with a worker by itself
     return null;
   },
 };

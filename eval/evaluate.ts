@@ -111,7 +111,7 @@ function checkRoom({ tokens }: EvalOptions, { tokensMax }: ModelDescription): vo
     "argument",
     `Cannot evaluate: tokens ${longest} and ${STEPS_MAX} steps are above the model's ` +
       `${tokensMax} positions`,
-    { details: { tokens: longest, steps: STEPS_MAX, positions: tokensMax } },
+    { details: { name: "tokens", value: longest, steps: STEPS_MAX, positions: tokensMax } },
   );
 }
 
@@ -124,7 +124,8 @@ function documentsOf(options: EvalOptions, { tasks, source }: TaskKit): Planned[
         const known = [...tasks.keys()].join(", ");
         throw new SpecacheError(
           "argument",
-          `Cannot evaluate: task ${task} is none of ${known}, the tasks of this model`,
+          `Cannot evaluate: tasks ${task || '""'} is none of ${known}, the tasks of this model`,
+          { details: { name: "tasks", value: task || '""' } },
         );
       }
       return Array.from({ length: options.samples }, (_, sample) => {

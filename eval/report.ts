@@ -81,7 +81,7 @@ function main([path]: readonly string[]): void {
   } catch (error) {
     if (!(error instanceof SpecacheError)) throw error;
     process.stderr.write(`${error.message}\n`);
-    process.exitCode = 1;
+    process.exitCode = 2;
   }
 }
 

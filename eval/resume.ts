@@ -6,6 +6,7 @@ import { dirname } from "node:path";
 import { SpecacheError } from "../engine/errors.ts";
 import type { ModelDescription } from "../engine/model/describe.ts";
 import { modelHash } from "../engine/profile_store.ts";
+import { refusedAs } from "../engine/system.ts";
 import type { DocumentResult } from "./run.ts";
 
 /** A result, and the hash of what it was made with. */
@@ -40,20 +41,20 @@ export function readResults(
   const found = new Map<string, ResultLine[]>();
   if (!existsSync(path)) return found;
   const text = attempt("read", path, () => readFileSync(path, "utf8"));
-  // A line that was cut must not swallow the next one.
-  if (text !== "" && !text.endsWith("\n")) attempt("write", path, () => appendFileSync(path, "\n"));
+  const refuse = (what: string): never => {
+    const sentence = `Cannot go on with ${path}: ${what}; name another by --resume`;
+    throw new SpecacheError("argument", sentence, { details: { path } });
+  };
   for (const line of text.split("\n")) {
+    // A line that was cut begins as they all do; anything else is somebody's own file.
+    if (!/^(\{"|\{?$)/.test(line)) refuse("it is no file of results");
     const result = parsed(line);
     if (result === null) continue;
-    if (result.of !== of) {
-      throw new SpecacheError(
-        "argument",
-        `Cannot go on with ${path}: it holds results of another model or of other options`,
-        { details: { path } },
-      );
-    }
+    if (result.of !== of) refuse("it holds results of another model or of other options");
     found.set(keyOf(result), [...found.get(keyOf(result)) ?? [], result]);
   }
+  // A line that was cut must not swallow the next one.
+  if (text !== "" && !text.endsWith("\n")) attempt("write", path, () => appendFileSync(path, "\n"));
   for (const [key, results] of found) {
     const own = modes.map((name) => results.find(({ mode }) => mode === name));
     if (own.includes(undefined)) found.delete(key);
@@ -83,11 +84,11 @@ function parsed(line: string): ResultLine | null {
   }
 }
 
-function attempt<Result>(what: string, path: string, call: () => Result): Result {
+function attempt<Result>(what: "read" | "write", path: string, call: () => Result): Result {
   try {
     return call();
   } catch (cause) {
-    const { message } = cause as Error;
-    throw new SpecacheError("file", `Cannot ${what} ${path}: ${message}`, { cause });
+    const why = refusedAs(cause, what === "read" ? "read" : "written");
+    throw new SpecacheError("file", `Cannot ${what} ${path}: it ${why}`, { cause });
   }
 }

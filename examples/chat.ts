@@ -5,20 +5,26 @@ import process from "node:process";
 import { createInterface } from "node:readline";
 import { Engine, type Message } from "@specache/specache";
 
-const [, , model, templateFile] = process.argv;
-
-await using engine = await Engine.open({
-  model,
-  contextTokens: 2048,
-  chatTemplate: templateFile && readFileSync(templateFile, "utf8"), // else the model's own
-});
-await using session = await engine.session();
-const messages: Message[] = [];
-for await (const line of createInterface({ input: process.stdin })) {
-  messages.push({ role: "user", content: line });
-  const generation = session.generate({ messages, maxTokens: 128 });
-  for await (const piece of generation) process.stdout.write(piece.text);
-  const { text, usage } = await generation.result;
-  messages.push({ role: "assistant", content: text });
-  console.log(`\n(${usage.promptTokens} tokens read, ${usage.cachedTokens} held)`);
+async function main([model, templateFile]: readonly string[]): Promise<void> {
+  if (model === undefined) throw new Error("Usage: chat.ts MODEL [TEMPLATE_FILE]");
+  await using engine = await Engine.open({
+    model,
+    contextTokens: 2048,
+    chatTemplate: templateFile && readFileSync(templateFile, "utf8"), // else the model's own
+  });
+  await using session = await engine.session();
+  const messages: Message[] = [];
+  for await (const line of createInterface({ input: process.stdin })) {
+    messages.push({ role: "user", content: line });
+    const generation = session.generate({ messages, maxTokens: 128 });
+    for await (const piece of generation) process.stdout.write(piece.text);
+    const { text, usage } = await generation.result;
+    messages.push({ role: "assistant", content: text });
+    console.log(`\n(${usage.promptTokens} tokens read, ${usage.cachedTokens} held)`);
+  }
 }
+
+await main(process.argv.slice(2)).catch((error) => {
+  console.error(error.message);
+  process.exitCode = 2;
+});

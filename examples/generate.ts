@@ -2,15 +2,21 @@
 import process from "node:process";
 import { Engine } from "@specache/specache";
 
-const [, , model, prompt] = process.argv;
+async function main([model, prompt]: readonly string[]): Promise<void> {
+  if (prompt === undefined) throw new Error("Usage: generate.ts MODEL PROMPT");
+  await using engine = await Engine.open({
+    model,
+    contextTokens: 1024,
+    notice: (sentence) => console.error(sentence), // the library is built at the first run
+  });
+  const generation = engine.generate({ prompt, maxTokens: 24 });
+  for await (const piece of generation) process.stdout.write(piece.text);
 
-await using engine = await Engine.open({
-  model,
-  contextTokens: 1024,
-  notice: (sentence) => console.error(sentence), // the library is built at the first run
+  const { usage, cache } = await generation.result;
+  console.log(`\n${usage.completionTokens} tokens, ${cache.nearBytes} bytes near`);
+}
+
+await main(process.argv.slice(2)).catch((error) => {
+  console.error(error.message); // one sentence, with the value and the limit
+  process.exitCode = 2;
 });
-const generation = engine.generate({ prompt, maxTokens: 24 });
-for await (const piece of generation) process.stdout.write(piece.text);
-
-const { usage, cache } = await generation.result;
-console.log(`\n${usage.completionTokens} tokens, ${cache.nearBytes} bytes near`);

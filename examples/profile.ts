@@ -3,15 +3,21 @@
 import process from "node:process";
 import { Engine, type EngineOptions } from "@specache/specache";
 
-const [, , model] = process.argv;
 const TOKENS = 2048;
 
-async function ratio(options: Pick<EngineOptions, "profile" | "setting">): Promise<string> {
-  await using engine = await Engine.open({ model, contextTokens: TOKENS, ...options });
-  return engine.plan().ratio.toFixed(3);
+async function main([model]: readonly string[]): Promise<void> {
+  if (model === undefined) throw new Error("Usage: profile.ts MODEL");
+  const ratio = async (options: Pick<EngineOptions, "profile" | "setting">) => {
+    await using engine = await Engine.open({ model, contextTokens: TOKENS, ...options });
+    return engine.plan().ratio.toFixed(3);
+  };
+  console.log(`near memory of ${TOKENS} tokens, as a share of a 16-bit cache:`);
+  console.log(`no profile: ${await ratio({ profile: "none" })}`);
+  console.log(`profile: ${await ratio({ profile: "auto" })}`);
+  console.log(`profile, compact: ${await ratio({ profile: "auto", setting: "compact" })}`);
 }
 
-console.log(`near memory of ${TOKENS} tokens, as a share of a 16-bit cache:`);
-console.log(`no profile: ${await ratio({ profile: "none" })}`);
-console.log(`profile: ${await ratio({ profile: "auto" })}`);
-console.log(`profile, compact: ${await ratio({ profile: "auto", setting: "compact" })}`);
+await main(process.argv.slice(2)).catch((error) => {
+  console.error(error.message);
+  process.exitCode = 2;
+});

@@ -11,6 +11,7 @@ import process from "node:process";
 import { promisify } from "node:util";
 import { SpecacheError } from "../engine/errors.ts";
 import { compilerAdvice, findCompiler } from "./compiler.ts";
+import { cudaLibrary } from "./library.ts";
 
 const run = promisify(execFile);
 
@@ -96,7 +97,8 @@ export async function build(options: BuildOptions): Promise<Built> {
   const objects = units.filter((unit) => !inTests(options, unit)).map(({ object }) => object);
   const link = (target: string, files: readonly string[], more: readonly string[]) =>
     linkOnce(compiler, target, files, [...sanitize, ...more, ...cudaRuntime(options), "-pthread"]);
-  const library = await link(join(folder, "libspecache.so"), objects, ["-shared"]);
+  const name = options.cuda === undefined ? "libspecache.so" : cudaLibrary;
+  const library = await link(join(folder, name), objects, ["-shared"]);
   if (!options.tests) return { library, tests: null };
   const all = units.map(({ object }) => object);
   return { library, tests: await link(join(folder, "native-tests"), all, []) };

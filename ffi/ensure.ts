@@ -1,12 +1,13 @@
 // ensure.ts - builds the library on first use: from the folder of sources where the package lies in
-// files, else from the sources that travel as text. One process builds, others wait for it.
+// files, else from the sources that travel as text. One process builds, others wait for it. Device
+// cuda takes minutes, so it is built when it is asked for, beside the objects that are there.
 import { existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
+import process from "node:process";
 import { fileURLToPath } from "node:url";
-import { SpecacheError } from "../engine/errors.ts";
 import { build } from "./build.ts";
 import { findCompiler } from "./compiler.ts";
-import { buildFolder, findLibrary } from "./library.ts";
+import { buildFolder, findLibrary, hasDevice } from "./library.ts";
 import { lockFolder } from "./lock.ts";
 import { findCuda } from "./toolchain.ts";
 
@@ -18,24 +19,43 @@ export interface BuildListener {
   progress?(file: string): void;
 }
 
-let building: Promise<void> | null = null;
+/** What a library is needed for. */
+export interface LibraryOptions extends BuildListener {
+  /**
+   * The device that will be asked for. Default `cpu`, which every library has; `cuda` builds device
+   * cuda too, some minutes once, where nvcc is found.
+   */
+  readonly device?: "cpu" | "cuda";
+}
+
+type Device = NonNullable<LibraryOptions["device"]>;
+
+const building = new Map<Device, Promise<void>>();
 
 /**
  * Builds the native library where none is built yet: a C++ compiler is needed, and half a minute to
  * some minutes, once. `Engine.open` does it by itself; before `KvStore.open`, which cannot wait, it
- * must have been done.
+ * must have been done. Says on standard error that it builds, unless there is a `notice`.
  *
  * @throws {SpecacheError} unsupported: no compiler, or not Linux x86-64; device: the build failed;
  * file: the cache folder cannot be written
  */
-export async function ensureLibrary(listener: BuildListener = {}): Promise<void> {
-  if (isBuilt()) return;
-  building ??= buildLibrary({ ...listener, again: false }).finally(() => building = null);
-  await building;
+export async function ensureLibrary(options: LibraryOptions = {}): Promise<void> {
+  const { device = "cpu", notice = toStandardError, progress } = options;
+  if (isBuilt(device)) return;
+  if (!building.has(device)) {
+    const built = buildLibrary({ device, notice, progress, again: false });
+    building.set(device, built.finally(() => building.delete(device)));
+  }
+  await building.get(device);
+}
+
+function toStandardError(sentence: string): void {
+  process.stderr.write(`${sentence}\n`);
 }
 
 /** What to build, and where. */
-export interface LibraryBuild extends BuildListener {
+export interface LibraryBuild extends LibraryOptions {
   /** Folder of the C++ sources; default the package's own. */
   readonly native?: string;
   /** Folder of objects and results; default build/ of a checkout, else in the cache folder. */
@@ -44,38 +64,34 @@ export interface LibraryBuild extends BuildListener {
   readonly again?: boolean;
 }
 
-/** Builds the library, with device cuda where nvcc is found; quick where nothing changed. */
+/** Builds the library; quick where nothing changed. Without nvcc none gets device cuda. */
 export async function buildLibrary(options: LibraryBuild): Promise<void> {
   const { output = buildFolder(), notice = () => {}, progress, again = true } = options;
+  const { device = "cpu" } = options;
   using _lock = await lockFolder(output, "build libspecache", () => {
     notice("Waiting for another process, which builds the native library");
   });
-  if (!again && isBuilt()) return; // the one that was waited for has done it
+  if (!again && isBuilt(device)) return; // the one that was waited for has done it
   const native = options.native ?? await sourceFolder(output);
-  const cuda = await findCuda(native);
+  const cuda = device === "cuda" ? await findCuda(native) : undefined;
+  if (device === "cuda" && cuda === undefined) {
+    notice('No device cuda is built: no nvcc was found ("specache toolchain nvcc" fetches one)');
+    if (!again && isBuilt("cpu")) return;
+  }
   const fetched = (await findCompiler())?.fetched;
-  const minutes = cuda !== undefined
-    ? "with CUDA, some minutes"
+  const duration = cuda !== undefined
+    ? "with device cuda, some minutes"
     : fetched
     ? "with the fetched compiler, some minutes"
-    : "half a minute to a minute";
-  notice(`Building the native library (once; ${minutes})`);
-  try {
-    await build({ native, output, cuda, progress });
-  } catch (error) {
-    // Nobody asked for CUDA: an nvcc that fails leaves the CPU.
-    if (cuda === undefined || !(error instanceof SpecacheError)) throw error;
-    notice(error.message.split("\n")[0]);
-    notice("Building without device cuda");
-    await build({ native, output, progress });
-  }
+    : "a minute or two";
+  notice(`Building the native library (once; ${duration}) in ${output}`);
+  await build({ native, output, cuda, progress });
 }
 
-/** Whether there is a library to load. */
-export function isBuilt(): boolean {
+/** Whether there is a library to load, which has `device`. */
+export function isBuilt(device: Device = "cpu"): boolean {
   try {
-    findLibrary();
-    return true;
+    return hasDevice(findLibrary(), device);
   } catch {
     return false; // it says to build, which is what comes next
   }

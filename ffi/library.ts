@@ -1,6 +1,6 @@
 // library.ts - finds libspecache, loads it in either runtime, and turns statuses into errors.
 import { existsSync, readdirSync, statSync } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { type ErrorCode, SpecacheError } from "../engine/errors.ts";
@@ -26,6 +26,9 @@ export interface Library extends Disposable {
   /** Unloads it. */
   close(): void;
 }
+
+/** What a library with device cuda is called: a build appends its hash to the stem. */
+export const cudaLibrary = "libspecache-cuda.so";
 
 const codes = new Map<number, ErrorCode>(
   Object.entries(statuses).flatMap(([code, status]) =>
@@ -78,6 +81,18 @@ export function findLibrary(): string {
   );
 }
 
+/** Whether the library at `path` has `device`; of SPECACHE_LIBRARY nothing is known, so it has. */
+export function hasDevice(path: string, device: "cpu" | "cuda"): boolean {
+  if (device === "cpu" || path === process.env.SPECACHE_LIBRARY) return true;
+  return basename(path).startsWith(basename(cudaLibrary, ".so"));
+}
+
+/** The library for `device`: the one that this thread uses, or the newest where that has it not. */
+export function libraryFor(device: "cpu" | "cuda"): string {
+  if (process.env.SPECACHE_LIBRARY || shared === null) return findLibrary();
+  return hasDevice(shared.path, device) ? shared.path : findLibrary();
+}
+
 let shared: { readonly path: string; readonly library: Library } | null = null;
 
 /**
@@ -86,11 +101,15 @@ let shared: { readonly path: string; readonly library: Library } | null = null;
  *
  * @throws {SpecacheError} device: none was built, it cannot be loaded, or its ABI is another
  */
-export function sharedLibrary(
-  path: string = process.env.SPECACHE_LIBRARY || (shared?.path ?? findLibrary()),
-): Library {
+export function sharedLibrary(path: string = libraryFor("cpu")): Library {
   if (shared === null || shared.path !== path) shared = { path, library: openLibrary(path) };
   return shared.library;
+}
+
+/** Closes the library that sharedLibrary() gave on this thread: nothing may call it any more. */
+export function closeLibrary(): void {
+  shared?.library.close();
+  shared = null;
 }
 
 /**
@@ -106,7 +125,8 @@ export function openLibrary(path: string = findLibrary()): Library {
     loaded.close();
     throw new SpecacheError(
       "device",
-      `Cannot load libspecache: ABI version ${built} of ${path} is not ${abiVersion}`,
+      `Cannot load libspecache: ABI version ${built} of ${path} is not ${abiVersion}; build it ` +
+        "again: npx -y deno@2 task build",
       { details: { path, version: built, abiVersion } },
     );
   }
@@ -115,7 +135,8 @@ export function openLibrary(path: string = findLibrary()): Library {
     const text = new Uint8Array(512);
     const length = functions.specache_error(text, text.length);
     const reason = new TextDecoder().decode(text.subarray(0, Math.min(length, text.length)));
-    throw new SpecacheError(codes.get(status) ?? "device", `Cannot ${action}: ${reason}`);
+    const sentence = `Cannot ${action}: ${inOptions(reason)}`;
+    throw new SpecacheError(codes.get(status) ?? "device", sentence);
   };
   let open = true;
   const close = () => {
@@ -125,13 +146,37 @@ export function openLibrary(path: string = findLibrary()): Library {
   return { path, symbols: functions, check, close, [Symbol.dispose]: close };
 }
 
+function whyOf(path: string, cause: unknown): string {
+  if (existsSync(path)) return `does not load (${(cause as Error).message})`;
+  return process.env.SPECACHE_LIBRARY === path
+    ? "does not exist; SPECACHE_LIBRARY names it"
+    : "does not exist";
+}
+
+// Fields of the library's structs, and the options that they come from.
+const options: Readonly<Record<string, string>> = {
+  tokens_max: "contextTokens",
+  sequences_max: "sequences",
+  near_bytes: "nearBytes",
+  far_bytes: "far.bytes",
+  guesses_max: "guessesMax",
+  kv_heads: "kvHeads",
+  query_heads: "queryHeads",
+  head_dim: "headDim",
+  k_max: "kMax",
+};
+
+function inOptions(reason: string): string {
+  return reason.replaceAll(/(?<=^| )[a-z]+_[a-z]+(?= |,|$)/g, (word) => options[word] ?? word);
+}
+
 function load(path: string) {
   try {
     return "Deno" in globalThis ? loadDeno(path, symbols) : loadBun(path, symbols);
   } catch (cause) {
     throw new SpecacheError(
       "device",
-      `Cannot load libspecache: ${path}: ${(cause as Error).message}`,
+      `Cannot load libspecache: ${path} ${whyOf(path, cause)}`,
       { cause, details: { path } },
     );
   }

@@ -5,15 +5,19 @@ import { mkdirSync, rmSync, statSync, utimesSync, writeFileSync } from "node:fs"
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { SpecacheError } from "../engine/errors.ts";
+import { refusedAs } from "../engine/system.ts";
 
 const POLL_MS = 100; // how often a waiting one looks
 const BEAT_MS = 1_000; // how often an owner touches its file
 /** An owner that has not touched its file for so long has ended without removing it. */
 export const STALE_MS = 10_000;
 
+/** Name of the file in the folder. */
+export const LOCK = "lock";
+
 /**
- * Makes `folder`, and waits until nobody else has it; `waiting` is told once, if it has to.
- * Two may have it at once where an owner was stopped for longer than STALE_MS.
+ * Makes `folder`, and waits until nobody else has it; `waiting` is told once, if it has to, and may
+ * throw instead. Two may have it at once where an owner was stopped for longer than STALE_MS.
  *
  * @throws {SpecacheError} file: the folder cannot be made or written
  */
@@ -22,15 +26,15 @@ export async function lockFolder(
   action: string,
   waiting: () => void,
 ): Promise<Disposable> {
-  const path = join(folder, "lock");
+  const path = join(folder, LOCK);
   try {
-    mkdirSync(folder, { recursive: true });
-    for (let told = false; !take(path); told = true) {
+    for (let told = false; !take(folder, path); told = true) {
       if (!told) waiting();
       await setTimeout(POLL_MS);
     }
   } catch (cause) {
-    throw new SpecacheError("file", `Cannot ${action}: ${path}: ${(cause as Error).message}`, {
+    if (cause instanceof SpecacheError) throw cause;
+    throw new SpecacheError("file", `Cannot ${action}: ${path} ${refusedAs(cause, "written")}`, {
       cause,
       details: { path },
     });
@@ -44,12 +48,15 @@ export async function lockFolder(
   };
 }
 
-function take(path: string): boolean {
+function take(folder: string, path: string): boolean {
+  mkdirSync(folder, { recursive: true });
   try {
     writeFileSync(path, "", { flag: "wx" });
     return true;
   } catch (error) {
-    if ((error as { code?: string }).code !== "EEXIST") throw error;
+    const { code = "" } = error as { code?: string };
+    if (code === "ENOENT") return false; // an owner before has just removed the folder
+    if (code !== "EEXIST") throw error;
   }
   const touched = statSync(path, { throwIfNoEntry: false })?.mtimeMs;
   if (touched !== undefined && Date.now() - touched > STALE_MS) rmSync(path, { force: true });

@@ -4,6 +4,7 @@ import { access, mkdir, mkdtemp, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { SpecacheError } from "../engine/errors.ts";
+import { refusedAs } from "../engine/system.ts";
 import { cacheHome } from "./home.ts";
 
 const run = promisify(execFile);
@@ -29,15 +30,26 @@ export interface Wheels {
  */
 export async function fetchWheels(asked: Wheels): Promise<void> {
   const cache = cacheHome();
-  await mkdir(cache, { recursive: true });
-  // Beside its place, so that the last step is a rename: an interrupted fetch leaves no half tree.
-  const temporary = await mkdtemp(join(cache, "fetch-"));
+  const temporary = await temporaryIn(cache, asked);
   try {
     await install(temporary, asked);
     await asked.finish?.(temporary);
     await putInPlace(temporary, join(cache, asked.folder), asked);
   } finally {
     await rm(temporary, { recursive: true, force: true });
+  }
+}
+
+// Beside its place, so that the last step is a rename: an interrupted fetch leaves no half tree.
+async function temporaryIn(cache: string, { what }: Wheels): Promise<string> {
+  try {
+    await mkdir(cache, { recursive: true });
+    return await mkdtemp(join(cache, "fetch-"));
+  } catch (cause) {
+    const why = `cache folder ${cache} ${refusedAs(cause, "written")}`;
+    throw new SpecacheError("file", `Cannot fetch ${what}: ${why}; SPECACHE_HOME names another`, {
+      cause,
+    });
   }
 }
 
@@ -50,8 +62,8 @@ async function install(folder: string, { what, wheels }: Wheels): Promise<void> 
     const { code, stderr } = cause as { code?: string | number; stderr?: string };
     const missing = code === "ENOENT" || stderr?.includes("No module named pip");
     const why = missing
-      ? "python3 -m pip does not answer: install Python 3 and pip"
-      : `pip failed: ${stderr?.trim().split("\n").at(-1)}`;
+      ? "python3 -m pip does not answer; install Python 3 and pip"
+      : `pip failed (${stderr?.trim().split("\n").at(-1)})`;
     throw new SpecacheError("file", `Cannot fetch ${what}: ${why}`, { cause });
   }
 }

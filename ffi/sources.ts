@@ -34,6 +34,8 @@ import cudaTableCu from "../cuda/table.cu" with { type: "text" };
 import cudaTableH from "../cuda/table.h" with { type: "text" };
 import cudaTermsCuh from "../cuda/terms.cuh" with { type: "text" };
 import abiCpp from "../native/abi.cpp" with { type: "text" };
+import abiH from "../native/abi.h" with { type: "text" };
+import abiToolsCpp from "../native/abi_tools.cpp" with { type: "text" };
 import appendCpp from "../native/append.cpp" with { type: "text" };
 import auditCpp from "../native/audit.cpp" with { type: "text" };
 import auditH from "../native/audit.h" with { type: "text" };
@@ -77,6 +79,7 @@ import dequantizeH from "../native/dequantize.h" with { type: "text" };
 import deviceH from "../native/device.h" with { type: "text" };
 import devicesCpp from "../native/devices.cpp" with { type: "text" };
 import failureH from "../native/failure.h" with { type: "text" };
+import heapH from "../native/heap.h" with { type: "text" };
 import kernelsH from "../native/kernels.h" with { type: "text" };
 import modelForwardCpp from "../native/model/forward.cpp" with { type: "text" };
 import modelModelCpp from "../native/model/model.cpp" with { type: "text" };
@@ -139,6 +142,8 @@ export const sources: Readonly<Record<string, string>> = {
   "cuda/table.h": cudaTableH,
   "cuda/terms.cuh": cudaTermsCuh,
   "native/abi.cpp": abiCpp,
+  "native/abi.h": abiH,
+  "native/abi_tools.cpp": abiToolsCpp,
   "native/append.cpp": appendCpp,
   "native/audit.cpp": auditCpp,
   "native/audit.h": auditH,
@@ -182,6 +187,7 @@ export const sources: Readonly<Record<string, string>> = {
   "native/device.h": deviceH,
   "native/devices.cpp": devicesCpp,
   "native/failure.h": failureH,
+  "native/heap.h": heapH,
   "native/kernels.h": kernelsH,
   "native/model/forward.cpp": modelForwardCpp,
   "native/model/model.cpp": modelModelCpp,

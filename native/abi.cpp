@@ -5,69 +5,28 @@
 #include <cstring>
 #include <limits>
 #include <map>
-#include <memory>
-#include <new>
 #include <thread>
 
+#include "abi.h"
 #include "cpu/tables.h"
-#include "audit.h"
-#include "bench.h"
-#include "failure.h"
+#include "heap.h"
 #include "model/model.h"
 #include "numbers.h"
 
 using namespace specache;
 
-namespace {
+namespace specache {
 
 thread_local std::string last_error;
+
+}  // namespace specache
+
+namespace {
 
 // Open stores by id. A store lives until the last call on it has returned.
 std::mutex registry_mutex;
 std::map<uint64_t, std::shared_ptr<Store>> registry;
 uint64_t opened = 0;
-
-template <class Body>
-int32_t guarded(Body body) {
-    try {
-        body();
-        last_error.clear();
-        return SPECACHE_OK;
-    } catch (const Failure &failure) {
-        last_error = failure.text;
-        return failure.status;
-    } catch (const std::bad_alloc &) {
-        last_error = "the system refused memory";
-        return SPECACHE_MEMORY;
-    } catch (const std::exception &error) {
-        last_error = error.what();
-        return SPECACHE_DEVICE;
-    }
-}
-
-std::shared_ptr<Store> find(uint64_t id) {
-    std::lock_guard lock(registry_mutex);
-    auto found = registry.find(id);
-    if (found == registry.end()) {
-        fail(SPECACHE_HANDLE, "store %llu is not open", static_cast<unsigned long long>(id));
-    }
-    return found->second;
-}
-
-// One call at a time on a store.
-template <class Body>
-int32_t on_store(uint64_t id, Body body) {
-    return guarded([&] {
-        std::shared_ptr<Store> store = find(id);
-        std::unique_lock lock(store->running, std::try_to_lock);
-        if (!lock.owns_lock()) fail(SPECACHE_BUSY, "another call is running on this store");
-        body(*store);
-    });
-}
-
-void not_null(const char *name, const void *pointer) {
-    if (pointer == nullptr) fail(SPECACHE_ARGUMENT, "%s is null", name);
-}
 
 std::string text_of(const uint8_t *bytes, uint32_t count) {
     return bytes == nullptr ? std::string()
@@ -103,7 +62,14 @@ Model &model_of(Store &store) {
 
 }  // namespace
 
-#define EXPORT extern "C" __attribute__((visibility("default")))
+std::shared_ptr<Store> specache::find(uint64_t id) {
+    std::lock_guard lock(registry_mutex);
+    auto found = registry.find(id);
+    if (found == registry.end()) {
+        fail(SPECACHE_HANDLE, "store %llu is not open", static_cast<unsigned long long>(id));
+    }
+    return found->second;
+}
 
 EXPORT uint32_t specache_abi_version(void) { return SPECACHE_ABI_VERSION; }
 
@@ -168,7 +134,7 @@ EXPORT int32_t specache_store_open(const specache_config *config, const uint8_t 
 }
 
 EXPORT int32_t specache_store_close(uint64_t id) {
-    return guarded([&] {
+    int32_t status = guarded([&] {
         std::shared_ptr<Store> store = find(id);
         {
             std::lock_guard lock(registry_mutex);
@@ -176,6 +142,8 @@ EXPORT int32_t specache_store_close(uint64_t id) {
         }
         std::lock_guard running(store->running);  // waits for the call at work
     });
+    trim_heap();
+    return status;
 }
 
 EXPORT int32_t specache_store_device(uint64_t id, uint8_t *name, uint32_t bytes,
@@ -339,92 +307,6 @@ EXPORT int32_t specache_rows(uint64_t id, uint64_t sequence_id, uint32_t layer, 
     });
 }
 
-EXPORT int32_t specache_record(uint64_t id) {
-    return on_store(id, [&](Store &store) {
-        const specache_config &config = store.plan.config;
-        store.recorded.resize(uint64_t(config.layers) * config.query_heads * config.head_dim);
-    });
-}
-
-EXPORT int32_t specache_audit(uint64_t id, uint32_t share_bits, uint32_t seed_low,
-                              uint32_t seed_high) {
-    return on_store(id, [&](Store &store) {
-        set_audit(store, std::bit_cast<float>(share_bits), uint64_t(seed_high) << 32 | seed_low);
-    });
-}
-
-EXPORT int32_t specache_audited(uint64_t id, uint64_t sequence, double *sums) {
-    return on_store(id, [&](Store &store) {
-        not_null("sums", sums);
-        audited(store, store.sequence(sequence), sums);
-    });
-}
-
-EXPORT int32_t specache_recorded(uint64_t id, float *queries) {
-    return on_store(id, [&](Store &store) {
-        not_null("queries", queries);
-        if (store.recorded.empty()) fail(SPECACHE_ARGUMENT, "nothing is recorded");
-        std::copy(store.recorded.begin(), store.recorded.end(), queries);
-    });
-}
-
 EXPORT int32_t specache_cancel(uint64_t id) {
     return guarded([&] { find(id)->cancelled = true; });
-}
-
-EXPORT int32_t specache_delay(uint64_t id, uint32_t seed, uint32_t microseconds) {
-    return guarded([&] { find(id)->device->delay(seed, microseconds); });
-}
-
-EXPORT int32_t specache_hold(uint64_t id, uint32_t layer) {
-    return guarded([&] { find(id)->device->hold(layer); });
-}
-
-EXPORT int32_t specache_release(uint64_t id) {
-    return guarded([&] { find(id)->device->unhold(); });
-}
-
-EXPORT int32_t specache_fill(uint64_t id, uint64_t sequence, uint32_t tokens, uint32_t seed) {
-    return on_store(id, [&](Store &store) {
-        fill(store, store.sequence(sequence), tokens, seed);
-    });
-}
-
-EXPORT int32_t specache_read_far(uint64_t id, uint64_t first, uint64_t bytes,
-                                 uint64_t *nanoseconds_out) {
-    return on_store(id, [&](Store &store) {
-        not_null("nanoseconds_out", nanoseconds_out);
-        *nanoseconds_out = read_far(store, first, bytes);
-    });
-}
-
-EXPORT int32_t specache_far_access(uint64_t id, uint64_t *values_out) {
-    return on_store(id, [&](Store &store) {
-        not_null("values_out", values_out);
-        FarAccess access = store.device->far_access();
-        const uint64_t values[SPECACHE_FAR_COUNT] = {access.direct, access.ring, access.alignment,
-                                                     access.reads_most, access.reads, access.bytes};
-        std::copy(std::begin(values), std::end(values), values_out);
-    });
-}
-
-EXPORT int32_t specache_far_reads(uint64_t id, uint32_t reads, uint32_t bytes, uint32_t seed,
-                                  uint64_t *nanoseconds_out) {
-    return on_store(id, [&](Store &store) {
-        not_null("nanoseconds_out", nanoseconds_out);
-        *nanoseconds_out = far_reads_time(store, reads, bytes, seed);
-    });
-}
-
-EXPORT int32_t specache_trace_start(uint64_t id, uint32_t events_max) {
-    return guarded([&] { find(id)->device->trace_start(events_max); });
-}
-
-EXPORT int32_t specache_trace(uint64_t id, uint64_t *events, uint32_t events_max,
-                              uint32_t *events_out) {
-    return guarded([&] {
-        not_null("events", events);
-        not_null("events_out", events_out);
-        *events_out = find(id)->device->trace_copy(events, events_max);
-    });
 }

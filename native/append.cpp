@@ -73,6 +73,7 @@ void attend_chunk(const Chunk &chunk, const float *queries, float *outputs) {
     uint32_t step = in_file ? staging_pages : staged ? staging_pages / 2 : chunk.plan.pages_max;
     std::vector<const uint8_t *> &blocks = store.page_blocks;
     for (uint32_t page = 0, half = 0; page < chunk.first_page; page += step, half ^= 1) {
+        store.check_cancelled();
         uint32_t count = std::min(step, chunk.first_page - page);
         uint8_t *near = work.far_pages;
         if (in_file) store.read_pages(chunk.sequence, page, count, chunk.layer, near);
@@ -89,6 +90,7 @@ void attend_chunk(const Chunk &chunk, const float *queries, float *outputs) {
     blocks.clear();
     for (uint32_t i = 0; i < chunk.pages; i++) blocks.push_back(chunk.block(i));
     attend_pages(chunk, queries, chunk.first_page);
+    store.check_cancelled();  // what is left out is no output
     store.device->kernels().prefill_finish(
         store.device->compute(), {chunk.plan.shape, work.sums, outputs, chunk.tokens});
 }
@@ -111,7 +113,6 @@ void keep_rows(const Chunk &chunk) {
 }
 
 void begin_run(Store &store, Sequence &sequence, uint32_t tokens) {
-    store.undo(sequence);
     uint64_t length = uint64_t(sequence.length) + tokens;
     if (tokens == 0) fail(SPECACHE_ARGUMENT, "tokens 0 is below 1");
     if (length > store.plan.config.tokens_max) {
@@ -123,7 +124,7 @@ void begin_run(Store &store, Sequence &sequence, uint32_t tokens) {
     store.device->check();
     sequence.run = tokens;
     sequence.layers_done = 0;
-    std::fill(sequence.layer_done.begin(), sequence.layer_done.end(), 0);
+    std::fill(sequence.layer_runs.begin(), sequence.layer_runs.end(), LayerRun::none);
 }
 
 }  // namespace
@@ -132,14 +133,19 @@ void append(Store &store, Sequence &sequence, uint32_t layer, uint32_t tokens,
             const float *queries, const float *keys, const float *values, float *outputs,
             Where where) {
     const specache_config &config = store.plan.config;
-    if (sequence.run == 0) begin_run(store, sequence, tokens);
+    bool first = sequence.run == 0;
+    if (sequence.inputs != 0) store.check_ended(sequence);
+    if (first) begin_run(store, sequence, tokens);
     if (tokens != sequence.run) {
         fail(SPECACHE_ARGUMENT, "tokens %u is not the run's %u", tokens, sequence.run);
     }
-    if (sequence.layer_done[layer]) {
+    LayerRun &run = sequence.layer_runs[layer];
+    if (run == LayerRun::done) {
         fail(SPECACHE_ARGUMENT, "layer %u has had this run", layer);
     }
     try {
+        if (run == LayerRun::begun) store.restore_layer(sequence, layer);
+        run = LayerRun::begun;
         for (uint32_t done = 0; done < tokens; done += config.chunk_tokens) {
             uint32_t count = std::min(config.chunk_tokens, tokens - done);
             Chunk chunk{store, sequence, layer, sequence.length + done, count};
@@ -156,10 +162,10 @@ void append(Store &store, Sequence &sequence, uint32_t layer, uint32_t tokens,
         }
         store.device->check();
     } catch (...) {
-        store.undo(sequence);
+        if (first) store.undo(sequence);  // none has had it
         throw;
     }
-    sequence.layer_done[layer] = 1;
+    run = LayerRun::done;
     if (++sequence.layers_done < config.layers) return;
     store.device->compute().wait(*store.written);
     store.device->check();

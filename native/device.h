@@ -1,6 +1,7 @@
 // device.h - what a device offers: memory, streams with events, copies from and to far, the
 // kernels. The schedule (step.cpp) and the store are written against this alone.
 #pragma once
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -74,6 +75,11 @@ class Device {
 public:
     virtual ~Device() = default;
     virtual const Kernels &kernels() const = 0;
+    // Once `cancelled` is set, products and exact attention (project, prefill_attend) may leave out
+    // what remains of their work: who calls them looks at it before he uses what they made. On the
+    // CPU they do, so that the largest layer of the largest model is no wait; on cuda a call only
+    // queues them.
+    virtual void heed(const std::atomic<bool> &cancelled) = 0;
     virtual std::string name() const = 0;    // "cpu", or what the GPU calls itself
     virtual bool shares_memory() const = 0;  // the host sees near memory
     virtual uint32_t threads() const = 0;

@@ -10,7 +10,7 @@ std::unique_ptr<Device> open_device(const Plan &plan) {
 #ifdef SPECACHE_CUDA
     return open_cuda_device(plan);
 #else
-    fail(SPECACHE_DEVICE, "device cuda is not in this library: it was built without nvcc");
+    fail(SPECACHE_DEVICE, "device cuda is not in this library, which was built for the CPU alone");
 #endif
 }
 

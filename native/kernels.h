@@ -228,13 +228,20 @@ struct Choose {
     NearRows near;
     const float *queries;       // [inputs][query_heads][head_dim]
     const uint32_t *positions;  // [inputs]
-    const float *logits;        // of Scan
+    float *logits;              // of Scan
     uint32_t *chosen;           // [inputs][kv_heads][k_max] ascending tokens
     float *values;              // [inputs][kv_heads][k_max]
     uint32_t *counts;           // [inputs][kv_heads]: min(k, tail)
     uint32_t inputs, tokens_max, k, k_max;
     uint8_t *scratch;           // CUDA alone: choose_scratch() of as many inputs or more
+    // CPU alone, null: logits stay. [inputs][heads.count * group][largest_places()]: the largest
+    // logit of each block of 32 pages, beside which `logits` becomes weights.
+    float *largest = nullptr;
 };
+// In whole vectors of the CPU's.
+SPECACHE_BOTH inline uint32_t largest_places(uint32_t tokens_max) {
+    return (tokens_max + 32 * page_tokens * 16 - 1) / (32 * page_tokens * 16) * 16;
+}
 
 // ---- slots (DESIGN section 4) ------------------------------------------------------------------
 
@@ -320,6 +327,7 @@ struct Attend {
     uint32_t inputs, pages_max, tokens_max, k_max;
     uint32_t value_planes;          // of every head's HeadCode
     uint8_t *scratch;               // attend_scratch() of as many inputs or more
+    const float *largest = nullptr;  // as Choose left it; null: logits are logits
 };
 
 // Exact causal attention of a chunk, page by page, so that far pages can be streamed: call with
@@ -363,13 +371,6 @@ struct Audit {
     float *scratch;               // audit_floats() of the shape
     AuditResult *result;
 };
-// Floats of a query head's probabilities: the tail, sinks and window, and a whole vector more.
-inline uint64_t audit_stride(uint32_t tokens_max) { return uint64_t(tokens_max) + 160; }
-inline uint64_t audit_floats(const Shape &shape, uint32_t tokens_max) {
-    uint64_t group = shape.query_heads / shape.kv_heads;
-    return (2 * group + 1) * audit_stride(tokens_max) + 2 * group;
-}
-
 struct Kernels {
     const char *isa;  // "reference", "portable", "avx2", "avx512"
     void (*embed)(Stream &, const Embed &);

@@ -58,6 +58,13 @@ inline AttendScratch attend_scratch(const Shape &shape, uint32_t inputs, uint32_
     return scratch;
 }
 
+// Floats of a query head's probabilities: the tail, sinks and window, and a whole vector more.
+inline uint64_t audit_stride(uint32_t tokens_max) { return uint64_t(tokens_max) + 160; }
+inline uint64_t audit_floats(const Shape &shape, uint32_t tokens_max) {
+    uint64_t group = shape.query_heads / shape.kv_heads;
+    return (2 * group + 1) * audit_stride(tokens_max) + 2 * group;
+}
+
 // ---- choose, device cuda -----------------------------------------------------------------------
 
 constexpr uint32_t choose_piece = 2048;    // tokens of a block; it fixes the order of sums

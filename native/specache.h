@@ -25,7 +25,7 @@ typedef enum specache_status {
     SPECACHE_DEVICE = 5,     // no such device, or it failed
     SPECACHE_FILE = 6,       // a file cannot be opened, read or written
     SPECACHE_DATA = 7,       // NaN or infinity in keys, values or weights; a checksum differs
-    SPECACHE_CANCELLED = 8,  // specache_cancel was called; the run's tokens are not in the sequence
+    SPECACHE_CANCELLED = 8,  // specache_cancel was called; the sequence is as before the call
     SPECACHE_BUSY = 9,       // another call is running on this store
     SPECACHE_UNSUPPORTED = 10  // known but not offered
 } specache_status;
@@ -193,9 +193,15 @@ int32_t specache_sequence_close(uint64_t store, uint64_t sequence);
 // counters_out: [SPECACHE_STATS_COUNT].
 int32_t specache_sequence_stats(uint64_t store, uint64_t sequence, uint64_t *counters_out);
 
+// A step is at work from specache_begin or specache_step to specache_keep, a run from the first
+// layer's specache_append to the last one's. Meanwhile no other call changes the sequence: begin,
+// step, prefill, fork and truncate, and append within a step, are SPECACHE_ARGUMENT, and what is at
+// work can be ended as if they had not been made. specache_sequence_close closes it all the same.
+//
 // Bring your own model. A run of `tokens`: queries may be null (then outputs is), else
 // [tokens][query_heads][head_dim]; keys, values [tokens][kv_heads][head_dim]; all f32, keys after
-// rope. The run is in the sequence when every layer, in any order, has had it.
+// rope. The run is in the sequence when every layer, in any order, has had it. A layer that is
+// refused, say for a NaN, can be asked for again; specache_keep with 0 drops the run.
 int32_t specache_append(uint64_t store, uint64_t sequence, uint32_t layer, uint32_t tokens,
                         const float *queries, const float *keys, const float *values,
                         float *outputs);
@@ -207,8 +213,10 @@ int32_t specache_begin(uint64_t store, uint64_t sequence, uint32_t inputs, uint3
 // The next layer of the step: [inputs][heads][head_dim] f32.
 int32_t specache_attend(uint64_t store, uint64_t sequence, uint32_t layer, const float *queries,
                         const float *keys, const float *values, float *outputs);
-// Ends a step: its first `keep` (0..trusted) inputs become part of the sequence. Any other call on
-// the sequence instead of it undoes the step.
+// Ends a step that all layers have attended: its first `keep` (0..trusted) inputs become part of
+// the sequence. 0 drops a step or run at work, wherever it stands: the sequence is as before it.
+// But a step of trusted 0 that all layers have attended ran for what its guesses fetch, and that
+// stays.
 int32_t specache_keep(uint64_t store, uint64_t sequence, uint32_t keep);
 
 // A model on a store (one a store). Tensors are memory-mapped and used in their own format;
@@ -243,7 +251,8 @@ int32_t specache_audit(uint64_t store, uint32_t share_bits, uint32_t seed_low, u
 // Sums over the kept steps: [layers][kv_heads][SPECACHE_AUDIT_COUNT].
 int32_t specache_audited(uint64_t store, uint64_t sequence, double *sums);
 
-// Makes the running call, or the next one, answer SPECACHE_CANCELLED between two layers.
+// Makes the running prefill, step, append or keep, or the next one, answer SPECACHE_CANCELLED. A
+// step whose keep does is dropped.
 int32_t specache_cancel(uint64_t store);
 
 // Tests: delays every fetch by a random time below `microseconds`, drawn from `seed`; 0 ends it.

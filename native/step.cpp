@@ -97,7 +97,7 @@ void attend_heads(Store &store, Sequence &sequence, uint32_t layer, HeadRun head
         kernels.choose(device.compute(), {plan.shape, heads, near, queries, positions,
                                           work.logits, work.chosen, work.values, work.counts,
                                           inputs, room, sequence.options.k, k_max,
-                                          work.choose});
+                                          work.choose, work.largest});
         kernels.resolve(device.compute(), resolve);
         bool last = heads.first + heads.count == plan.config.kv_heads;
         if (last) prefetch_rows(store, sequence, layer, resolve);
@@ -108,7 +108,7 @@ void attend_heads(Store &store, Sequence &sequence, uint32_t layer, HeadRun head
                     plan.ahead_only ? work.exact : work.chosen,
                     plan.ahead_only ? work.exact_counts : work.counts,
                     work.rows, outputs, inputs, pages_max, room, k_max,
-                    plan.value_planes, work.attend});
+                    plan.value_planes, work.attend, work.largest});
     audit_heads(store, sequence, layer, heads, room, queries, outputs);
     if (plan.slots != 0 && !plan.ahead_only) kernels.settle(device.compute(), resolve);
 }
@@ -117,11 +117,7 @@ void attend_heads(Store &store, Sequence &sequence, uint32_t layer, HeadRun head
 
 void begin(Store &store, Sequence &sequence, uint32_t inputs, uint32_t trusted, Options options) {
     const Plan &plan = store.plan;
-    if (sequence.run != 0) {
-        fail(SPECACHE_ARGUMENT, "a run of %u tokens has had %u of %u layers", sequence.run,
-             sequence.layers_done, plan.config.layers);
-    }
-    store.undo(sequence);
+    store.check_ended(sequence);
     if (inputs < 1 || inputs > plan.inputs) {
         fail(SPECACHE_ARGUMENT, "inputs %u is outside 1..%u", inputs, plan.inputs);
     }
@@ -155,7 +151,7 @@ void begin(Store &store, Sequence &sequence, uint32_t inputs, uint32_t trusted, 
     for (uint32_t i = 0; i < inputs_max; i++) positions[i] = sequence.length + i;
     positions[inputs_max] = sequence.step;
     store.device->upload(sequence.positions, positions, sizeof positions);
-    end_audit(sequence, false);  // of a step that was given up
+    end_audit(sequence, false);  // of a step that failed
 }
 
 void attend(Store &store, Sequence &sequence, uint32_t layer, const float *queries,
@@ -179,37 +175,49 @@ void attend(Store &store, Sequence &sequence, uint32_t layer, const float *queri
     sequence.layer = layer + 1;
 }
 
-void keep(Store &store, Sequence &sequence, uint32_t keep) {
-    if (sequence.inputs == 0) fail(SPECACHE_ARGUMENT, "no step is at work");
-    if (keep > sequence.trusted) {
-        fail(SPECACHE_ARGUMENT, "keep %u is above trusted %u", keep, sequence.trusted);
-    }
-    if (sequence.layer != store.plan.config.layers) {
-        fail(SPECACHE_ARGUMENT, "layer %u of %u has not attended", sequence.layer,
-             store.plan.config.layers);
-    }
-    store.device->check();
-    end_audit(sequence, keep != 0);
+namespace {
+
+// By `tokens` of the step at work, which is dropped where the page that they fill is not whole.
+void lengthen(Store &store, Sequence &sequence, uint32_t tokens) {
     uint32_t length = sequence.length;
-    sequence.inputs = 0;
-    sequence.length += keep;
-    if (store.plan.ahead_only) {
-        uint64_t places = uint64_t(store.plan.heads()) * (store.plan.slots + store.plan.arriving);
-        store.device->move(sequence.slots.now, sequence.slots.next, places);
-    }
+    sequence.length += tokens;
     if (sequence.length / page_tokens == length / page_tokens) return;
     try {
         store.complete_page(sequence);
     } catch (...) {
-        sequence.length = length;  // else tokens would count whose page is not whole
+        sequence.length = length;
+        end_audit(sequence, false);
+        store.undo(sequence);
         throw;
     }
 }
 
-void check_cancelled(Store &store, Sequence &sequence) {
-    if (!store.cancelled.exchange(false)) return;
-    store.undo(sequence);
-    fail(SPECACHE_CANCELLED, "the run was cancelled");
+}  // namespace
+
+void keep(Store &store, Sequence &sequence, uint32_t keep) {
+    if (sequence.inputs == 0 && sequence.run == 0) fail(SPECACHE_ARGUMENT, "no step is at work");
+    bool attended = sequence.layer == store.plan.config.layers;
+    bool ahead = sequence.trusted == 0 && attended;  // it ran for what its guesses fetch
+    if (keep == 0 && (sequence.run != 0 || !ahead)) {
+        end_audit(sequence, false);
+        return store.undo(sequence);
+    }
+    if (sequence.run != 0) store.fail_in_run(sequence);
+    if (keep > sequence.trusted) {
+        fail(SPECACHE_ARGUMENT, "keep %u is above trusted %u", keep, sequence.trusted);
+    }
+    if (!attended) {
+        fail(SPECACHE_ARGUMENT, "layer %u of %u has not attended", sequence.layer,
+             store.plan.config.layers);
+    }
+    store.device->check();
+    lengthen(store, sequence, keep);
+    end_audit(sequence, keep != 0);
+    sequence.inputs = 0;
+    if (store.plan.ahead_only) {
+        uint64_t places = uint64_t(store.plan.heads()) * (store.plan.slots + store.plan.arriving);
+        store.device->move(sequence.slots.now, sequence.slots.next, places);
+    }
 }
 
 }  // namespace specache

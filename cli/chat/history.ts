@@ -1,6 +1,7 @@
 // history.ts - lines typed before, in a file of the cache folder that its user alone can read.
 import { appendFileSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
+import { refusedAs } from "../../engine/system.ts";
 import { cacheHome } from "../../ffi/home.ts";
 
 /** Lines that are kept. */
@@ -60,7 +61,7 @@ export class History {
       return call();
     } catch (error) {
       this.#broken = true;
-      this.#notice(`No history: ${(error as Error).message}`);
+      this.#notice(`No history: ${this.#path} ${refusedAs(error, "written")}`);
     }
   }
 }

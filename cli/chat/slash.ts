@@ -1,5 +1,5 @@
 // slash.ts - what a person can ask of a chat itself: /name, most with a value.
-import { writeFileSync } from "node:fs";
+import { existsSync, writeFileSync } from "node:fs";
 import type { Mode } from "../../engine/config.ts";
 import {
   type GenerateOptions,
@@ -8,6 +8,7 @@ import {
 } from "../../engine/config_generate.ts";
 import { SpecacheError } from "../../engine/errors.ts";
 import { parse } from "../../engine/parse.ts";
+import { refusedAs } from "../../engine/system.ts";
 import { number } from "../options.ts";
 import { statsTable } from "./status.ts";
 import type { Talk, Watch } from "./talk.ts";
@@ -142,7 +143,8 @@ function save({ talk, say }: SlashHost, path: string): void {
   try {
     writeFileSync(path, text, { flag: "wx" }); // what is there already stays
   } catch (cause) {
-    throw new SpecacheError("file", `Cannot save: ${(cause as Error).message}`, { cause });
+    const why = existsSync(path) ? "exists; name a new one" : refusedAs(cause, "written");
+    throw new SpecacheError("file", `Cannot save: ${path} ${why}`, { cause });
   }
   say(`${messages.length} messages are in ${path}`);
 }

@@ -78,7 +78,7 @@ export function askCuda(): CudaAnswer {
 
 /** Reads what the library said when device cuda did not open. */
 export function answerOf(message: string): CudaAnswer {
-  const built = !message.includes("it was built without nvcc");
+  const built = !message.includes("device cuda is not in this library");
   const [, code, name] = message.match(/CUDA error (\d+), (\w+)/) ?? [];
   return {
     ...{ built, gpu: null, message },

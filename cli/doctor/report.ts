@@ -108,7 +108,7 @@ function cudaProblems({ cuda, gpu, nvcc }: Findings): Problem[] {
   if (!cuda.built) {
     const fetch = nvcc === null ? "specache toolchain nvcc fetches nvcc (129 MB); then " : "";
     const sentence = "there is a GPU, but the library was built without device cuda";
-    return [{ needed: false, sentence, todo: `${fetch}build again: deno task build` }];
+    return [{ needed: false, sentence, todo: `${fetch}--device cuda builds it, some minutes` }];
   }
   if (cuda.code === null) {
     return [{ needed: false, sentence: `${cuda.message}`, todo: "use device cpu" }];

@@ -182,6 +182,54 @@ TEST("on device cuda a fork and a cut go on as the sequence that they came from"
     CHECK(same_bits(shorter.outputs, other.outputs));
 }
 
+TEST("on device cuda a step and a run at work are neither dropped nor spoilt by what is refused") {
+    specache_config config = with_slots(40);
+    Run plain(config), run(config);
+    for (Run *each : {&plain, &run}) CHECK(each->prefill(0, prompt) == SPECACHE_OK);
+    uint64_t fork = 0;
+    specache_options options{32, 1, 0};
+    auto k = run.make(1, 0, prompt + 1, 20, 2), v = run.make(2, 0, prompt + 1, 20, 2);
+    auto refuse_all = [&](const char *what) {
+        for (int32_t status : {specache_sequence_fork(run.store, run.sequence, &fork),
+                               specache_sequence_truncate(run.store, run.sequence, 180),
+                               specache_begin(run.store, run.sequence, 1, 1, &options)}) {
+            CHECK(status == SPECACHE_ARGUMENT);
+            CHECK(last_error().rfind(what, 0) == 0);
+        }
+    };
+    CHECK(specache_begin(run.store, run.sequence, 2, 1, &options) == SPECACHE_OK);
+    CHECK(run.attend(0, prompt, 2) == SPECACHE_OK);
+    refuse_all("a step of 2 inputs has had 1 of 2 layers");
+    CHECK(run.attend(1, prompt, 2) == SPECACHE_OK);
+    CHECK(specache_keep(run.store, run.sequence, 1) == SPECACHE_OK);
+    CHECK(plain.step(prompt, 1, 32) == SPECACHE_OK);
+    for (Run *each : {&plain, &run}) {
+        CHECK(specache_append(each->store, each->sequence, 0, 20, nullptr, k.data(), v.data(),
+                              nullptr) == SPECACHE_OK);
+    }
+    refuse_all("a run of 20 tokens has had 1 of 2 layers");
+    auto spoilt = k;
+    spoilt.back() = INFINITY;
+    CHECK(specache_append(run.store, run.sequence, 1, 20, nullptr, spoilt.data(), v.data(),
+                          nullptr) == SPECACHE_DATA);
+    for (Run *each : {&plain, &run}) {
+        CHECK(specache_append(each->store, each->sequence, 1, 20, nullptr, k.data(), v.data(),
+                              nullptr) == SPECACHE_OK);
+    }
+    // Dropped: half a run, half a step.
+    CHECK(specache_append(run.store, run.sequence, 0, 20, nullptr, v.data(), k.data(), nullptr) ==
+          SPECACHE_OK);
+    CHECK(specache_keep(run.store, run.sequence, 0) == SPECACHE_OK);
+    CHECK(specache_begin(run.store, run.sequence, 2, 1, &options) == SPECACHE_OK);
+    CHECK(run.attend(0, 7, 2) == SPECACHE_OK);
+    CHECK(specache_keep(run.store, run.sequence, 0) == SPECACHE_OK);
+    plain.outputs.clear();
+    run.outputs.clear();
+    CHECK(plain.decode(prompt + 21, 2, 1, 32) == SPECACHE_OK);
+    CHECK(run.decode(prompt + 21, 2, 1, 32) == SPECACHE_OK);
+    CHECK(same_bits(plain.outputs, run.outputs));
+}
+
 TEST("on device cuda rows come back as they were given, rounded") {
     specache_config cuda = config_on(1), cpu = config_on(0);
     std::vector<float> keys[2], values[2];

@@ -54,7 +54,7 @@ export class ChatTemplate {
       const why = reasonOf(cause);
       throw new SpecacheError(
         "unsupported",
-        `Cannot write a conversation: the template of model ${model} is not understood: ${why}`,
+        `Cannot write a conversation: the template of model ${model} is not understood (${why})`,
         { cause, details: { model } },
       );
     }

@@ -26,6 +26,7 @@ export interface Config {
 /** Reads a folder's config.json, and the files beside it that name end tokens and bos. */
 export function readConfig(folder: string): Config {
   const path = join(folder, "config.json");
+  if (!existsSync(path)) broken(path, "does not exist, which a Hugging Face model's folder has");
   const config = readJson(path);
   const architecture = architectureOf(path, config);
   refuseUnsupported(path, config, architecture);

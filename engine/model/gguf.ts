@@ -125,9 +125,14 @@ function readTensorInfo(reader: Reader): TensorInfo {
   return { name, shape: sizes.map(Number).reverse(), type, offset, bytes };
 }
 
+function notGguf(path: string): never {
+  return broken(path, "is not a GGUF file; a Hugging Face model is opened by its folder");
+}
+
 function readHeader(reader: Reader): Gguf {
   const { path, size } = reader.file;
-  if (size < 4 || reader.u32() !== magic) broken(path, "is not GGUF: it does not begin so");
+  if (size === 0) broken(path, "is empty");
+  if (size < 4 || reader.u32() !== magic) notGguf(path);
   const version = reader.u32();
   if (version !== 2 && version !== 3) broken(path, `GGUF version ${version} is neither 2 nor 3`);
   // A tensor takes 24 bytes at least: length of its name 8, dimensions 4, type 4, offset 8.

@@ -22,7 +22,7 @@ export function readJson(path: string): Record<string, unknown> {
   } catch (cause) {
     throw new SpecacheError(
       "file",
-      `Cannot open model: ${path} is not JSON: ${(cause as Error).message}`,
+      `Cannot open model: ${path} is not JSON (${(cause as Error).message})`,
       { cause, details: { path } },
     );
   }

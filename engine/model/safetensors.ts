@@ -106,7 +106,7 @@ function parseHeader(path: string, bytes: Uint8Array): Record<string, unknown> {
     text = new TextDecoder("utf-8", { fatal: true }).decode(bytes);
     header = JSON.parse(text);
   } catch (cause) {
-    broken(path, `the header is not JSON: ${(cause as Error).message}`);
+    broken(path, `the header is not JSON (${(cause as Error).message})`);
   }
   if (typeof header !== "object" || header === null || Array.isArray(header)) {
     broken(path, "the header is not a JSON object");

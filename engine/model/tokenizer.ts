@@ -62,7 +62,7 @@ function coderOf(path: string, tokenizer: object, config: object): Coder {
   try {
     library = new Library(tokenizer, config);
   } catch (cause) {
-    return broken(path, `is not a tokenizer: ${(cause as Error).message}`);
+    return broken(path, `is not a tokenizer (${(cause as Error).message})`);
   }
   const special = new Set<number>();
   for (const [id, token] of library.get_added_tokens_decoder()) if (token.special) special.add(id);

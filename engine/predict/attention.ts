@@ -1,9 +1,10 @@
 // attention.ts - measures what attention costs here: a store of the planned shape and settings is
 // filled with random rows and steps run on it, at a few lengths. Between and beyond them time grows
 // by the token, for a step reads every code (every row in mode full) and a fixed number of rows.
-import { mkdtempSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { SpecacheError } from "../errors.ts";
+import { refusedAs } from "../system.ts";
 import { NativeStore, optionsOf, type StoreShape } from "../native.ts";
 import type { Profile } from "../profile.ts";
 import type { Settings } from "../settings.ts";
@@ -72,7 +73,13 @@ export function temporaryFolder(parent: string, action: string): string {
   try {
     return mkdtempSync(join(parent, "specache-plan-"));
   } catch (cause) {
-    throw new SpecacheError("file", `Cannot ${action}: ${(cause as Error).message}`, { cause });
+    throw new SpecacheError(
+      "file",
+      `Cannot ${action}: ${parent} ${refusedAs(cause, existsSync(parent) ? "written" : "read")}`,
+      {
+        cause,
+      },
+    );
   }
 }
 
@@ -193,9 +200,10 @@ class Sampler {
         );
         library.check(ACTION, status);
       }
-      this.store.keep(this.#sequence, 0);
+      this.store.keep(this.#sequence, 1); // what it fetched counts in the next one
       return (performance.now() - started) / 1000 / layers;
     });
+    this.store.truncate(this.#sequence, this.#tokens);
     return median(times.slice(2)); // the first ones find nothing in caches
   }
 

@@ -2,6 +2,7 @@
 import { readFileSync } from "node:fs";
 import { z } from "zod";
 import { SpecacheError } from "../../engine/errors.ts";
+import { refusedAs } from "../../engine/system.ts";
 import { parse } from "../../engine/parse.ts";
 import type { EvalReport } from "../rows.ts";
 
@@ -56,7 +57,7 @@ function json(path: string): unknown {
   try {
     return JSON.parse(readFileSync(path, "utf8"));
   } catch (cause) {
-    const { message } = cause as Error;
-    throw new SpecacheError("file", `Cannot read ${path}: ${message}`, { cause });
+    const why = cause instanceof SyntaxError ? "is not JSON" : refusedAs(cause, "read");
+    throw new SpecacheError("file", `Cannot read ${path}: it ${why}`, { cause });
   }
 }

@@ -11,6 +11,7 @@ import { ropeFrequencies } from "../../engine/model/rope.ts";
 import { profileIds } from "../../engine/profile_auto.ts";
 import { ensureLibrary } from "../../cli/library.ts";
 import { number, readFlags } from "../../cli/options.ts";
+import { sentenceOf } from "../../cli/words.ts";
 import { StatusLine } from "../../cli/output.ts";
 import { smollm2 } from "../../tools/smollm2.ts";
 import type { EvalDocument } from "../tasks/document.ts";
@@ -63,7 +64,7 @@ export async function main(args: readonly string[]): Promise<void> {
   const options = parse(schema, {
     model: given.model,
     tasks: listOf(given.tasks) ?? ["text", "code", "needle"],
-    tokens: listOf(given.tokens)?.map(Number) ?? [2048],
+    tokens: listOf(given.tokens)?.map((tokens) => number({ tokens }, "tokens")) ?? [2048],
     samples: number(given, "samples") ?? 1,
     seed: number(given, "seed") ?? 0,
     steps: number(given, "steps") ?? 16,
@@ -182,7 +183,7 @@ if (import.meta.main) {
     await main(process.argv.slice(2));
   } catch (error) {
     if (!(error instanceof SpecacheError)) throw error;
-    console.error(error.message);
+    console.error(sentenceOf(error, flags));
     process.exitCode = 2;
   }
 }

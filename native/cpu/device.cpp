@@ -52,6 +52,7 @@ public:
         compute_.threads = threads_.count() > 1 ? &threads_ : nullptr;
     }
     const Kernels &kernels() const override { return kernels_; }
+    void heed(const std::atomic<bool> &cancelled) override { compute_.cancelled = &cancelled; }
     std::string name() const override { return "cpu"; }
     bool shares_memory() const override { return true; }
     uint32_t threads() const override { return threads_.count(); }

@@ -26,9 +26,9 @@ inline void relax() {
 
 }  // namespace
 
-Threads::Threads(uint32_t threads) {
+Threads::Threads(uint32_t threads) : shares_(threads) {
     try {
-        for (uint32_t i = 1; i < threads; i++) workers_.emplace_back([this] { work(); });
+        for (uint32_t i = 1; i < threads; i++) workers_.emplace_back([this, i] { work(i); });
     } catch (const std::system_error &error) {
         size_t started = workers_.size();
         end();
@@ -46,15 +46,19 @@ void Threads::end() {
     for (std::thread &worker : workers_) worker.join();
 }
 
-// An index and the count that bounds it are one atomic number. So a worker that comes late, even a
-// round late, either owns an index of the round at work or sees that none is left.
-void Threads::take() {
-    uint32_t taken = 0;
-    for (;; taken++) {
-        uint64_t ticket = next_.fetch_add(1, std::memory_order_acq_rel);
-        uint32_t index = uint32_t(ticket);
-        if (index >= ticket >> 32) break;
-        body_(context_, index);
+// An index and the end of its share are one atomic number. So a worker that comes late, even a
+// round late, either owns an index of the round at work or sees that none is left. Who has done his
+// own share helps the others with theirs.
+void Threads::take(uint32_t thread) {
+    uint32_t taken = 0, count = uint32_t(shares_.size());
+    for (uint32_t i = 0; i < count; i++) {
+        std::atomic<uint64_t> &next = shares_[(thread + i) % count].next;
+        for (;; taken++) {
+            uint64_t ticket = next.fetch_add(1, std::memory_order_acq_rel);
+            uint32_t index = uint32_t(ticket);
+            if (index >= ticket >> 32) break;
+            body_(context_, index);
+        }
     }
     if (taken != 0) done_.fetch_add(taken, std::memory_order_release);
 }
@@ -65,17 +69,21 @@ void Threads::run(uint32_t count, Body body, const void *context) {
     body_ = body;
     context_ = context;
     done_.store(0, std::memory_order_relaxed);
-    next_.store(uint64_t(count) << 32, std::memory_order_release);
+    uint64_t threads = shares_.size();
+    for (uint64_t i = 0; i < threads; i++) {
+        uint64_t first = i * count / threads, end = (i + 1) * count / threads;
+        shares_[i].next.store(end << 32 | first, std::memory_order_release);
+    }
     round_.fetch_add(1, std::memory_order_release);
     round_.notify_all();
-    take();
+    take(0);
     for (uint32_t i = 0; done_.load(std::memory_order_acquire) != count; i++) {
         if (i < spins) relax();
         else std::this_thread::yield();
     }
 }
 
-void Threads::work() {
+void Threads::work(uint32_t thread) {
     uint32_t seen = 0;
     for (;;) {
         for (uint32_t i = 0; i < spins && round_.load(std::memory_order_acquire) == seen; i++)
@@ -83,7 +91,7 @@ void Threads::work() {
         round_.wait(seen, std::memory_order_acquire);
         seen = round_.load(std::memory_order_acquire);
         if (stop_) return;
-        take();
+        take(thread);
     }
 }
 

@@ -1,5 +1,7 @@
 // threads.h - the compute threads of the CPU device, and the loop that shares work among them.
 // Which thread runs which index never shows in a result: kernels write disjoint outputs by index.
+// A thread begins with its own share of neighbouring indices, the same in each loop of as many, so
+// that what one kernel leaves in a core's cache the next finds there.
 #pragma once
 #include <atomic>
 #include <cstdint>
@@ -22,13 +24,16 @@ public:
     void run(uint32_t count, Body body, const void *context);
 
 private:
-    void work();
-    void take();
+    struct alignas(64) Share {           // a thread's neighbouring indices, in a line of its own
+        std::atomic<uint64_t> next{0};   // end << 32 | the next index to take
+    };
+    void work(uint32_t thread);
+    void take(uint32_t thread);
     void end();
     std::vector<std::thread> workers_;
     Body body_ = nullptr;
     const void *context_ = nullptr;
-    std::atomic<uint64_t> next_{0};   // count << 32 | the next index to take
+    std::vector<Share> shares_;       // [count()], the caller's first
     std::atomic<uint32_t> done_{0};   // indices of the current round that have ended
     std::atomic<uint32_t> round_{0};  // a new value wakes the workers
     std::atomic<bool> stop_{false};
@@ -44,6 +49,7 @@ inline uint32_t threads_of(uint32_t asked) {
 class CpuStream : public Stream {
 public:
     Threads *threads = nullptr;  // null: the caller alone
+    const std::atomic<bool> *cancelled = nullptr;  // null: nobody cancels
     void signal(Event &) override {}
     uint64_t wait(Event &) override { return 0; }
 };
@@ -58,6 +64,16 @@ void parallel(Stream &stream, uint32_t count, Body body) {
     threads->run(count, [](const void *context, uint32_t index) {
         (*static_cast<const Body *>(context))(index);
     }, &body);
+}
+
+// As above; once the stream's work is cancelled, what no thread has begun is left out.
+template <class Body>
+void parallel_until_cancelled(Stream &stream, uint32_t count, Body body) {
+    const std::atomic<bool> *cancelled = static_cast<CpuStream &>(stream).cancelled;
+    if (cancelled == nullptr) return parallel(stream, count, body);
+    parallel(stream, count, [&](uint32_t index) {
+        if (!cancelled->load(std::memory_order_relaxed)) body(index);
+    });
 }
 
 }  // namespace specache

@@ -84,6 +84,7 @@ struct Pass {
     // As above; the likeliest tokens to a.likeliest.
     void predict(uint32_t first, uint32_t count) {
         logits(first, count);
+        model.store.check_cancelled();
         kernels.argmax(device.compute(), {a.logits, a.likeliest, count, model.config.vocabulary,
                                           a.argmax});
     }
@@ -116,14 +117,17 @@ void prefill_chunk(Model &model, Sequence &sequence, const uint32_t *tokens, uin
     pass.begin(positions.data(), tokens);
     pass.embed();
     for (uint32_t l = 0; l < model.layers.size(); l++) {
-        check_cancelled(model.store, sequence);
+        model.store.check_cancelled();
         pass.before_attention(model.layers[l]);
+        model.store.check_cancelled();
         append(model.store, sequence, l, count, a.queries, a.keys, a.values,
                a.attended);
         pass.after_attention(model.layers[l]);
     }
+    model.store.check_cancelled();
     if (logits == nullptr) return;
     pass.logits(count - 1, 1);
+    model.store.check_cancelled();
     pass.download_logits(1, logits);
 }
 
@@ -133,7 +137,7 @@ void prefill(Model &model, Sequence &sequence, const uint32_t *tokens, uint32_t 
              float *logits) {
     check_tokens(model, tokens, count);
     if (count == 0) fail(SPECACHE_ARGUMENT, "count 0 is below 1");
-    model.store.undo(sequence);
+    model.store.check_ended(sequence);
     const specache_config &config = model.store.plan.config;
     uint32_t before = sequence.length, chunk = config.chunk_tokens;
     if (count > config.tokens_max - before) {
@@ -149,6 +153,7 @@ void prefill(Model &model, Sequence &sequence, const uint32_t *tokens, uint32_t 
             done += part;
         }
     } catch (...) {
+        model.store.undo(sequence);
         model.store.truncate(sequence, before);
         throw;
     }
@@ -157,8 +162,7 @@ void prefill(Model &model, Sequence &sequence, const uint32_t *tokens, uint32_t 
 namespace {
 
 // The layers of a step, once all its sequences have begun and positions and tokens are near.
-void run_layers(Model &model, const StepInputs *list, uint32_t count, uint32_t rows,
-                bool recording = false) {
+void run_layers(Model &model, const StepInputs *list, uint32_t count, uint32_t rows) {
     Store &store = model.store;
     Pass pass{model, rows, false};
     const Activations &a = model.activations;
@@ -166,8 +170,9 @@ void run_layers(Model &model, const StepInputs *list, uint32_t count, uint32_t r
              kv = store.plan.config.kv_heads * dim;
     pass.embed();
     for (uint32_t l = 0; l < model.layers.size(); l++) {
-        if (!recording) check_cancelled(store, *list[0].sequence);
+        store.check_cancelled();
         pass.before_attention(model.layers[l]);
+        store.check_cancelled();
         for (uint32_t i = 0, row = 0; i < count; row += list[i].inputs, i++) {
             attend(store, *list[i].sequence, l, a.queries + row * query,
                    a.keys + row * kv, a.values + row * kv,
@@ -180,8 +185,8 @@ void run_layers(Model &model, const StepInputs *list, uint32_t count, uint32_t r
 constexpr size_t recordings_each = 16;  // of a sequence on average: shapes of steps are few
 
 // The only sequence's layers and what they predict.
-void run_one(Model &model, const StepInputs &one, bool recording = false) {
-    run_layers(model, &one, 1, one.inputs, recording);
+void run_one(Model &model, const StepInputs &one) {
+    run_layers(model, &one, 1, one.inputs);
     Pass{model, one.inputs, false}.predict(0, one.inputs);
 }
 
@@ -190,7 +195,7 @@ std::unique_ptr<Recording> record_one(Model &model, const StepInputs &one) {
         Sequence &sequence;
         ~Undone() { sequence.layer = 0; }
     } undone{*one.sequence};
-    return model.store.device->record([&] { run_one(model, one, true); });
+    return model.store.device->record([&] { run_one(model, one); });
 }
 
 // One sequence's step as one piece of work, where the device records; else as it comes.
@@ -210,24 +215,20 @@ void run_recorded(Model &model, const StepInputs &one) {
         if (made == nullptr) return run_one(model, one);
         found = model.recordings.emplace(shape, std::move(made)).first;
     }
-    check_cancelled(store, *one.sequence);
+    store.check_cancelled();
     store.device->launch(*found->second);
     one.sequence->layer = store.plan.config.layers;
 }
 
-}  // namespace
-
-void step(Model &model, const StepInputs *list, uint32_t count) {
+// The steps of `list`, all of which have begun.
+void run_begun(Model &model, const StepInputs *list, uint32_t count) {
     Store &store = model.store;
     uint32_t rows = 0;
     uint32_t tokens[1024 * inputs_max], positions[1024 * inputs_max];  // at most 1,024 sequences
-    for (uint32_t i = 0; i < count; i++) check_tokens(model, list[i].tokens, list[i].inputs);
     for (uint32_t i = 0; i < count; i++) {
-        Sequence &sequence = *list[i].sequence;
-        begin(store, sequence, list[i].inputs, list[i].trusted, list[i].options);
         for (uint32_t input = 0; input < list[i].inputs; input++, rows++) {
             tokens[rows] = list[i].tokens[input];
-            positions[rows] = sequence.length + input;
+            positions[rows] = list[i].sequence->length + input;
         }
     }
     Pass pass{model, rows, false};
@@ -240,6 +241,23 @@ void step(Model &model, const StepInputs *list, uint32_t count) {
         store.check_rows(sequence, sequence.length, 0, store.plan.config.layers);
         if (count > 1) pass.predict(row, list[i].inputs);
         pass.download_predicted(list[i]);
+    }
+}
+
+}  // namespace
+
+void step(Model &model, const StepInputs *list, uint32_t count) {
+    for (uint32_t i = 0; i < count; i++) check_tokens(model, list[i].tokens, list[i].inputs);
+    uint32_t begun = 0;
+    try {
+        for (; begun < count; begun++) {
+            const StepInputs &one = list[begun];
+            begin(model.store, *one.sequence, one.inputs, one.trusted, one.options);
+        }
+        run_begun(model, list, count);
+    } catch (...) {
+        while (begun > 0) model.store.undo(*list[--begun].sequence);
+        throw;
     }
 }
 

@@ -98,7 +98,8 @@ struct StepInputs {
     float *logits;           // [inputs][vocabulary], or null
 };
 
-// One pass of the model over all inputs of all sequences: the weights are read once.
+// One pass of the model over all inputs of all sequences: the weights are read once. On failure no
+// sequence has a step at work that had none before.
 void step(Model &model, const StepInputs *list, uint32_t count);
 
 }  // namespace specache

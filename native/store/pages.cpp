@@ -96,6 +96,9 @@ void Store::complete_page(Sequence &sequence) {
         copy_rows_of(in_block(rows, index), in_window(sequence, layer), index * page_tokens,
                      page_tokens);
         keep_page(sequence, index, layer, rows);
+        if (!cancelled) continue;
+        device->copy().signal(*written);  // of the layers so far
+        check_cancelled();
     }
     device->copy().signal(*written);
 }
@@ -161,16 +164,28 @@ void Store::refill_window(Sequence &sequence, uint32_t first, uint32_t end) {
         read_pages(sequence, first_page, pages, layer, work.far_pages);
     }
     for (uint32_t layer = 0; layer < plan.config.layers; layer++) {
-        if (plan.in_file) read_pages(sequence, first_page, pages, layer, work.far_pages);
-        for (uint32_t page = first_page; page < first_page + pages; page++) {
-            uint8_t *block = plan.in_file
-                ? work.far_pages + (page - first_page) * plan.layer_block
-                : far.memory + far_at(sequence.pages[page], layer);
-            uint32_t from = std::max(first, page * page_tokens);
-            uint32_t to = std::min(end, (page + 1) * page_tokens);
-            copy_rows_of(in_window(sequence, layer), in_block(block, page), from, to - from);
-        }
+        refill_layer(sequence, layer, first, end);
     }
+}
+
+void Store::refill_layer(Sequence &sequence, uint32_t layer, uint32_t first, uint32_t end) {
+    if (first >= end) return;
+    uint32_t first_page = first / page_tokens, pages = (end - 1) / page_tokens - first_page + 1;
+    if (plan.in_file) read_pages(sequence, first_page, pages, layer, work.far_pages);
+    for (uint32_t page = first_page; page < first_page + pages; page++) {
+        uint8_t *block = plan.in_file ? work.far_pages + (page - first_page) * plan.layer_block
+                                      : far.memory + far_at(sequence.pages[page], layer);
+        uint32_t from = std::max(first, page * page_tokens);
+        uint32_t to = std::min(end, (page + 1) * page_tokens);
+        copy_rows_of(in_window(sequence, layer), in_block(block, page), from, to - from);
+    }
+}
+
+// What is not in complete pages was flushed when the append began, so far has all of it.
+void Store::restore_layer(Sequence &sequence, uint32_t layer) {
+    device->drain();
+    uint32_t length = sequence.length;
+    refill_layer(sequence, layer, coded_pages(length) * page_tokens, length);
 }
 
 void Store::copy_rows(const Sequence &sequence, uint32_t layer, uint32_t first, uint32_t tokens,
@@ -179,10 +194,7 @@ void Store::copy_rows(const Sequence &sequence, uint32_t layer, uint32_t first, 
         fail(SPECACHE_ARGUMENT, "tokens %u from %u on end after the sequence's %u", tokens, first,
              sequence.length);
     }
-    if (sequence.run != 0) {
-        fail(SPECACHE_ARGUMENT, "a run of %u tokens has had %u of %u layers", sequence.run,
-             sequence.layers_done, plan.config.layers);
-    }
+    if (sequence.run != 0) fail_in_run(sequence);
     device->compute().wait(*written);  // a page may still be on its way out
     device->check();
     // A page's block at a time: [kv_heads][64] rows, gathered from the window where it is not
@@ -215,7 +227,7 @@ void Store::copy_rows(const Sequence &sequence, uint32_t layer, uint32_t first, 
 }
 
 void Store::truncate(Sequence &sequence, uint32_t tokens) {
-    undo(sequence);
+    check_ended(sequence);
     if (tokens > sequence.length) {
         fail(SPECACHE_ARGUMENT, "tokens %u is above the sequence's length %u", tokens,
              sequence.length);
@@ -249,6 +261,27 @@ void Store::cut(Sequence &sequence, uint32_t tokens) {
     }
     device->upload(sequence.slots.now, now.data(), places);
     device->upload(sequence.slots.next, now.data(), places);
+}
+
+void Store::check_ended(const Sequence &sequence) const {
+    if (sequence.inputs == 0 && sequence.run == 0) return;
+    device->check();  // far memory that failed is the greater news
+    if (sequence.run != 0) fail_in_run(sequence);
+    fail(SPECACHE_ARGUMENT,
+         "a step of %u inputs has had %u of %u layers: end it first, keep 0 drops it",
+         sequence.inputs, sequence.layer, plan.config.layers);
+}
+
+void Store::check_cancelled() {
+    if (!cancelled.load(std::memory_order_relaxed)) return;
+    cancelled = false;
+    fail(SPECACHE_CANCELLED, "the run was cancelled");
+}
+
+void Store::fail_in_run(const Sequence &sequence) const {
+    fail(SPECACHE_ARGUMENT,
+         "a run of %u tokens has had %u of %u layers: give it the others first, or end it, "
+         "keep 0 drops it", sequence.run, sequence.layers_done, plan.config.layers);
 }
 
 void Store::undo(Sequence &sequence) {

@@ -4,6 +4,7 @@
 #include <bit>
 #include <cmath>
 
+#include "../cpu/threads.h"
 #include "../device.h"
 #include "../failure.h"
 #include "../scratch.h"
@@ -143,7 +144,7 @@ void plan_sequence(Plan &plan) {
 uint64_t logits_budget(const specache_config &config) {
     if (config.mode == 0) return UINT64_MAX;  // it has none
     if (config.logits_bytes != 0) return config.logits_bytes;
-    if (config.device == 0) return UINT64_MAX;
+    if (config.device == 0) return threads_of(config.threads) * core_cache_usual;
     uint64_t cache = gpu_cache_bytes();
     return (cache == 0 ? gpu_cache_usual : cache) * logits_fifths / 5;
 }
@@ -165,7 +166,7 @@ uint32_t heads_of_run(const Plan &plan, uint32_t inputs, uint32_t tokens) {
 }
 
 struct LogitsBytes {
-    uint64_t logits = 0, choosing = 0;
+    uint64_t logits = 0, largest = 0, choosing = 0;
 };
 // Of the largest room that a step may have.
 LogitsBytes most_logits(const Plan &plan) {
@@ -176,6 +177,8 @@ LogitsBytes most_logits(const Plan &plan) {
             LogitsRoom room = plan.logits_room(inputs, tokens - std::min(tokens, inputs));
             uint64_t logits = uint64_t(inputs) * room.heads * group * room.tokens;
             most.logits = std::max(most.logits, logits);
+            most.largest = std::max(most.largest, uint64_t(inputs) * room.heads * group *
+                                                      largest_places(room.tokens));
             most.choosing = std::max(
                 most.choosing,
                 choose_scratch(plan.shape, room.heads, inputs, room.tokens, nullptr).bytes);
@@ -250,6 +253,9 @@ Work carve_work(const Plan &plan, uint8_t *base) {
     bool coded = plan.rule != Rule::none, at_once = config.device == 1;
     LogitsBytes logits = most_logits(plan);
     take(work.logits, coded ? logits.logits : 0);
+    bool weighs = coded && config.device == 0 && config.audit == 0;  // audits read logits
+    take(work.largest, weighs ? logits.largest : 0);
+    if (!weighs) work.largest = nullptr;
     take(work.chosen, chosen);
     take(work.values, chosen);
     take(work.counts, plan.inputs * heads);

@@ -17,8 +17,9 @@ constexpr uint32_t arriving_max = 64;  // slots in flight beside the visible one
 
 // Of a layer's logits and values, where a step takes its KV heads by runs: each run uses the memory
 // of the one before, which stays in a GPU's L2 beside what passes through. Two fifths of it; where
-// no GPU answers as if it had 50 MiB.
+// no GPU answers as if it had 50 MiB. On a CPU what the second-level caches of as many cores hold.
 constexpr uint64_t gpu_cache_usual = 50u << 20;
+constexpr uint64_t core_cache_usual = 2u << 20;  // of each thread of a CPU: its core's L2
 constexpr uint64_t logits_fifths = 2;
 
 // Tokens of each query head, and of how many KV heads at a time.
@@ -83,6 +84,7 @@ Plan make_plan(const specache_config &config, const specache_profile *profile,
 // Scratch of a store for steps and appends, carved out of one block of near memory.
 struct Work {
     float *logits;             // [inputs][heads * group][tokens] of the step's logits_room
+    float *largest;            // device cpu, no audit: as Choose takes it; else null
     uint32_t *chosen;          // [inputs][kv_heads][k_max] tokens
     float *values;             // [inputs][kv_heads][k_max]
     uint32_t *counts;          // [inputs][kv_heads]

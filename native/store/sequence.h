@@ -28,6 +28,9 @@ struct AuditSums {  // of one layer and KV head
     }
 };
 
+// How far an append has come in a layer; one that failed half way is begun anew.
+enum class LayerRun : uint8_t { none, begun, done };
+
 struct Options {
     uint32_t k = 0;
     float late_above = -1;  // late rows whose value is above this are read: -1 all, infinity none
@@ -59,7 +62,7 @@ struct Sequence {
     Options options;
     // An append at work: run == 0 means none.
     uint32_t run = 0, layers_done = 0;
-    std::vector<uint8_t> layer_done;  // [layers]
+    std::vector<LayerRun> layer_runs;  // [layers]
 };
 
 }  // namespace specache

@@ -16,6 +16,7 @@ namespace specache {
 Store::Store(Plan plan_in, const std::string &far_path, const Profile &profile)
     : plan(std::move(plan_in)), device(open_device(plan)) {
     try {
+        device->heed(cancelled);
         work = carve_work(plan, reserve(plan.work));
         allocated += plan.gathered;  // the device's own
         place_codes(profile);
@@ -145,7 +146,7 @@ void Store::lay_out(Sequence &sequence) {
     take(sequence.slots.next, places);
     sequence.pages.reserve(plan.pages_max + 1);
     sequence.fetch_ns.assign(plan.config.layers, 0);
-    sequence.layer_done.assign(plan.config.layers, 0);
+    sequence.layer_runs.assign(plan.config.layers, LayerRun::none);
     for (uint32_t layer = 0; layer < plan.config.layers; layer++) {
         sequence.wanted.push_back(device->event());
         sequence.arrived.push_back(device->event());
@@ -181,7 +182,7 @@ Sequence &Store::sequence(uint64_t id) {
 }
 
 Sequence &Store::fork(Sequence &from) {
-    undo(from);
+    check_ended(from);
     device->drain();  // rows in flight belong to both from here on
     device->check();
     uint32_t pages = from.length / page_tokens;

@@ -31,6 +31,11 @@ public:
     void close(Sequence &sequence);
     void truncate(Sequence &sequence, uint32_t tokens);
     void undo(Sequence &sequence);  // a step or append that was not ended
+    // Throws where one is at work: what it has done so far is lost by no other call than keep.
+    void check_ended(const Sequence &sequence) const;
+    [[noreturn]] void fail_in_run(const Sequence &sequence) const;
+    // Gives way to specache_cancel by a Failure: who catches it undoes what runs.
+    void check_cancelled();
 
     // Pages. A page that cannot be had is Failure (capacity); nothing changed then.
     void reserve_pages(Sequence &sequence, uint32_t tokens);  // so that it can hold `tokens`
@@ -39,7 +44,8 @@ public:
     // Codes one layer of a page and keeps its rows: [kv_heads][64] rows, which the copy stream may
     // still read until `written` arrives.
     void keep_page(Sequence &sequence, uint32_t index, uint32_t layer, const uint8_t *rows);
-    // The page that `length` filled, just now or up to three tokens ago, from the window.
+    // The page that `length` filled, just now or up to three tokens ago, from the window. Where it
+    // fails, as by a cancel, it can be completed anew.
     void complete_page(Sequence &sequence);
     // Reads [count] pages' blocks of a layer from a far file, checked. A far file is the CPU's
     // alone, where the host sees near memory.
@@ -66,6 +72,8 @@ public:
     void check_rows(Sequence &sequence, uint32_t token, uint32_t first, uint32_t layers);
     // Window rows of tokens [first, end) from far; the pages must be complete or flushed.
     void refill_window(Sequence &sequence, uint32_t first, uint32_t end);
+    // Window rows of one layer as they were before the append at work.
+    void restore_layer(Sequence &sequence, uint32_t layer);
     void flush_partial_page(Sequence &sequence);
 
     // Rows as stored, widened: keys, values [tokens][kv_heads][head_dim].
@@ -103,6 +111,7 @@ private:
     void cut(Sequence &sequence, uint32_t tokens);
     void place_codes(const Profile &profile);
     void clear_faults(Sequence &sequence);
+    void refill_layer(Sequence &sequence, uint32_t layer, uint32_t first, uint32_t end);
 
     std::vector<Sequence> sequences_;      // [sequences_max]
     uint64_t opened_ = 0;

@@ -13,7 +13,8 @@ const noDriver: CudaAnswer = {
 };
 const withoutNvcc: CudaAnswer = {
   ...{ built: false, gpu: null, code: null, name: null },
-  message: "Cannot open device cuda: device cuda is not in this library: it was built without nvcc",
+  message: "Cannot open device cuda: device cuda is not in this library, which was built for " +
+    "the CPU alone",
 };
 
 const whole: Findings = {
@@ -58,9 +59,14 @@ const lacking: readonly Row[] = [
     { gpu: true },
     false,
     /built without device cuda$/,
-    /^specache toolchain nvcc .*deno task build$/,
+    /^specache toolchain nvcc .*--device cuda builds it/,
   ],
-  [{ gpu: true, nvcc: "/nvcc" }, false, /built without device cuda$/, /^build again/],
+  [
+    { gpu: true, nvcc: "/nvcc" },
+    false,
+    /built without device cuda$/,
+    /^--device cuda builds it, some minutes$/,
+  ],
   [{ gpu: true, cuda: noDriver }, false, /answers 35 cudaErrorInsufficientDriver: the dri/, /580/],
   [
     { gpu: true, cuda: { ...noDriver, code: null, name: null, message: "GPU is too old" } },

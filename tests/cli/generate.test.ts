@@ -12,7 +12,8 @@ import { assert, assertEquals, assertMatch, assertObjectMatch, test } from "../h
 import { command, Folder, idsText, jsonOf, needle, tiny } from "./command.ts";
 
 const TEXT = "The code of amber is 48213.";
-const ask = ["generate", "--model", needle, "--prompt", TEXT, "--max-tokens", "4"];
+const long = ["generate", "--model", needle, "--prompt", TEXT];
+const ask = [...long, "--max-tokens", "4"];
 
 const number = "number";
 const count = { made: number, right: number };
@@ -152,8 +153,9 @@ const accepted: readonly [flags: string, holds: Record<string, unknown>][] = [
 for (const [flags, holds] of accepted) {
   test(`generate accepts ${flags}`, async () => {
     using folder = new Folder();
-    const prompt = ["--ids-file", folder.file("ids.json", idsText(150)), "--max-tokens", "4"];
+    const prompt = ["--ids-file", folder.file("ids.json", idsText(150))];
     const given = flags.replace("FAR", folder.of("far")).split(" ");
+    if (!given.includes("--max-tokens")) given.push("--max-tokens", "4");
     assertObjectMatch(await jsonOf(["generate", "--model", tiny, ...prompt, ...given]), holds);
   });
 }
@@ -168,7 +170,7 @@ test("the tables of these tests name every flag of generate", () => {
 
 test("a temperature gives the same text with the same seed, and another with another", async () => {
   const run = (seed: string) =>
-    jsonOf([...ask, "--max-tokens", "24", "--temperature", "1.5", "--seed", seed]);
+    jsonOf([...long, "--max-tokens", "24", "--temperature", "1.5", "--seed", seed]);
   const [first, again, other] = await Promise.all([run("1"), run("1"), run("2")]);
   assertEquals(again.text, first.text);
   assert(other.text !== first.text);
@@ -206,7 +208,7 @@ test("--chat makes a turn of the prompt by the template, --system another before
 test("Ctrl-C ends a generation as cancelled, and no listener for it stays", async () => {
   const listeners = process.listenerCount("SIGINT");
   const interrupt = () => void process.emit("SIGINT");
-  const { status, stdout } = await command([...ask, "--max-tokens", "500", "--json"], interrupt);
+  const { status, stdout } = await command([...long, "--max-tokens", "500", "--json"], interrupt);
   assertEquals([status, JSON.parse(stdout).stop], [0, "cancelled"]);
   assertEquals(process.listenerCount("SIGINT"), listeners);
 });

@@ -116,7 +116,10 @@ test("listen() refuses a port that is taken, and a host that is not this machine
         SpecacheError,
       );
       assertEquals(error.code, "argument");
-      assertMatch(error.message, /^Cannot serve: [\d.]+ port \d+: [^\n]+$/);
+      assertMatch(
+        error.message,
+        /^Cannot serve: .*--host [\d.]+ is (taken; |no address of this machine$)/,
+      );
     }
   }));
 

@@ -15,7 +15,7 @@ test("main.ts exits with the command's status", async () => {
   assertEquals(wrong, {
     status: 2,
     stdout: "",
-    stderr: "Cannot plan: k 2.5 is not an integer\n",
+    stderr: "Cannot plan: --k 2.5 is not an integer\n",
   });
 });
 

@@ -136,14 +136,14 @@ test("plan of a device that this library lacks says why it has no times", async 
   const { cache, predicted, notPredicted } = await jsonOf(["plan", ...few, "--device", "cuda"]);
   if (predicted !== null) return; // there is a GPU
   assertGreater(cache.nearBytes, 0);
-  assertMatch(notPredicted, /^Cannot measure attention: device cuda/);
+  assertMatch(notPredicted, /^Cannot measure attention: --device cuda/);
 });
 
 test("plan of a far file in a folder that is not there says why it has no times", async () => {
   using folder = new Folder();
   const { predicted, notPredicted } = await jsonOf(["plan", ...few, "--far", folder.of("no/far")]);
   assertEquals(predicted, null);
-  assertMatch(notPredicted, /^Cannot measure attention: .*ENOENT|No such file/);
+  assertMatch(notPredicted, /^Cannot measure attention: .+\/no does not exist$/);
 });
 
 test("plan against budgets tells the longest text that fits, to the token", async () => {

@@ -1,6 +1,6 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import process from "node:process";
 import { modelsFlags, removeFlags } from "../../cli/models.ts";
 import { pullFlags } from "../../cli/pull.ts";
@@ -8,7 +8,7 @@ import { pullingFolder } from "../../pull/kept.ts";
 import { parseModelName } from "../../pull/name.ts";
 import { assert, assertEquals, assertMatch, runtime, test } from "../harness.ts";
 import { REPO } from "../pull/hub.ts";
-import { filesOf, withEnvironment, withHub } from "../pull/support.ts";
+import { abandonLock, filesOf, withEnvironment, withHub } from "../pull/support.ts";
 import { command, Folder, idsText, jsonOf, pathOf } from "./command.ts";
 
 const needle = filesOf("models/needle");
@@ -38,8 +38,10 @@ test("pull, models, plan, generate and rm know a model by its name", async () =>
     assertEquals((await told(REPO)).stdout, (await told(pathOf("models/needle"))).stdout);
 
     const removed = await command(["rm", REPO]);
-    assertEquals(removed, { status: 0, stdout: "", stderr: "owner/model is removed\n" });
+    assertEquals([removed.status, removed.stdout], [0, ""]);
+    assertMatch(removed.stderr, /^owner\/model is removed, and its profile .+\.safetensors\n$/);
     assert(!existsSync(models[0].path));
+    assertEquals(readdirSync(home.of("profiles")), []);
     assertMatch((await command(["models"])).stderr, /^No models in .+; specache pull smollm2-/);
     assertEquals((await jsonOf(["models"])).models, []);
   });
@@ -89,6 +91,7 @@ test("a pull that is killed leaves no model, and the next one goes on", async ()
     await closed;
     const pulling = pullingFolder(parseModelName(REPO)!);
     assert(existsSync(`${pulling}/lock`));
+    abandonLock(`${pulling}/lock`); // as after the ten seconds that the next one waits
     const { stdout, stderr } = await command(["models"]);
     assertEquals(stdout, "");
     assertMatch(stderr, /^No models/);
@@ -105,25 +108,29 @@ test("a pull that is killed leaves no model, and the next one goes on", async ()
 const NAME_WANTED = /name .+ is neither smollm2-135m-instruct nor OWNER\/MODEL\[@REVISION\]$/;
 const refused: readonly (readonly [args: string[], sentence: RegExp])[] = [
   ...["pull", "rm"].flatMap((name): [string[], RegExp][] => [
-    [[name], /^Cannot \w+( a model)?: 0 names are given, not 1$/],
-    [[name, "a/b", "c/d"], /2 names are given, not 1$/],
+    [
+      [name],
+      /^Cannot \w+( a model)?: 0 names are given, not 1 \(smollm2-135m-instruct or OWNER/,
+    ],
+    [[name, "a/b", "c/d"], /2 names are given, not 1 \(/],
     ...["", " ", "NaN", "-1e9".slice(1), "x".repeat(5000), "../../etc", "a/b@../c", "/etc", "."]
       .map(
         (bad): [string[], RegExp] => [[name, bad], NAME_WANTED],
       ),
-    [[name, "-1"], /-1 is not a flag$/],
-    [[name, "a/b", "--force"], /flag --force is not known$/],
+    [[name, "-1"], /-1 is not a flag; --help lists them$/],
+    [[name, "a/b", "--force"], /flag --force is not known; /],
     [[name, "a/b", "--verbose=1"], /--verbose takes no value, not 1/],
-    [[name, "a/b", "--constructor"], /flag --constructor is not known$/],
+    [[name, "a/b", "--constructor"], /flag --constructor is not known; /],
   ]),
   [["pull", "a/b", "--file"], /--file is given no value$/],
-  [["pull", "a/b", "--file", "--json"], /--file is given no value$/],
+  [["pull", "a/b", "--file", "--json"], /--file is given no value;/],
+  [["pull", "a/b", "--file", "x", "--file", "y"], /--file is given twice, x and y$/],
   [["pull", REPO, "--file="], /--file "" is none of its files$/],
   [["pull", REPO, "--file", "../x.gguf"], /--file \.\.\/x\.gguf is none of its files$/],
   [["pull", "smollm2-135m-instruct", "--file", "x"], /--file x is for models of a hub$/],
   [["pull", "owner/other"], /^Cannot pull: .+ answers 404: there is no such model/],
   [["rm", "smollm2-135m-instruct"], /smollm2-135m-instruct is not here; specache models lists/],
-  [["models", "x"], /^Cannot list models: x is not a flag$/],
+  [["models", "x"], /^Cannot list models: x is not a flag; --help lists them$/],
   [["models", "--json=1"], /--json takes no value, not 1$/],
   [["plan", "--model", "smollm2-135m-instruct", "--tokens", "9"], /fetch it: specache pull smoll/],
   [["plan", "--model", "no/such", "--tokens", "9"], /no\/such does not exist.+pull no\/such$/],
@@ -172,8 +179,19 @@ test("a SPECACHE_HOME that is no folder: pull refuses it, models finds nothing",
     await withEnvironment({ SPECACHE_HOME: home.file("file", "") }, async () => {
       const { status, stdout, stderr } = await command(["pull", REPO]);
       assertEquals([status, stdout], [2, ""]);
-      assertMatch(stderr, /^Cannot pull owner\/model: .+\/lock: .+\n$/);
+      assertMatch(
+        stderr,
+        /^Cannot pull owner\/model: .+\/lock has a file where its path wants a folder\n$/,
+      );
       assertMatch((await command(["models"])).stderr, /^No models in /);
+      const model = ["--model", pathOf("models/needle")];
+      const profile = await command(["profile", ...model]);
+      assertEquals([profile.status, profile.stdout], [2, ""]);
+      assertMatch(profile.stderr, /^Cannot write profile: .+ has a file where its path wants a f/);
+      const ask = [...model, "--prompt", "The code of", "--max-tokens", "1"];
+      const generated = await command(["generate", ...ask]);
+      assertEquals(generated.status, 0);
+      assertMatch(generated.stderr, /^The profile is not kept: Cannot write profile: /m);
     });
   });
 });

@@ -184,5 +184,8 @@ test("specache serve says which port is taken", () =>
     ]);
     assertEquals([status, stdout], [2, ""]);
     assertEquals(process.listenerCount("SIGINT"), listeners);
-    assertMatch(stderr, new RegExp(`^Cannot serve: 127\\.0\\.0\\.1 port ${port}: .+\\n$`));
+    assertMatch(
+      stderr,
+      new RegExp(`^Cannot serve: --port ${port} of --host 127\\.0\\.0\\.1 is taken; .+\\n$`),
+    );
   }));

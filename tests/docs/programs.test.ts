@@ -3,7 +3,7 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { readdirSync } from "node:fs";
 import process from "node:process";
-import { Folder, needle, pathOf } from "../cli/command.ts";
+import { type Ended, Folder, needle, pathOf } from "../cli/command.ts";
 import { Server, template } from "../cli/server.ts";
 import {
   assertEquals,
@@ -16,8 +16,8 @@ import { runtime, test } from "../harness.ts";
 
 const FACT = "The code of amber is 44219. The weather is fine.";
 
-// What a program prints, given arguments and standard input.
-async function printed(name: string, args: readonly string[], input = ""): Promise<string> {
+// What a program comes to, given arguments and standard input.
+async function ended(name: string, args: readonly string[], input = ""): Promise<Ended> {
   const command = runtime === "deno" ? ["run", "-A", "--no-check"] : [];
   const child = spawn(process.execPath, [...command, pathOf(`examples/${name}`), ...args], {
     env: { ...process.env, NO_COLOR: "1" },
@@ -27,8 +27,13 @@ async function printed(name: string, args: readonly string[], input = ""): Promi
   child.stderr.on("data", (data) => texts.stderr += data);
   child.stdin.end(input);
   const [status] = await once(child, "close");
-  assertEquals(status, 0, texts.stderr);
-  return texts.stdout;
+  return { status, ...texts };
+}
+
+async function printed(name: string, args: readonly string[], input = ""): Promise<string> {
+  const { status, stdout, stderr } = await ended(name, args, input);
+  assertEquals(status, 0, stderr);
+  return stdout;
 }
 
 test("every example is run by a test of this file", () => {
@@ -61,6 +66,36 @@ test("examples/client.ts streams the answer of a server", async () => {
   using folder = new Folder();
   await using server = await Server.start(folder.file("template", template));
   assertStringIncludes(await printed("client.ts", [server.url, "", FACT]), "44219");
+});
+
+const nowhere = "http://127.0.0.1:9/v1";
+const refused: readonly (readonly [name: string, args: string[], sentence: RegExp])[] = [
+  ["generate.ts", [], /^Usage: generate\.ts MODEL PROMPT$/],
+  ["generate.ts", ["none", "a"], /^Cannot open model: none does not exist$/],
+  ["generate.ts", [needle, ""], /^Cannot generate: the prompt is empty/],
+  ["chat.ts", [], /^Usage: chat\.ts MODEL \[TEMPLATE_FILE\]$/],
+  ["profile.ts", [], /^Usage: profile\.ts MODEL$/],
+  ["profile.ts", ["none"], /^Cannot open model: none does not exist$/],
+  ["client.ts", [nowhere, ""], /^Usage: client\.ts URL KEY QUESTION$/],
+  ["client.ts", [nowhere, "", "a"], /^Cannot reach http.+; specache serve prints the URL$/],
+  ["client.ts", ["nonsense", "", "a"], /^Cannot reach nonsense; /],
+];
+
+test("a program that cannot do what it is asked says so in one sentence: status 2", async () => {
+  for (const [name, args, sentence] of refused) {
+    const { status, stderr } = await ended(name, args);
+    assertMatch(stderr.trimEnd(), sentence, name);
+    assertEquals([status, stderr.trimEnd().split("\n").length], [2, 1], stderr);
+  }
+});
+
+test("examples/client.ts with a wrong key prints the server's sentence", async () => {
+  using folder = new Folder();
+  const keys = ["--api-key-file", folder.file("keys", "right\n")];
+  await using server = await Server.start(folder.file("template", template), keys);
+  const { status, stderr } = await ended("client.ts", [server.url, "wrong", FACT]);
+  assertEquals(status, 2);
+  assertMatch(stderr, /^Cannot answer: the API key is none of the server's\n$/);
 });
 
 test("examples/own_model.ts tells what followed a token 3,000 tokens before", async () => {

@@ -236,14 +236,14 @@ test("a closed engine refuses all but closing, by its sessions too", async () =>
 });
 
 /** Closes an engine `waitMs` after generations began; their errors' codes, or how they stopped. */
-async function closeBusy(waitMs: number): Promise<string[]> {
+async function closeBusy(waitMs: number, more: GenerateOptions = {}): Promise<string[]> {
   const engine: Engine = await openNeedle({ contextTokens: 4_000, sequences: 3 });
   const session = await engine.session();
   const ids = textIds(3_000, 3);
   const running = [
     session.generate({ ids, maxTokens: 900 }),
     engine.generate({ ids, maxTokens: 900 }),
-    engine.generate({ ids: promptIds, maxTokens: 900 }),
+    engine.generate({ ids: promptIds, maxTokens: 900, ...more }),
   ];
   const results = Promise.allSettled([
     ...running.map(({ result }) => result),
@@ -261,3 +261,9 @@ for (const waitMs of [0, 150]) {
     assertEquals(await closeBusy(waitMs), ["closed", "closed", "closed", "closed"]);
   });
 }
+
+// Each token of it waits for a verdict, which may come when nobody answers any more.
+test("closing an engine ends a generation that looks for a string", async () => {
+  const codes = await closeBusy(150, { stop: "no text has this" });
+  assertEquals(codes, ["closed", "closed", "closed", "closed"]);
+});

@@ -133,7 +133,7 @@ function edited(name: string, edits: Record<number, number>): FileTensors {
 const [{ data: basis }, { data: channels }] = [good.valueBasis, good.valuePlaneChannel];
 
 const broken: readonly (readonly [what: string, tensors: FileTensors, fault: string])[] = [
-  ["nothing in it", {}, "has neither keyBits nor valueBasis"],
+  ["nothing in it", {}, "keyBits and valueBasis are both missing"],
   ["another model's layers", randomProfile({ ...shape, layers: 3 }), "[3,2], not U8 [2,2]"],
   ["another model's KV heads", randomProfile({ ...shape, kvHeads: 1 }), "[2,1], not U8 [2,2]"],
   ["another head_dim", randomProfile({ ...shape, headDim: 16 }), "not F32 [2,2,32,32]"],
@@ -206,7 +206,7 @@ for (const [what, content, fault] of files) {
     withFolder(async (folder) => {
       const profile = join(folder, "profile");
       writeFileSync(profile, content);
-      for (const text of [fault, `Cannot read profile: ${profile}: `]) {
+      for (const text of [fault, `Cannot read profile: ${profile}`]) {
         await assertRefused(() => openStore({ profile }), "file", text);
       }
     }));
@@ -214,7 +214,7 @@ for (const [what, content, fault] of files) {
 
 test("a folder as a profile is refused", () =>
   withFolder((profile) =>
-    assertRefused(() => openStore({ profile }), "file", `${profile}: is not a file`)
+    assertRefused(() => openStore({ profile }), "file", `${profile} is not a file`)
   ));
 
 test("mode paper refuses a profile that is good", () =>

@@ -69,15 +69,27 @@ const cacheRows: readonly Row<CacheOptions>[] = [
   [{ far: { file: "" } }, 'far.file "" is empty'],
   [{ far: { file: "far\0" } }, "holds a NUL character"],
   [{ far: { file: "far", bytes: 0 } }, "far.bytes 0 is below 1"],
-  [{ far: { file: join(tmpdir(), "specache-few"), bytes: 1_000 } }, "is 1000", "capacity"],
+  [
+    { far: { file: join(tmpdir(), "specache-few"), bytes: 1_000 } },
+    "far.bytes is 1000",
+    "capacity",
+  ],
   [{ far: { file: "/no-such-folder/far" } }, "/no-such-folder/far: No such file", "file"],
   [{ far: { file: "/proc/far" } }, "/proc/far: ", "file"], // takes no files, even from root
   [{ far: { file: tmpdir() } }, `far file ${tmpdir()} exists: name a new one`, "file"],
+  [untyped({ far: { file: "far", bytes: "many" } }), "far.bytes many is not a number"],
+  [untyped({ far: { fle: "far" } }), "far.file is missing"],
+  [{ far: { file: "far", bytes: 1e30 } }, `far.bytes 1e+30 is above ${2 ** 53 - 1}`],
+  [{ k: 1e30 }, `k 1e+30 is above ${2 ** 24}`], // not JavaScript's safe integers, which zod names
+  [{ k: -1e30 }, "k -1e+30 is below 0"],
+  [{ threads: 1e30 }, "threads 1e+30 is above 256"],
+  [{ contextTokens: 1e30 }, `contextTokens 1e+30 is above ${2 ** 24}`],
+  [{ auditSeed: 3 }, "auditSeed 3 has no use without audit"],
   [{ nearBytes: 0 }, "nearBytes 0 is below 1"],
-  [{ nearBytes: 1_000 }, "is 1000", "capacity"],
+  [{ nearBytes: 1_000 }, "nearBytes is 1000", "capacity"],
   [{ mode: "paper", slots: 32 }, "slots 32 is not k 16, the slots of mode paper"],
   [{ mode: "paper", guessesMax: 2 }, "guessesMax 2 is not 1, the guesses of mode paper"],
-  [{ profile: "/no-such-profile" }, "/no-such-profile: does not exist", "file"],
+  [{ profile: "/no-such-profile" }, "/no-such-profile does not exist", "file"],
 ];
 
 const engineRows: readonly Row<Partial<EngineOptions>>[] = [

@@ -175,10 +175,10 @@ test("stop refuses what is no string, an empty one, half a character, and too ma
         [5, "stop 5 is neither a string nor a list of at most 16 strings"],
         ["", 'stop "" is empty'],
         [["a", ""], 'stop[1] "" is empty'],
-        [[null], "stop [ null ] is neither a string nor"],
+        [[null], "stop[0] null is not a string"],
         ["\ud83d", "holds half a character"],
         [Array(17).fill("a"), "nor a list of at most 16 strings"],
-        ["a".repeat(1_001), "is above 1000"],
+        ["a".repeat(1_001), "is longer than 1000 characters"],
       ] as const
     ) {
       const options = { ids: repeated, stop } as GenerateOptions;

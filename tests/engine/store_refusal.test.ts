@@ -1,6 +1,6 @@
 // What KvStore's methods refuse, and that a refused call leaves the store as one that never saw it.
 import type { ErrorCode, KvStore, StepOptions } from "../../mod.ts";
-import { assertEquals, test } from "../harness.ts";
+import { assert, assertEquals, test } from "../harness.ts";
 import { openStore, prefill, shape, slice, step, TOKENS } from "./kv.ts";
 import { assertRefused, errorOf, K } from "./support.ts";
 
@@ -49,7 +49,7 @@ const refusals: readonly Refusal[] = [
   ],
   [
     (store) => store.prefill(0, pair((TOKENS + 1) * WIDTH)),
-    `tokens, tokens_max is ${TOKENS}`,
+    `tokens, contextTokens is ${TOKENS}`,
     "capacity",
   ],
   [begin({ inputs: 0 }), "inputs 0 is below 1"],
@@ -77,9 +77,14 @@ const refusals: readonly Refusal[] = [
 ];
 
 /** Checks that two stores give the same bits from here on. */
-function assertAlike(store: KvStore, other: KvStore, after: string): void {
+function assertAlike(
+  store: KvStore,
+  other: KvStore,
+  after: string,
+  options: Partial<StepOptions> = {},
+): void {
   assertEquals(store.length, other.length, after);
-  assertEquals(step(store), step(other), after);
+  assertEquals(step(store, options), step(other, options), after);
 }
 
 test("each bad call is refused by value and limit, and changes nothing", async () => {
@@ -123,41 +128,88 @@ test("nothing of a step of guesses alone can be kept", async () => {
   assertAlike(store, other, "guesses");
 });
 
-const undone: Readonly<Record<string, (store: KvStore) => unknown>> = {
-  "a second begin": () => {}, // assertAlike begins a step
-  "a run of prefill": (store) => {
-    prefill(store, START, START + 9);
-    store.truncate(START);
-  },
-  "a truncate": (store) => store.truncate(store.length),
-  "a fork": (store) => store.fork().close(),
+// What would drop the step or run at work; wrong ones too.
+const dropping: Readonly<Record<string, (store: KvStore) => unknown>> = {
+  begin: (store) => store.begin({ inputs: 1 }),
+  "a begin of too many inputs": (store) => store.begin({ inputs: 4 }),
+  fork: (store) => store.fork(),
+  "truncate to nothing": (store) => store.truncate(0),
+  "truncate to what is held": (store) => store.truncate(START),
+  "truncate to more": (store) => store.truncate(TOKENS),
 };
 
-test("a step that is not ended is undone by what comes instead", () => {
-  for (const [instead, call] of Object.entries(undone)) {
-    using store = openStore({ sequences: 2 });
-    using other = openStore();
-    for (const each of [store, other]) prefill(each, 0, START);
-    store.begin({ inputs: 2 });
-    store.attend(0, slice(0, 0, 2));
-    call(store);
-    assertAlike(store, other, instead);
+async function assertNoneDrops(
+  store: KvStore,
+  calls: typeof dropping,
+  message: string,
+): Promise<void> {
+  for (const [name, call] of Object.entries(calls)) {
+    const { code, message: said } = await errorOf(() => call(store));
+    assertEquals(code, "argument", name);
+    assert(said.endsWith(message), `${name}: ${said}`);
+    assertEquals(store.length, START, name);
   }
-});
+}
 
-test("a run that not every layer has had refuses a step, and truncate forgets it", async () => {
-  using store = openStore();
-  using other = openStore();
-  for (const each of [store, other]) prefill(each, 0, START);
-  store.prefill(0, slice(0, START, START + 70));
-  const refuse = (call: () => unknown, message: string) => assertRefused(call, "argument", message);
-  await refuse(() => store.begin({ inputs: 1 }), "a run of 70 tokens has had 1 of 2 layers");
-  await refuse(() => store.prefill(0, slice(0, START, START + 70)), "layer 0 has had this run");
-  await refuse(() => store.prefill(1, slice(1, START, START + 69)), "69 is not the run's 70");
-  assertEquals(store.length, START);
-  store.truncate(START);
-  assertAlike(store, other, "a run given up");
-});
+for (const mode of ["full", "paper", "specache"] as const) {
+  const options = { mode, guessesMax: 1, sequences: 2 } as const;
+
+  test(`a step is dropped by no other call and gives the same bits, mode ${mode}`, async () => {
+    using store = openStore(options);
+    using other = openStore(options);
+    for (const each of [store, other]) prefill(each, 0, START);
+    const calls = { ...dropping, prefill: () => store.prefill(0, slice(0, START, START + 9)) };
+    const outputs: Float32Array[] = [];
+    store.begin({ inputs: 2 });
+    for (let layer = 0; layer <= layers; layer++) {
+      const had = `a step of 2 inputs has had ${layer} of 2 layers`;
+      await assertNoneDrops(store, calls, `${had}: end it first, keep 0 drops it`);
+      if (layer < layers) outputs.push(store.attend(layer, slice(layer, START, START + 2)));
+    }
+    store.end({ keep: 1 });
+    assertEquals(outputs, step(other, { inputs: 2 }));
+    for (let i = 0; i < 3; i++) assertAlike(store, other, "the step", { inputs: 2 });
+    store.fork().close(); // no call above took its place
+  });
+
+  test(`a run is dropped by no other call and gives the same bits, mode ${mode}`, async () => {
+    using store = openStore(options);
+    using other = openStore(options);
+    for (const each of [store, other]) prefill(each, 0, START);
+    const run = (layer: number) => slice(layer, START, START + 70);
+    const spoilt = run(0);
+    spoilt.keys[69 * WIDTH] = NaN;
+    const outputs = [store.prefill(1, run(1))];
+    const had = "a run of 70 tokens has had 1 of 2 layers";
+    const told = `${had}: give it the others first, or end it, keep 0 drops it`;
+    await assertNoneDrops(store, { ...dropping, end: () => store.end({ keep: 1 }) }, told);
+    await assertRefused(() => store.attend(0, slice(0, START, START + 1)), "argument", "no step");
+    await assertRefused(() => store.prefill(1, run(1)), "argument", "layer 1 has had this run");
+    await assertRefused(() => store.prefill(0, slice(0, 0, 69)), "argument", "is not the run's 70");
+    await assertRefused(() => store.prefill(0, spoilt), "data", "token 369, layer 0, KV head 0");
+    outputs.unshift(store.prefill(0, run(0)));
+    assertEquals(outputs, prefill(other, START, START + 70));
+    for (let i = 0; i < 3; i++) assertAlike(store, other, "the run", { inputs: 2 });
+    store.fork().close();
+  });
+
+  test(`keep 0 drops a step or a run wherever it stands, mode ${mode}`, async () => {
+    using store = openStore(options);
+    using other = openStore(options);
+    for (const each of [store, other]) prefill(each, 0, START);
+    for (let had = 0; had <= layers; had++) {
+      store.begin({ inputs: 2 });
+      for (let layer = 0; layer < had; layer++) store.attend(layer, slice(layer, 9, 11));
+      store.end({ keep: 0 });
+      await assertRefused(() => store.end({ keep: 0 }), "argument", "no step is at work");
+      store.prefill(1, slice(1, 0, 70));
+      store.end({ keep: 0 });
+      await assertRefused(() => store.end({ keep: 0 }), "argument", "no step is at work");
+      assertEquals(store.length, START);
+    }
+    for (let i = 0; i < 3; i++) assertAlike(store, other, "what was dropped", { inputs: 2 });
+  });
+}
 
 for (const bad of [NaN, Infinity, -Infinity]) {
   test(`${bad} in keys or values is refused by token, layer and head and forgotten`, async () => {
@@ -171,12 +223,14 @@ for (const bad of [NaN, Infinity, -Infinity]) {
       store.prefill(0, slice(0, first, first + 40));
       const where = `token ${first + 33}, layer 1, KV head 1`;
       await assertRefused(() => store.prefill(1, run), "data", where);
+      store.end({ keep: 0 });
       assertAlike(store, other, `${name} of a run`);
       const input = slice(0, store.length, store.length + 1);
       input[name][3] = bad;
       const place = `token ${store.length}, layer 0, KV head 0`;
       store.begin({ inputs: 1 });
       await assertRefused(() => store.attend(0, input), "data", place);
+      store.end({ keep: 0 });
       assertAlike(store, other, `${name} of a step`);
     }
   });
@@ -185,7 +239,7 @@ for (const bad of [NaN, Infinity, -Infinity]) {
 test("a full store refuses one token more and changes nothing", async () => {
   using store = openStore();
   prefill(store, 0, TOKENS);
-  const full = `would hold ${TOKENS + 1} tokens, tokens_max is ${TOKENS}`;
+  const full = `would hold ${TOKENS + 1} tokens, contextTokens is ${TOKENS}`;
   await assertRefused(() => store.begin({ inputs: 1 }), "capacity", full);
   await assertRefused(() => store.prefill(0, pair(WIDTH)), "capacity", full);
   store.truncate(TOKENS - 1);

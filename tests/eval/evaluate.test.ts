@@ -219,7 +219,7 @@ test("modes are read with their options, and refused in a sentence", () => {
 test("tasks and lengths that cannot be are refused before a model is opened", async () => {
   const refused = (options: Partial<EvalOptions>, fault: string) =>
     assertRejects(() => evaluate({ ...asked, ...options }, silent, silent), SpecacheError, fault);
-  await refused({ tasks: ["tracking"] }, "task tracking is none of needle, multikey, text, code");
+  await refused({ tasks: ["tracking"] }, "tasks tracking is none of needle, multikey, text, code");
   await refused({ modes: "nonsense" }, "nonsense is none of full, paper, specache, compact");
   const long = "tokens 16305 and 80 steps are above the model's 16384 positions";
   await refused({ tokens: [400, 16_305] }, long);

@@ -16,7 +16,7 @@ test("without a GPU device cuda answers with the runtime's code and name", async
     error.message,
     built
       ? /^Cannot open a golden model: device cuda: CUDA error (35|100), cudaError[A-Z]\w+: \w/
-      : /: device cuda is not in this library: it was built without nvcc$/,
+      : /: device cuda is not in this library, which was built for the CPU alone$/,
   );
   openFull(path, 64).close();
 });

@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, utimesSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, rmSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { SpecacheError } from "../../engine/errors.ts";
@@ -29,6 +29,17 @@ test("lockFolder() lets one in at a time, and tells the others once that they wa
   };
   await Promise.all([enter(), enter(), enter()]);
   assertEquals([most, waits], [1, 2]);
+});
+
+test("lockFolder() makes the folder anew where an owner removed it", async () => {
+  using folder = new Folder();
+  const path = folder.of("a");
+  const first = await lockFolder(path, "build", nobody);
+  const second = lockFolder(path, "build", () => {});
+  first[Symbol.dispose]();
+  rmSync(path, { recursive: true });
+  using _lock = await second;
+  assertEquals(readdirSync(path), ["lock"]);
 });
 
 test("lockFolder() goes past the lock of one that has ended without removing it", async () => {
@@ -66,5 +77,8 @@ test("lockFolder() refuses a folder that cannot be made, by its path", async () 
     SpecacheError,
   );
   assertEquals(error.code, "file");
-  assertStringIncludes(error.message, `Cannot build libspecache: ${file}/below/lock: `);
+  assertStringIncludes(
+    error.message,
+    `Cannot build libspecache: ${file}/below/lock has a file where its path wants a folder`,
+  );
 });

@@ -13,6 +13,7 @@ test("all native tests run clean under the address and undefined sanitizers", as
 const threaded = [
   "identity_test",
   "overlap_test",
+  "at_work_test",
   "recovery_test",
   "refusal_test",
   "slots_test",

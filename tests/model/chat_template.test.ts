@@ -45,7 +45,7 @@ function assertRefused(call: () => unknown, code: string, words: string): void {
 test("a template that is not understood is refused by name of the model and fault", () => {
   for (const template of ["{% for %}", "{% if a %}", "{{ 'a", "{% nonsense %}"]) {
     const read = () => new ChatTemplate({ template, tokens: {} }, "m");
-    assertRefused(read, "unsupported", "the template of model m is not understood: ");
+    assertRefused(read, "unsupported", "the template of model m is not understood (");
   }
 });
 

@@ -1,5 +1,5 @@
 // describe.test.ts - every supported model is described, every broken file refused by its fault.
-import { cpSync, readdirSync, readFileSync } from "node:fs";
+import { cpSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { SpecacheError } from "../../engine/errors.ts";
 import { describeModel, type TensorPlace } from "../../engine/model/describe.ts";
@@ -43,7 +43,7 @@ const faults: Record<string, string[]> = {
   "cfg-not-json": ["config.json"],
   "idx-missing-shard": ["model-00002-of-00002.safetensors"],
   "idx-outside": ["../ok/model.safetensors"],
-  "gguf-bad-magic.gguf": ["not GGUF"],
+  "gguf-bad-magic.gguf": ["is not a GGUF file"],
   "gguf-bad-version.gguf": ["99"],
   "gguf-truncated.gguf": ["file size"],
   "gguf-data-truncated.gguf": ["tensor", "file size"],
@@ -93,6 +93,23 @@ for (
     assertStringIncludes(error.message, word);
   });
 }
+
+test("an empty file and a folder without config.json are told as what they are", () => {
+  withFolder((folder) => {
+    const file = join(folder, "empty.gguf");
+    writeFileSync(file, "");
+    const facts: [path: string, sentence: string][] = [
+      [file, `Cannot open model: ${file} is empty`],
+      [folder, `Cannot open model: ${join(folder, "config.json")} does not exist, which `],
+    ];
+    for (const [path, sentence] of facts) {
+      assertStringIncludes(
+        assertThrows(() => describeModel(path), SpecacheError).message,
+        sentence,
+      );
+    }
+  });
+});
 
 test("mistral's older spelling is refused for its window too", () => {
   withFolder((folder) => {

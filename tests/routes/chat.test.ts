@@ -170,7 +170,7 @@ const refused: readonly [fields: object, param: string, sentence: RegExp][] = [
   [{ seed: 0.5 }, "seed", /seed 0\.5 is not an integer$/],
   [{ stop: "" }, "stop", /stop "" is empty$/],
   [{ stop: Array(17).fill("a") }, "stop", /is neither a text nor a list of at most 16 texts$/],
-  [{ stop: "a".repeat(1001) }, "stop", /stop a+\.\.\. is above 1000$/],
+  [{ stop: "a".repeat(1001) }, "stop", /stop a+\.\.\. is longer than 1000 characters$/],
   [{ logprobs: 3 }, "logprobs", /logprobs 3 is not a boolean$/],
   [{ top_logprobs: 2 }, "top_logprobs", /top_logprobs 2 is given without logprobs$/],
   [{ logprobs: true, top_logprobs: 21 }, "top_logprobs", /top_logprobs 21 is above 20$/],
@@ -179,6 +179,13 @@ const refused: readonly [fields: object, param: string, sentence: RegExp][] = [
   [{ tools: [{ type: "function" }] }, "tools", /is not supported$/],
   [{ logit_bias: { 3: 1 } }, "logit_bias", /is not supported$/],
   [{ k: -1 }, "k", /k -1 is below 0$/],
+  [{ k: 1e30 }, "k", /k 1e\+30 is above 16777216$/],
+  [{ max_tokens: 1e30 }, "max_tokens", /max_tokens 1e\+30 is above 16777216$/],
+  [
+    { repetition_penalty: 0.001 },
+    "repetition_penalty",
+    /repetition_penalty 0\.001 is below 0\.01$/,
+  ],
   [{ guesses: 4 }, "guesses", /guesses 4 is none of auto, 0, 1, 2, 3$/],
   [{ temprature: 1 }, "temprature", /option temprature is not known$/],
 ];

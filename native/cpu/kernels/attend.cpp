@@ -1,11 +1,12 @@
 // attend.cpp - one softmax over sinks, tail, window and inputs: tail tokens by row where one is
 // named, else by their codes.
 //
-// Two passes: weights and value sums of the exact rows (one piece for each input and KV head) and of
-// each block of pages (one piece for each KV head and block, whatever number of inputs), each beside
+// Two passes: weights and value sums of the exact rows (a piece for each input and KV head) and of
+// each block of pages (a piece for each KV head and block, whatever number of inputs), each beside
 // its own largest logit; then the pieces are added in their order. So neither threads nor inputs
 // change a bit.
 #include <algorithm>
+#include <cmath>
 #include <limits>
 
 #include "../kernels.h"
@@ -20,9 +21,9 @@ namespace {
 
 constexpr float hidden = -std::numeric_limits<float>::infinity();
 constexpr float lowest = -3e38f;  // below every logit that is not hidden
-// A page is left out of a block's sums where its largest logit is so far below the block's: the
-// weights left out are below 2,048 e^-24 = 2^-23.6 of the block's largest, less than rounding.
-constexpr float negligible = -24;
+// A page is left out of a block's sums where its largest weight is below e^-24: what is left out
+// is below 2,048 e^-24 = 2^-23.6 of the block's largest weight, less than rounding.
+constexpr float negligible = 3.775e-11f;
 
 struct Work {
     const Attend &attend;
@@ -130,6 +131,27 @@ void sum_exact(const Work &work, uint32_t input, uint32_t head) {
     });
 }
 
+// The largest logit of each query over a block, before chosen tokens leave it.
+void find_largest(const Work &work, uint32_t input, uint32_t head, uint32_t page, uint32_t end) {
+    const Attend &attend = work.attend;
+    for (uint32_t g = 0; g < work.group; g++) {
+        uint32_t at = work.first_query(input, head) + g;
+        ValueSums sums = work.sums(page / block_pages, at);
+        work.clear(sums);
+        if (attend.largest != nullptr) {
+            uint64_t place = logits_place(work.shape, attend.heads, input, head * work.group + g);
+            *sums.largest = attend.largest[place * largest_places(attend.tokens_max) +
+                                           page / block_pages];
+            continue;
+        }
+        Floats largest = spread(lowest);
+        for (uint32_t j = page * page_tokens; j < end * page_tokens; j += lanes) {
+            largest = larger(largest, load(work.logits(at) + j));
+        }
+        *sums.largest = largest_of(largest);
+    }
+}
+
 // A chosen token leaves the codes.
 void hide_chosen(const Work &work, uint32_t input, uint32_t head, uint32_t begin, uint32_t end) {
     const Attend &attend = work.attend;
@@ -139,46 +161,38 @@ void hide_chosen(const Work &work, uint32_t input, uint32_t head, uint32_t begin
         uint32_t token = attend.chosen[list + i];
         if (token - begin >= end - begin || attend.rows[list + i] == nullptr) continue;
         uint32_t first = work.first_query(input, head);
-        for (uint32_t g = 0; g < work.group; g++) work.logits(first + g)[token] = hidden;
+        for (uint32_t g = 0; g < work.group; g++) {
+            work.logits(first + g)[token] = attend.largest != nullptr ? 0 : hidden;
+        }
     }
 }
 
-// Pages [page, end) of a block. tops [block_pages]: the largest logit of each page.
+// Pages [page, end) of a block, whose sums have their largest logit.
 template <uint32_t Queries>
-void sum_coded_pages(const Work &work, uint32_t head, uint32_t page, uint32_t end, uint32_t first) {
+void sum_coded_pages(const Work &work, uint32_t head, uint32_t page, uint32_t end,
+                     uint32_t first) {
     const HeadCode &code = work.attend.codes_of[head];
     CodeLayout layout = code_layout(code, work.dim);
-    uint32_t begin = page;
-    float tops[Queries][block_pages];
-    const float *logits[Queries];
     ValueSums sums[Queries];
-    for (uint32_t q = 0; q < Queries; q++) {
-        logits[q] = work.logits(first + q);
-        sums[q] = work.sums(begin / block_pages, first + q);
-        work.clear(sums[q]);
-        for (uint32_t p = begin; p < end; p++) {
-            Floats largest = load(logits[q] + p * page_tokens);
-            for (uint32_t j = lanes; j < page_tokens; j += lanes) {
-                largest = larger(largest, load(logits[q] + p * page_tokens + j));
-            }
-            tops[q][p - begin] = largest_of(largest);
-            *sums[q].largest = std::max(*sums[q].largest, tops[q][p - begin]);
-        }
-    }
+    Floats mass[Queries] = {};
+    for (uint32_t q = 0; q < Queries; q++) sums[q] = work.sums(page / block_pages, first + q);
     for (; page < end; page++) {
-        bool weighs = false;
-        for (uint32_t q = 0; q < Queries; q++) {
-            weighs |= tops[q][page - begin] - *sums[q].largest >= negligible;
-        }
-        if (!weighs) continue;
         alignas(64) float weights[Queries][page_tokens];
+        Floats most{};
         for (uint32_t q = 0; q < Queries; q++) {
-            std::memcpy(weights[q], logits[q] + page * page_tokens, sizeof weights[q]);
-            *sums[q].sum += soften(weights[q], page_tokens, *sums[q].largest);
+            const float *logits = work.logits(first + q) + page * page_tokens;
+            std::memcpy(weights[q], logits, sizeof weights[q]);
+            if (work.attend.largest == nullptr) soften(weights[q], page_tokens, *sums[q].largest);
+            for (uint32_t j = 0; j < page_tokens; j += lanes) {
+                mass[q] += load(weights[q] + j);
+                most = larger(most, load(weights[q] + j));
+            }
         }
-        add_page_values(code, layout, code.page(work.attend.pages[page]), work.dim, Queries, weights,
-                        sums);
+        if (largest_of(most) < negligible) continue;
+        add_page_values(code, layout, code.page(work.attend.pages[page]), work.dim, Queries,
+                        weights, sums);
     }
+    for (uint32_t q = 0; q < Queries; q++) *sums[q].sum = sum_of(mass[q]);
 }
 
 // Mode full: the rows of pages [page, end), without the sinks. The largest logit is not known
@@ -232,7 +246,10 @@ void sum_block(const Work &work, uint32_t head, uint32_t block) {
     for (uint32_t input = 0; input < attend.inputs; input++) {
         uint32_t end = std::min(coded_pages(attend.positions[input]), page + block_pages);
         if (end <= page) continue;  // finish() does not ask for it
-        if (work.coded) hide_chosen(work, input, head, page * page_tokens, end * page_tokens);
+        if (work.coded) {
+            find_largest(work, input, head, page, end);
+            hide_chosen(work, input, head, page * page_tokens, end * page_tokens);
+        }
         by_queries(work.group, [&]<uint32_t Queries>(uint32_t g) {
             uint32_t first = work.first_query(input, head) + g;
             if (work.coded) return sum_coded_pages<Queries>(work, head, page, end, first);
@@ -253,6 +270,28 @@ void add_sums(const ValueSums &to, const ValueSums &from, float share, uint32_t 
     for (uint32_t i = 0; i < planes; i++) to.set[i] += share * from.set[i];
 }
 
+// The logit that all sums are brought to: the largest of the piece that weighs most. That of
+// another piece may be larger, where the codes held a chosen token for far more than its row says.
+float reference_of(const Work &work, uint32_t at, uint32_t blocks) {
+    ValueSums exact = work.exact(at);
+    float largest = *exact.largest, height = largest + std::log(*exact.sum);
+    for (uint32_t block = 0; block < blocks; block++) {
+        ValueSums sums = work.sums(block, at);
+        if (*sums.sum <= 0 || *sums.largest + std::log(*sums.sum) <= height) continue;
+        largest = *sums.largest;
+        height = largest + std::log(*sums.sum);
+    }
+    return largest;
+}
+
+// What a piece's sums are multiplied by. A factor that float does not hold belongs to weights that
+// it does not hold either.
+float share_of(const ValueSums &sums, float largest) {
+    float above = *sums.largest - largest;
+    if (above <= 0) return exponential(above);
+    return above < 88 ? std::exp(above) : 0;
+}
+
 // Blocks in order, back from the codes' space, then the exact rows.
 void finish(const Work &work, uint32_t input, uint32_t head, uint32_t g) {
     const Attend &attend = work.attend;
@@ -261,17 +300,14 @@ void finish(const Work &work, uint32_t input, uint32_t head, uint32_t g) {
     uint32_t pages = coded_pages(attend.positions[input]);
     uint32_t blocks = (pages + block_pages - 1) / block_pages;
     ValueSums exact = work.exact(at);
-    float largest = *exact.largest;
-    for (uint32_t block = 0; block < blocks; block++) {
-        largest = std::max(largest, *work.sums(block, at).largest);
-    }
+    float largest = reference_of(work, at, blocks);
     alignas(64) float room[value_sum_floats(256, 4 * 256)] = {};
     ValueSums all = value_sums(room, dim);
     for (uint32_t block = 0; block < blocks; block++) {
         ValueSums sums = work.sums(block, at);
-        add_sums(all, sums, exponential(*sums.largest - largest), dim, code.value_planes);
+        add_sums(all, sums, share_of(sums, largest), dim, code.value_planes);
     }
-    float out[256] = {}, share = exponential(*exact.largest - largest);
+    float out[256] = {}, share = share_of(exact, largest);
     if (!work.coded) std::copy(all.dense, all.dense + dim, out);
     else if (blocks != 0) finish_values(code, dim, all, out);
     float *to = attend.outputs + uint64_t(at) * dim, sum = *all.sum + share * *exact.sum;

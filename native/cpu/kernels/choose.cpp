@@ -1,9 +1,10 @@
 // choose.cpp - the k tail tokens of largest value (DESIGN section 8, "Top-k"), without sorting all.
 //
-// Three passes: the softmax's parts, one for each piece of the tail and one for the near rows; each
-// token's value, from the parts added in their order, and the largest of each page; then the k
-// largest. At least k tokens are not below the k-th largest of all pages' largest values, so only
-// pages that reach it are looked at. Pieces have fixed places: threads change no bit.
+// Three passes: logits become weights beside the largest logit of their block of pages (attend goes
+// on with them), and near rows give their part of the softmax; each token's value, from all parts,
+// and the largest of each page; then the k largest. At least k tokens are not below the k-th
+// largest of all pages' largest values, so only pages that reach it are looked at. Blocks have
+// fixed places: threads change no bit.
 #include <algorithm>
 
 #include "../kernels.h"
@@ -15,7 +16,6 @@
 namespace specache::SPECACHE_ISA {
 namespace {
 
-constexpr uint32_t piece_pages = 64;
 constexpr float lowest = -3e38f;  // below every logit of a token that may be chosen
 
 // A value and its token as one number: larger is better, and of equal values the lower token.
@@ -28,9 +28,12 @@ struct Part {  // of one query's softmax: its largest logit, and the sum of weig
 };
 
 struct Scratch {
-    std::vector<Part> parts;    // [pairs][pieces + 1][group], near rows last
-    std::vector<float> values;  // [pairs][tokens_max]
-    std::vector<float> tops;    // [pairs][pages] the largest value of each page
+    std::vector<Part> near;      // [inputs][heads * group] of the near rows
+    std::vector<float> sums;     // [inputs][heads * group][blocks] of weights
+    std::vector<float> largest;  // as Choose's, where that is null
+    std::vector<float> weights;  // [inputs][heads * group][tokens_max], where that is null
+    std::vector<float> values;   // [pairs][tail]
+    std::vector<float> tops;     // [pairs][pages] the largest value of each page
 };
 
 struct Work {
@@ -41,34 +44,49 @@ struct Work {
     uint32_t group = shape.query_heads / shape.kv_heads;
     uint32_t pairs = choose.inputs * run.count;
     uint32_t pages_max = coded_pages(choose.positions[choose.inputs - 1]);
-    uint32_t pieces_max = (pages_max + piece_pages - 1) / piece_pages;
-    uint64_t values_of_pair = uint64_t(pages_max) * page_tokens;
+    uint32_t blocks_max = (pages_max + block_pages - 1) / block_pages;
+    uint32_t places = largest_places(choose.tokens_max);
 
     // Of pair number `pair` of the run.
     uint32_t input(uint32_t pair) const { return pair / run.count; }
     uint32_t head(uint32_t pair) const { return run.first + pair % run.count; }
     uint32_t pages(uint32_t pair) const { return coded_pages(choose.positions[input(pair)]); }
-    uint32_t pieces(uint32_t pair) const { return (pages(pair) + piece_pages - 1) / piece_pages; }
-    Part &part(uint32_t pair, uint32_t piece, uint32_t g) const {
-        return scratch.parts[(uint64_t(pair) * (pieces_max + 1) + piece) * group + g];
+    uint32_t blocks(uint32_t pair) const { return (pages(pair) + block_pages - 1) / block_pages; }
+    uint64_t place(uint32_t pair, uint32_t g) const {
+        return logits_place(shape, run, input(pair), head(pair) * group + g);
     }
-    float *values(uint32_t pair) const { return &scratch.values[pair * values_of_pair]; }
+    float *values(uint32_t pair) const {
+        return &scratch.values[uint64_t(pair) * pages_max * page_tokens];
+    }
     float *tops(uint32_t pair) const { return &scratch.tops[uint64_t(pair) * pages_max]; }
     const float *logits(uint32_t pair, uint32_t g) const {
-        return choose.logits + choose.tokens_max * logits_place(shape, run, input(pair),
-                                                                head(pair) * group + g);
+        return choose.logits + choose.tokens_max * place(pair, g);
     }
+    float *weights(uint32_t pair, uint32_t g) const {
+        float *all = choose.largest != nullptr ? choose.logits : scratch.weights.data();
+        return all + choose.tokens_max * place(pair, g);
+    }
+    float *largest(uint32_t pair, uint32_t g) const {
+        float *all = choose.largest != nullptr ? choose.largest : scratch.largest.data();
+        return all + places * place(pair, g);
+    }
+    float *sums(uint32_t pair, uint32_t g) const { return &scratch.sums[places * place(pair, g)]; }
 };
 
-Part softmax_part(const float *logits, uint32_t count) {
+// `count` logits, in whole vectors, to weights.
+Part weigh(const float *logits, uint32_t count, float *weights) {
     Floats most = spread(lowest), sum{};
     for (uint32_t j = 0; j < count; j += lanes) most = larger(most, load(logits + j));
     float largest = largest_of(most);
-    for (uint32_t j = 0; j < count; j += lanes) sum += exponential(load(logits + j) - largest);
+    for (uint32_t j = 0; j < count; j += lanes) {
+        Floats weight = exponential(load(logits + j) - largest);
+        store(weights + j, weight);
+        sum += weight;
+    }
     return {largest, sum_of(sum)};
 }
 
-void near_part(const Work &work, uint32_t pair) {
+void weigh_near(const Work &work, uint32_t pair) {
     const Shape &shape = work.shape;
     const uint8_t *rows[exact_near_max];
     uint32_t input = work.input(pair), head = work.head(pair);
@@ -78,7 +96,7 @@ void near_part(const Work &work, uint32_t pair) {
         (uint64_t(input) * shape.query_heads + head * work.group) * shape.head_dim;
     with_row_type(shape.kv_type, [&]<Type type>() {
         by_queries(work.group, [&]<uint32_t Queries>(uint32_t g) {
-            float logits[Queries][(exact_near_max + lanes - 1) / lanes * lanes];
+            alignas(64) float logits[Queries][(exact_near_max + lanes - 1) / lanes * lanes];
             for (uint32_t i = 0; i < count; i += lanes) {
                 uint32_t part = std::min(lanes, count - i);
                 Floats products[Queries];
@@ -91,45 +109,47 @@ void near_part(const Work &work, uint32_t pair) {
                 }
             }
             for (uint32_t q = 0; q < Queries; q++) {
-                work.part(pair, work.pieces(pair), g + q) = softmax_part(logits[q], count);
+                work.scratch.near[work.place(pair, g + q)] = weigh(logits[q], count, logits[q]);
             }
         });
     });
 }
 
-void tail_part(const Work &work, uint32_t pair, uint32_t piece) {
-    uint32_t first = piece * piece_pages, end = std::min(work.pages(pair), first + piece_pages);
+void weigh_block(const Work &work, uint32_t pair, uint32_t block) {
+    uint32_t first = block * block_pages, end = std::min(work.pages(pair), first + block_pages);
     for (uint32_t g = 0; g < work.group; g++) {
-        work.part(pair, piece, g) = softmax_part(work.logits(pair, g) + first * page_tokens,
-                                                 (end - first) * page_tokens);
+        Part part = weigh(work.logits(pair, g) + first * page_tokens, (end - first) * page_tokens,
+                          work.weights(pair, g) + first * page_tokens);
+        work.largest(pair, g)[block] = part.largest;
+        work.sums(pair, g)[block] = part.sum;
     }
 }
 
-// A query's softmax: factors of its weights, so that values are means over the group.
-Part softmax_of(const Work &work, uint32_t pair, uint32_t g) {
-    uint32_t parts = work.pieces(pair) + 1;
-    Part all{lowest, 0};
-    for (uint32_t i = 0; i < parts; i++) {
-        all.largest = std::max(all.largest, work.part(pair, i, g).largest);
+// What a block's weights are multiplied by to be a query's softmax probabilities / group.
+float share_of(const Work &work, uint32_t pair, uint32_t g, uint32_t block) {
+    const float *largest = work.largest(pair, g), *sums = work.sums(pair, g);
+    const Part &near = work.scratch.near[work.place(pair, g)];
+    Floats most = spread(near.largest), all{};
+    uint32_t blocks = work.blocks(pair);
+    for (uint32_t i = 0; i < blocks; i += lanes) most = larger(most, load(largest + i));
+    float top = largest_of(most);
+    for (uint32_t i = 0; i < blocks; i += lanes) {
+        all += load(sums + i) * exponential(load(largest + i) - top);
     }
-    for (uint32_t i = 0; i < parts; i++) {
-        const Part &part = work.part(pair, i, g);
-        all.sum += part.sum * exponential(part.largest - all.largest);
-    }
-    return {all.largest, 1.0f / float(work.group) / all.sum};
+    float sum = sum_of(all) + near.sum * exponential(near.largest - top);
+    return exponential(largest[block] - top) / (float(work.group) * sum);
 }
 
-// values[j] = sum over the group of softmax probability of tail token j / group.
-void piece_values(const Work &work, uint32_t pair, uint32_t piece) {
-    uint32_t first = piece * piece_pages, end = std::min(work.pages(pair), first + piece_pages);
+// values[j] = mean over the group of the softmax probability of tail token j.
+void block_values(const Work &work, uint32_t pair, uint32_t block) {
+    uint32_t first = block * block_pages, end = std::min(work.pages(pair), first + block_pages);
     float *values = work.values(pair);
     for (uint32_t g = 0; g < work.group; g++) {
-        Part softmax = softmax_of(work, pair, g);
-        const float *logits = work.logits(pair, g);
+        float share = share_of(work, pair, g, block);
+        const float *weights = work.weights(pair, g);
         for (uint32_t j = first * page_tokens; j < end * page_tokens; j += lanes) {
             Floats before = g == 0 ? Floats{} : load(values + j);
-            Floats weight = exponential(load(logits + j) - softmax.largest);
-            store(values + j, before + softmax.sum * weight);
+            store(values + j, before + share * load(weights + j));
         }
     }
     for (uint32_t page = first; page < end; page++) {
@@ -194,22 +214,27 @@ void choose_pair(const Work &work, uint32_t pair) {
 void choose(Stream &stream, const Choose &choose) {
     static thread_local Scratch scratch;
     Work work{choose, scratch};
-    grown(scratch.parts, uint64_t(work.pairs) * (work.pieces_max + 1) * work.group);
-    grown(scratch.values, work.pairs * work.values_of_pair);
+    uint64_t queries = uint64_t(work.pairs) * work.group;
+    grown(scratch.near, queries);
+    grown(scratch.values, uint64_t(work.pairs) * work.pages_max * page_tokens);
     grown(scratch.tops, uint64_t(work.pairs) * work.pages_max);
-    uint32_t places = work.pieces_max + 1;  // the last is the near rows'
-    auto each = [&](auto body) {
-        parallel(stream, work.pairs * places, [&](uint32_t index) {
-            uint32_t pair = index / places, piece = index % places;
-            if (choose.k != 0) body(pair, piece);
-        });
-    };
-    each([&](uint32_t pair, uint32_t piece) {
-        if (piece == work.pieces_max) near_part(work, pair);
-        else if (piece < work.pieces(pair)) tail_part(work, pair, piece);
+    // Places behind the last block add nothing.
+    grown(scratch.sums, queries * work.places);
+    std::fill_n(scratch.sums.data(), queries * work.places, 0.0f);
+    if (choose.largest == nullptr) {
+        grown(scratch.largest, queries * work.places);
+        grown(scratch.weights, queries * choose.tokens_max);
+    }
+    std::fill_n(work.largest(0, 0), queries * work.places, lowest);
+    uint32_t parts = work.blocks_max + 1;  // the last is the near rows'
+    parallel(stream, work.pairs * parts, [&](uint32_t index) {
+        uint32_t pair = index / parts, block = index % parts;
+        if (block == work.blocks_max) weigh_near(work, pair);
+        else if (block < work.blocks(pair)) weigh_block(work, pair, block);
     });
-    each([&](uint32_t pair, uint32_t piece) {
-        if (piece < work.pieces(pair)) piece_values(work, pair, piece);
+    parallel(stream, work.pairs * parts, [&](uint32_t index) {
+        uint32_t pair = index / parts, block = index % parts;
+        if (block < work.blocks(pair)) block_values(work, pair, block);
     });
     parallel(stream, work.pairs, [&](uint32_t pair) { choose_pair(work, pair); });
 }

@@ -175,7 +175,7 @@ void attend_piece(const Piece &piece) {
 
 void prefill_attend(Stream &stream, const PrefillAttend &attend) {
     uint32_t blocks = (attend.tokens + tokens_at_a_time - 1) / tokens_at_a_time;
-    parallel(stream, attend.shape.kv_heads * blocks, [&](uint32_t index) {
+    parallel_until_cancelled(stream, attend.shape.kv_heads * blocks, [&](uint32_t index) {
         static thread_local Panels panels;
         // Later blocks see more pages: the longest go first, so that threads end together.
         uint32_t block = blocks - 1 - index / attend.shape.kv_heads;

@@ -135,13 +135,15 @@ void project(Stream &stream, const Project &project) {
     uint32_t rows = project.weights.rows;
     with_type(project.weights.type, [&]<Type type>() {
         if (project.prefill) {
-            parallel(stream, (rows + panel_rows - 1) / panel_rows, [&](uint32_t panel) {
+            uint32_t panels = (rows + panel_rows - 1) / panel_rows;
+            parallel_until_cancelled(stream, panels, [&](uint32_t panel) {
                 static thread_local Scratch scratch;
                 multiply_panel<type>(project, panel * panel_rows, scratch);
             });
             return;
         }
-        parallel(stream, (rows + rows_at_a_time - 1) / rows_at_a_time, [&](uint32_t piece) {
+        uint32_t pieces = (rows + rows_at_a_time - 1) / rows_at_a_time;
+        parallel_until_cancelled(stream, pieces, [&](uint32_t piece) {
             uint32_t end = std::min(rows, (piece + 1) * rows_at_a_time);
             for (uint32_t row = piece * rows_at_a_time; row < end; row++) {
                 dot_row_of<type>(project, row);

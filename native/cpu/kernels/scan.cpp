@@ -29,7 +29,9 @@ void centre_products(const Query *const *queries, const int8_t *levels, uint32_t
     uint32_t i = 0;
     for (; i + lanes <= dim; i += lanes) {
         Floats level = signed_bytes_at(levels + i);
-        for (uint32_t q = 0; q < Queries; q++) sums[q] += load(queries[q]->coded.rotated + i) * level;
+        for (uint32_t q = 0; q < Queries; q++) {
+            sums[q] += load(queries[q]->coded.rotated + i) * level;
+        }
     }
     for (uint32_t q = 0; q < Queries; q++) {
         products[q] = sum_of(sums[q]);

@@ -46,7 +46,10 @@ test("a history that cannot be read or written is said once, and gone without", 
     history.add("one");
     history.add("two");
     assertEquals(said.length, 1);
-    assertMatch(said[0], /^No history: E(ISDIR|NOTDIR)/);
+    assertMatch(
+      said[0],
+      /^No history: .+ (is a folder, not a file|has a file where its path wants a folder)$/,
+    );
   }
 });
 

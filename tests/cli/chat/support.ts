@@ -13,10 +13,15 @@ export function textOf(...turns: readonly string[]): string {
   return `${said.join("")}assistant:`;
 }
 
-/** Flags of a chat with the shipped model; the profile is not measured again in another home. */
+/**
+ * Flags of a chat with the shipped model, beside those given; the profile is not measured again in
+ * another home.
+ */
 export function chatArgs(folder: Folder, ...flags: readonly string[]): string[] {
   const file = folder.file("template", template);
-  return ["chat", "--model", needle, "--chat-template", file, "--profile", "none", ...flags];
+  const own = [["--model", needle], ["--chat-template", file], ["--profile", "none"]]
+    .filter(([name]) => !flags.some((flag) => flag === name || flag.startsWith(`${name}=`)));
+  return ["chat", ...own.flat(), ...flags];
 }
 
 /** A chat whose lines come from a pipe. */
