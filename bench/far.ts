@@ -170,6 +170,7 @@ try {
     const ways = [
       way("RAM", ram, 0),
       way("RAM, a guess beside", ram, 1),
+      way("file", file, 0),
       way("file, a guess beside", file, 1),
     ];
     measure(ways, gigabytes === 0 ? () => {} : weightsReader(ram, gigabytes));
@@ -201,6 +202,7 @@ function print({ access, readsSecond, rows }: {
       "of RAM's speed",
       "hidden",
       "late rows",
+      "late ms",
       "rows",
       "reads",
       "reads a second",
@@ -211,9 +213,10 @@ function print({ access, readsSecond, rows }: {
       row.name,
       row.stepMs.toFixed(1),
       row.overRam.toFixed(2),
-      ...row.reads === 0 ? ["", "", "", "", "", ""] : [
-        shareText(row.hidden, 1),
+      ...row.reads === 0 ? ["", "", "", "", "", "", ""] : [
+        Number.isNaN(row.hidden) ? "-" : shareText(row.hidden, 1),
         shareText(row.late, 1),
+        row.lateMs.toFixed(1),
         row.rows.toFixed(0),
         row.reads.toFixed(0),
         row.readsSecond.toFixed(0),

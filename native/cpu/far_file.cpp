@@ -122,7 +122,8 @@ void FarFile::start(Job &job) {
     while (job.next < job.count) {
         const Copy &copy = job.copies[job.next];
         bool first = span.last == span.first, whole = copy.from + bytes <= limit;
-        if (!first && (!whole || copy.from > span.to + gap_most)) break;
+        bool near = copy.from >= span.from && copy.from <= span.to + gap_most;
+        if (!first && !(whole && near)) break;
         span.to = std::max(span.to, std::min(copy.from + bytes, limit));
         span.last = job.next + 1;
         if (!whole) {

@@ -104,6 +104,7 @@ TEST("blocks that are larger than a read come in parts") {
         Filled filled(wishes, block, 12);
         std::vector<uint64_t> blocks;
         for (uint32_t i = 0; i < 12; i++) blocks.push_back(uint64_t(i * 7 % 12) * block);
+        blocks.push_back(0);  // twice
         filled.fetch(blocks, block);
     }
 }
