@@ -60,8 +60,9 @@ void set_audit(Store &store, float share, uint64_t seed) {
     }
 }
 
-void audit_heads(Store &store, Sequence &sequence, uint32_t layer, HeadRun run, uint32_t room,
-                 const float *queries, const float *outputs) {
+void audit_heads(Store &store, Sequence &sequence, uint32_t layer, HeadRun run,
+                 const float *run_logits, uint32_t room, const float *queries,
+                 const float *outputs) {
     if (!(store.audit_share > 0) || sequence.trusted == 0) return;
     const Plan &plan = store.plan;
     const Work &work = store.work;
@@ -75,7 +76,7 @@ void audit_heads(Store &store, Sequence &sequence, uint32_t layer, HeadRun run, 
         const uint32_t *counts = plan.ahead_only ? work.exact_counts : work.counts;
         AuditResult result{};
         uint64_t group = plan.shape.query_heads / heads;
-        const float *logits = work.logits + (head - run.first) * group * room;
+        const float *logits = run_logits + (head - run.first) * group * room;
         store.device->kernels().audit(
             store.device->compute(),
             {plan.shape, head,

@@ -37,18 +37,42 @@ void keep_rows(Store &store, Sequence &sequence, uint32_t layer, const float *ke
          sequence.positions});
 }
 
-Resolve slots_at_work(Store &store, Sequence &sequence, uint32_t layer, HeadRun heads) {
+NearRows near_rows(const Store &store, const Sequence &sequence, uint32_t layer) {
+    return {store.sink_rows(sequence, layer), store.window_rows_of(sequence, layer),
+            store.resident_rows(sequence, layer)};
+}
+
+// A run of KV heads, whose logits, [room] of each query head, are held until it has attended.
+struct Run {
+    HeadRun heads;
+    uint32_t room, turn;  // of Plan::runs_at_work
+    float *logits, *largest;
+    Resolve resolve;
+};
+
+Run run_of(Store &store, Sequence &sequence, uint32_t layer, HeadRun heads, const LogitsRoom &room,
+           uint32_t turn) {
     const Plan &plan = store.plan;
     Work &work = store.work;
     Copy *copies = sequence.copies + uint64_t(layer) * plan.config.kv_heads * plan.arriving;
-    return {plan.shape, heads, store.slots_of(sequence, layer), plan.slots, plan.arriving,
-            plan.ahead_only, plan.config.variant != 2, work.chosen, work.values, work.counts,
-            work.exact, work.exact_counts, work.rows, sequence.page_ids, store.far.memory,
-            plan.page_rows, layer * plan.layer_block, work.staging, work.late_copies, work.late,
-            copies, sequence.wanted_rows + layer, work.slot_of, work.wanted_value, work.wanted,
-            sequence.counters, sequence.inputs, sequence.trusted, plan.config.k_max,
-            sequence.positions, sequence.positions + inputs_max,
-            sequence.options.late_above, work.candidates, plan.config.tokens_max};
+    uint64_t held = uint64_t(sequence.inputs) * room.heads * plan.shape.query_heads /
+                    plan.shape.kv_heads;  // logits of a token
+    float *largest = work.largest;
+    if (largest != nullptr) largest += turn * held * largest_places(room.tokens);
+    // Late rows stay until the layer has attended: each run has its own.
+    uint64_t late = plan.runs_at_work() == 1
+                        ? 0
+                        : uint64_t(heads.first) * sequence.inputs * plan.config.k_max;
+    return {heads, room.tokens, turn, work.logits + turn * held * room.tokens, largest,
+            {plan.shape, heads, store.slots_of(sequence, layer), plan.slots, plan.arriving,
+             plan.ahead_only, plan.config.variant != 2, work.chosen, work.values, work.counts,
+             work.exact, work.exact_counts, work.rows, sequence.page_ids, store.far.memory,
+             plan.page_rows, layer * plan.layer_block, work.staging + late * plan.row,
+             work.late_copies + late, work.late + turn, copies, sequence.wanted_rows + layer,
+             work.slot_of, work.wanted_value, work.wanted, sequence.counters, sequence.inputs,
+             sequence.trusted, plan.config.k_max, sequence.positions,
+             sequence.positions + inputs_max, sequence.options.late_above, work.candidates,
+             plan.config.tokens_max}};
 }
 
 void prefetch_rows(Store &store, Sequence &sequence, uint32_t layer, const Resolve &resolve) {
@@ -64,53 +88,80 @@ void prefetch_rows(Store &store, Sequence &sequence, uint32_t layer, const Resol
     if (store.plan.config.variant == 1) device.compute().wait(*sequence.arrived[layer]);
 }
 
-void fetch_late(Store &store, Sequence &sequence, uint32_t layer, const Resolve &resolve) {
+void fetch_late(Store &store, Sequence &sequence, uint32_t layer, const Run &run) {
     if (!store.plan.in_file || store.plan.ahead_only) return;  // read where they lie, or none is
     Device &device = *store.device;
-    device.fetch(device.late(), {store.far, resolve.late_copies, resolve.late,
+    device.fetch(device.late(), {store.far, run.resolve.late_copies, run.resolve.late,
                                  uint32_t(store.plan.row), layer, sequence.step,
                                  &sequence.times.late_ns});
-    device.late().signal(*store.late_arrived);
-    device.compute().wait(*store.late_arrived);
-    device.check();
+    device.late().signal(*store.late_rows[run.turn]);
 }
 
-// The heads of a run, whose logits, [room] of each query head, are held until they have attended.
 // A prefetch begins behind the last run's chosen.
-void attend_heads(Store &store, Sequence &sequence, uint32_t layer, HeadRun heads,
-                  uint32_t room, const float *queries, float *outputs) {
+void choose_run(Store &store, Sequence &sequence, uint32_t layer, const Run &run,
+                const float *queries) {
     Device &device = *store.device;
     const Kernels &kernels = device.kernels();
     const Plan &plan = store.plan;
     Work &work = store.work;
-    uint32_t inputs = sequence.inputs, k_max = plan.config.k_max;
-    const uint32_t *positions = sequence.positions, *pages = sequence.page_ids;
-    NearRows near{store.sink_rows(sequence, layer), store.window_rows_of(sequence, layer),
-                  store.resident_rows(sequence, layer)};
-    const HeadCode *codes_of = work.head_codes + layer * plan.config.kv_heads;
-    Resolve resolve = slots_at_work(store, sequence, layer, heads);
-    uint32_t pages_max = std::min(plan.pages_max, (room + page_tokens - 1) / page_tokens);
+    uint32_t inputs = sequence.inputs;
+    const uint32_t *positions = sequence.positions;
+    if (plan.rule == Rule::none) return;
+    kernels.scan(device.compute(),
+                 {plan.shape, run.heads, work.head_codes + layer * plan.config.kv_heads,
+                  sequence.page_ids, queries, positions, run.logits, inputs, run.room});
+    kernels.choose(device.compute(), {plan.shape, run.heads, near_rows(store, sequence, layer),
+                                      queries, positions, run.logits, work.chosen, work.values,
+                                      work.counts, inputs, run.room, sequence.options.k,
+                                      plan.config.k_max, work.choose, run.largest});
+    kernels.resolve(device.compute(), run.resolve);
+    bool last = run.heads.first + run.heads.count == plan.config.kv_heads;
+    if (last) prefetch_rows(store, sequence, layer, run.resolve);
+    fetch_late(store, sequence, layer, run);
+}
 
-    if (plan.rule != Rule::none) {
-        kernels.scan(device.compute(), {plan.shape, heads, codes_of, pages, queries, positions,
-                                        work.logits, inputs, room});
-        kernels.choose(device.compute(), {plan.shape, heads, near, queries, positions,
-                                          work.logits, work.chosen, work.values, work.counts,
-                                          inputs, room, sequence.options.k, k_max,
-                                          work.choose, work.largest});
-        kernels.resolve(device.compute(), resolve);
-        bool last = heads.first + heads.count == plan.config.kv_heads;
-        if (last) prefetch_rows(store, sequence, layer, resolve);
-        fetch_late(store, sequence, layer, resolve);
+void attend_run(Store &store, Sequence &sequence, uint32_t layer, const Run &run,
+                const float *queries, float *outputs) {
+    Device &device = *store.device;
+    const Kernels &kernels = device.kernels();
+    const Plan &plan = store.plan;
+    Work &work = store.work;
+    uint32_t k_max = plan.config.k_max;
+    uint32_t pages_max = std::min(plan.pages_max, (run.room + page_tokens - 1) / page_tokens);
+    if (plan.in_file) {
+        device.compute().wait(*store.late_rows[run.turn]);
+        device.check();
     }
     kernels.attend(device.compute(),
-                   {plan.shape, heads, codes_of, pages, near, queries, positions, work.logits,
-                    plan.ahead_only ? work.exact : work.chosen,
-                    plan.ahead_only ? work.exact_counts : work.counts,
-                    work.rows, outputs, inputs, pages_max, room, k_max,
-                    plan.value_planes, work.attend, work.largest});
-    audit_heads(store, sequence, layer, heads, room, queries, outputs);
-    if (plan.slots != 0 && !plan.ahead_only) kernels.settle(device.compute(), resolve);
+                   {plan.shape, run.heads, work.head_codes + layer * plan.config.kv_heads,
+                    sequence.page_ids, near_rows(store, sequence, layer), queries,
+                    sequence.positions, run.logits, plan.ahead_only ? work.exact : work.chosen,
+                    plan.ahead_only ? work.exact_counts : work.counts, work.rows, outputs,
+                    sequence.inputs, pages_max, run.room, k_max, plan.value_planes, work.attend,
+                    run.largest});
+    audit_heads(store, sequence, layer, run.heads, run.logits, run.room, queries, outputs);
+    if (plan.slots != 0 && !plan.ahead_only) kernels.settle(device.compute(), run.resolve);
+}
+
+// Runs of KV heads are chosen, then attend. Where late rows come from a file the next run is chosen
+// before: they have that time to come.
+void attend_runs(Store &store, Sequence &sequence, uint32_t layer, const float *queries,
+                 float *outputs) {
+    const Plan &plan = store.plan;
+    uint32_t heads = plan.config.kv_heads, turns = plan.runs_at_work(), chosen = 0;
+    LogitsRoom room = plan.logits_room(sequence.inputs, sequence.length);
+    Run runs[2];
+    for (uint32_t first = 0; first < heads; first += room.heads, chosen++) {
+        HeadRun next{first, std::min(room.heads, heads - first)};
+        Run &run = runs[chosen % turns];
+        run = run_of(store, sequence, layer, next, room, chosen % turns);
+        choose_run(store, sequence, layer, run, queries);
+        if (turns == 1) attend_run(store, sequence, layer, run, queries, outputs);
+        else if (chosen != 0) {
+            attend_run(store, sequence, layer, runs[(chosen - 1) % 2], queries, outputs);
+        }
+    }
+    if (turns == 2) attend_run(store, sequence, layer, runs[(chosen - 1) % 2], queries, outputs);
 }
 
 }  // namespace
@@ -166,11 +217,7 @@ void attend(Store &store, Sequence &sequence, uint32_t layer, const float *queri
     }
     if (plan.rule != Rule::none) meet_prefetch(store, sequence, layer);
     else device.clear(store.work.counts, sequence.inputs * heads * 4);
-    LogitsRoom room = plan.logits_room(sequence.inputs, sequence.length);
-    for (uint32_t first = 0; first < heads; first += room.heads) {
-        HeadRun run{first, std::min(room.heads, heads - first)};
-        attend_heads(store, sequence, layer, run, room.tokens, queries, outputs);
-    }
+    attend_runs(store, sequence, layer, queries, outputs);
     device.trace(Trace::attended, layer, sequence.step);
     sequence.layer = layer + 1;
 }

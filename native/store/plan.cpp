@@ -252,9 +252,10 @@ Work carve_work(const Plan &plan, uint8_t *base) {
     uint64_t chunk_pages = config.chunk_tokens / page_tokens + 1;
     bool coded = plan.rule != Rule::none, at_once = config.device == 1;
     LogitsBytes logits = most_logits(plan);
-    take(work.logits, coded ? logits.logits : 0);
+    uint64_t runs = plan.runs_at_work();
+    take(work.logits, coded ? runs * logits.logits : 0);
     bool weighs = coded && config.device == 0 && config.audit == 0;  // audits read logits
-    take(work.largest, weighs ? logits.largest : 0);
+    take(work.largest, weighs ? runs * logits.largest : 0);
     if (!weighs) work.largest = nullptr;
     take(work.chosen, chosen);
     take(work.values, chosen);
@@ -264,7 +265,7 @@ Work carve_work(const Plan &plan, uint8_t *base) {
     take(work.rows, chosen);
     take(work.staging, plan.in_file ? chosen * plan.row : 0);
     take(work.late_copies, plan.in_file ? chosen : 0);
-    take(work.late, 1);
+    take(work.late, runs);
     // at_once: resolve and settle work on all heads.
     uint64_t scratch = plan.slots == 0 ? 0 : at_once ? heads : 1;
     take(work.slot_of, scratch * config.tokens_max);

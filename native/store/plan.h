@@ -59,6 +59,9 @@ struct Plan {
 
     // What the logits of a step behind `length` tokens have room for.
     LogitsRoom logits_room(uint32_t inputs, uint32_t length) const;
+    // Runs of KV heads that a step has between chosen and attended: where late rows come from a
+    // file, they come while the next run is chosen.
+    uint32_t runs_at_work() const { return in_file && !ahead_only ? 2 : 1; }
     uint32_t heads() const { return config.layers * config.kv_heads; }
     uint64_t far_bytes() const { return rule == Rule::none ? 0 : uint64_t(pages) * page_rows; }
     uint64_t near_pool() const {
@@ -83,7 +86,8 @@ Plan make_plan(const specache_config &config, const specache_profile *profile,
 
 // Scratch of a store for steps and appends, carved out of one block of near memory.
 struct Work {
-    float *logits;             // [inputs][heads * group][tokens] of the step's logits_room
+    float *logits;             // [inputs][heads * group][tokens] of the step's logits_room, twice
+                               // where runs take turns (Plan::runs_at_work)
     float *largest;            // device cpu, no audit: as Choose takes it; else null
     uint32_t *chosen;          // [inputs][kv_heads][k_max] tokens
     float *values;             // [inputs][kv_heads][k_max]
@@ -93,7 +97,7 @@ struct Work {
     const uint8_t **rows;      // [inputs][kv_heads][k_max]
     uint8_t *staging;          // far in a file: [inputs * kv_heads * k_max] late rows
     Copy *late_copies;         // far in a file: [inputs * kv_heads * k_max]
-    uint32_t *late;            // [1] of them
+    uint32_t *late;            // [runs_at_work] of a run
     // Of resolve and settle; CUDA: [kv_heads] of each.
     uint32_t *slot_of;         // [tokens_max] slot + 1 of a token, 0: none; clean between uses
     float *wanted_value;       // [tokens_max] largest value a guess gave a token; 0: none

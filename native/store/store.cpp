@@ -29,6 +29,7 @@ Store::Store(Plan plan_in, const std::string &far_path, const Profile &profile)
         written = device->event();
         late_arrived = device->event();
         for (uint32_t half : {0u, 1u}) {
+            late_rows[half] = device->event();
             staged[half] = device->event();
             used[half] = device->event();
         }

@@ -89,7 +89,8 @@ public:
     Far far;              // mode full: near memory
     Work work{};
     std::unique_ptr<Event> written;    // page writes so far
-    std::unique_ptr<Event> late_arrived;
+    std::unique_ptr<Event> late_arrived;     // what is read beside a step's late rows
+    std::unique_ptr<Event> late_rows[2];     // of a step's runs of KV heads, in turn
     std::unique_ptr<Event> staged[2], used[2];  // halves of work.far_pages
     std::vector<const uint8_t *> page_blocks;  // of a prefill: the pages that it attends to next
     std::vector<float> recorded;       // [layers][query_heads][head_dim] for audits, or empty
