@@ -3,6 +3,7 @@
 //   compute  rows -> wait arrived[l] -> scan -> choose -> signal wanted[l] -> late rows -> attend
 //   copy                                        wait wanted[l] -> fetch -> signal arrived[l]
 //
+// KV heads go by runs. Where late rows come from a file, a run's come while the next one is scanned.
 // arrived[l] is waited for in the next step, so a prefetch has a whole step to hide behind; in a
 // recorded one (Device::record) the layers that follow, since it ends with all its fetches.
 #include "step.h"
@@ -115,9 +116,9 @@ void choose_run(Store &store, Sequence &sequence, uint32_t layer, const Run &run
                                       work.counts, inputs, run.room, sequence.options.k,
                                       plan.config.k_max, work.choose, run.largest});
     kernels.resolve(device.compute(), run.resolve);
+    fetch_late(store, sequence, layer, run);
     bool last = run.heads.first + run.heads.count == plan.config.kv_heads;
     if (last) prefetch_rows(store, sequence, layer, run.resolve);
-    fetch_late(store, sequence, layer, run);
 }
 
 void attend_run(Store &store, Sequence &sequence, uint32_t layer, const Run &run,

@@ -160,7 +160,10 @@ uint32_t heads_of_run(const Plan &plan, uint32_t inputs, uint32_t tokens) {
     uint32_t heads = plan.config.kv_heads;
     uint64_t group = plan.config.query_heads / heads;
     uint64_t most = plan.logits_bytes / (uint64_t(inputs) * (group + 1) * tokens * 4);
-    uint32_t at_once = uint32_t(std::clamp<uint64_t>(most, 1, heads));
+    // Runs that take turns hide one another's late rows: there are to be some.
+    uint32_t least_runs = plan.runs_at_work() > 1 ? 4 : 1;
+    uint32_t limit = std::max(heads / least_runs, 1u);
+    uint32_t at_once = uint32_t(std::clamp<uint64_t>(most, 1, limit));
     uint32_t runs = (heads + at_once - 1) / at_once;
     return (heads + runs - 1) / runs;
 }
