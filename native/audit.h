@@ -8,8 +8,8 @@ namespace specache {
 // From now on audits that share of each sequence's kept steps, and counts anew; 0 ends it.
 void set_audit(Store &store, float share, uint64_t seed);
 
-// Audits the drawn ones of the heads that have just attended, by the run's logits, which have `room`
-// tokens.
+// Audits the drawn ones of the heads that have just attended, by the run's logits, which have
+// `room` tokens.
 void audit_heads(Store &store, Sequence &sequence, uint32_t layer, HeadRun run,
                  const float *run_logits, uint32_t room, const float *queries,
                  const float *outputs);

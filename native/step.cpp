@@ -3,7 +3,7 @@
 //   compute  rows -> wait arrived[l] -> scan -> choose -> signal wanted[l] -> late rows -> attend
 //   copy                                        wait wanted[l] -> fetch -> signal arrived[l]
 //
-// KV heads go by runs. Where late rows come from a file, a run's come while the next one is scanned.
+// KV heads go by runs; where late rows come from a file, a run's come while the next is scanned.
 // arrived[l] is waited for in the next step, so a prefetch has a whole step to hide behind; in a
 // recorded one (Device::record) the layers that follow, since it ends with all its fetches.
 #include "step.h"

@@ -1,9 +1,11 @@
 // far_file_test.cpp - far memory in a file, read in every way that a system may leave us.
 #include <cstdlib>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <memory>
 #include <random>
 #include <sys/mman.h>
+#include <sys/vfs.h>
 
 #include "../cpu/far_file.h"
 #include "../store/plan.h"
@@ -68,6 +70,12 @@ struct Filled {
         return far->access().reads - before - between;
     }
 
+    // A file system that is nothing but page cache.
+    bool in_page_cache() const {
+        struct statfs system{};
+        return fstatfs(file, &system) == 0 && system.f_type == TMPFS_MAGIC;
+    }
+
     // Pages of the file that the page cache holds.
     uint64_t resident() const {
         uint64_t length = bytes.size() - 1;
@@ -126,8 +134,8 @@ TEST("what a far file holds is not held by the page cache too") {
         std::vector<uint64_t> rows;
         for (uint64_t row = 0; row < 64 * 8 * 16; row += 37) rows.push_back(row * 256);
         filled.fetch(rows, 256);
+        if (filled.in_page_cache()) continue;
         uint64_t held = filled.resident();
-        if (held != 0) std::printf("%llu pages are resident\n", (unsigned long long)(held));
         CHECK(held == 0);
     }
 }
