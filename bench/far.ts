@@ -7,6 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { parseArgs } from "node:util";
+import { bytesText } from "../cli/output.ts";
 import { NativeStore, optionsOf } from "../engine/native.ts";
 import { settle } from "../engine/settings.ts";
 import { noGuesses } from "../engine/stats.ts";
@@ -133,30 +134,35 @@ function measure(ways: readonly Way[], betweenLayers: () => void): void {
   }
 }
 
-const mean = (x: readonly number[]) => x.reduce((a, b) => a + b) / x.length;
+const median = (x: readonly number[]) => x.toSorted((a, b) => a - b)[x.length >> 1];
 
-/** One row of the result. */
+/** One row of the result; times are medians, since other programs add to some steps. */
 function result(gigabytes: number, way: Way, ram: Way, reads: { second: number }) {
   const { sums, milliseconds } = way;
-  const seconds = milliseconds.reduce((a, b) => a + b) / 1000;
+  const [stepMs, steps] = [median(milliseconds), milliseconds.length];
+  const readsSecond = 1000 * sums.reads / steps / stepMs;
   return {
     gigabytes,
     name: way.name,
-    stepMs: mean(milliseconds),
-    overRam: mean(ram.milliseconds) / mean(milliseconds),
+    stepMs,
+    overRam: median(ram.milliseconds) / stepMs,
     hidden: sums.hiddenMs / (sums.hiddenMs + sums.waitedMs),
     late: sums.lateRows / (sums.lateRows + sums.prefetchedRows),
-    lateMs: sums.lateMs / milliseconds.length,
-    rows: (sums.lateRows + sums.prefetchedRows) / milliseconds.length,
-    reads: sums.reads / milliseconds.length,
-    readsSecond: sums.reads / seconds,
-    limit: sums.reads / seconds / reads.second,
+    lateMs: sums.lateMs / steps,
+    rows: (sums.lateRows + sums.prefetchedRows) / steps,
+    reads: sums.reads / steps,
+    readsSecond,
+    limit: readsSecond / reads.second,
   };
 }
 
 const folder = await mkdtemp(join(values.folder, "specache-"));
 try {
+  const before = process.memoryUsage.rss();
   using file = new Stack({ file: join(folder, "far") });
+  for (let i = 0; i < 2; i++) file.step(1, () => {});
+  const grownBytes = process.memoryUsage.rss() - before;
+  const { fullBytes } = file.native.stats(file.sequence, noGuesses());
   using ram = new Stack("ram");
   const disk = () =>
     Math.max(...[1, 2, 3].map((seed) => READS / file.native.farReads(READS, 4096, seed)));
@@ -177,7 +183,16 @@ try {
     reads.second = Math.max(reads.second, disk());
     return ways.map((each) => result(gigabytes, each, ways[0], reads));
   });
-  const report = { tokens, layers, k, access, readsSecond: reads.second, rows };
+  const report = {
+    tokens,
+    layers,
+    k,
+    access,
+    grownBytes,
+    fullBytes,
+    readsSecond: reads.second,
+    rows,
+  };
   if (values.json) console.log(JSON.stringify(report));
   else print(report);
 } finally {
@@ -185,7 +200,9 @@ try {
 }
 process.exit(0); // the library's threads are of no use any more
 
-function print({ access, readsSecond, rows }: {
+function print({ access, grownBytes, fullBytes, readsSecond, rows }: {
+  grownBytes: number;
+  fullBytes: number;
   access: ReturnType<NativeStore["farAccess"]>;
   readsSecond: number;
   rows: readonly ReturnType<typeof result>[];
@@ -193,6 +210,9 @@ function print({ access, readsSecond, rows }: {
   const how = `${access.ring ? "io_uring" : "threads"}, ${access.readsMost} reads at a time, ` +
     (access.direct ? `O_DIRECT in ${access.alignment} bytes` : "dropped from the page cache");
   console.log(`${tokens} tokens, ${layers} layers of 8 KV heads of 64, k ${k}; ${how}`);
+  console.log(
+    `resident memory grew by ${bytesText(grownBytes)}; the 16-bit cache is ${bytesText(fullBytes)}`,
+  );
   console.log(`the disk: ${Math.round(readsSecond)} random reads of 4 KiB a second`);
   console.log(table([
     [
