@@ -70,13 +70,20 @@ void attend_chunk(const Chunk &chunk, const float *queries, float *outputs) {
     Store &store = chunk.store;
     Work &work = store.work;
     bool in_file = chunk.plan.in_file, staged = store.stages_pages();
-    uint32_t step = in_file ? staging_pages : staged ? staging_pages / 2 : chunk.plan.pages_max;
+    uint32_t step = in_file || staged ? staging_pages / 2 : chunk.plan.pages_max;
+    auto count_at = [&](uint32_t page) { return std::min(step, chunk.first_page - page); };
     std::vector<const uint8_t *> &blocks = store.page_blocks;
+    if (in_file && chunk.first_page != 0) {
+        store.start_pages(chunk.sequence, 0, count_at(0), chunk.layer, 0);
+    }
     for (uint32_t page = 0, half = 0; page < chunk.first_page; page += step, half ^= 1) {
         store.check_cancelled();
-        uint32_t count = std::min(step, chunk.first_page - page);
-        uint8_t *near = work.far_pages;
-        if (in_file) store.read_pages(chunk.sequence, page, count, chunk.layer, near);
+        uint32_t count = count_at(page), next = page + step;
+        if (in_file && next < chunk.first_page) {
+            store.start_pages(chunk.sequence, next, count_at(next), chunk.layer, half ^ 1);
+        }
+        uint8_t *near = nullptr;
+        if (in_file) near = store.meet_pages(chunk.sequence, page, count, chunk.layer, half);
         if (staged) near = store.stage_pages(chunk.sequence, page, count, chunk.layer, half);
         blocks.clear();
         for (uint32_t i = 0; i < count; i++) {

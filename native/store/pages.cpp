@@ -117,30 +117,42 @@ void Store::flush_partial_page(Sequence &sequence) {
     device->compute().wait(*written);
 }
 
-void Store::read_pages(const Sequence &sequence, uint32_t first, uint32_t count, uint32_t layer,
-                       uint8_t *to) {
-    std::vector<Copy> &copies = page_copies_;
+uint8_t *Store::far_half(uint32_t half) const {
+    return work.far_pages + half * (staging_pages / 2) * plan.layer_block;
+}
+
+void Store::start_pages(const Sequence &sequence, uint32_t first, uint32_t count, uint32_t layer,
+                        uint32_t half) {
+    device->compute().wait(*staged[half]);  // a run that was given up may have left one under way
+    std::vector<Copy> &copies = page_copies_[half];
+    page_counts_[half] = count;
     for (uint32_t i = 0; i < count; i++) {
-        copies[i] = {far_at(sequence.pages[first + i], layer), to + i * plan.layer_block};
+        copies[i] = {far_at(sequence.pages[first + i], layer),
+                     far_half(half) + i * plan.layer_block};
     }
-    device->fetch(device->late(), {far, copies.data(), &count, uint32_t(plan.layer_block), layer,
-                                   sequence.step, nullptr});
-    device->late().signal(*late_arrived);
-    device->compute().wait(*late_arrived);
+    device->fetch(device->late(), {far, copies.data(), &page_counts_[half],
+                                   uint32_t(plan.layer_block), layer, sequence.step, nullptr});
+    device->late().signal(*staged[half]);
+}
+
+uint8_t *Store::meet_pages(const Sequence &sequence, uint32_t first, uint32_t count,
+                           uint32_t layer, uint32_t half) {
+    device->compute().wait(*staged[half]);
     device->check();
     for (uint32_t i = 0; i < count; i++) {
         uint32_t page = sequence.pages[first + i];
         uint32_t wanted = checksums_[uint64_t(page) * plan.config.layers + layer];
-        uint32_t got = crc32c(to + i * plan.layer_block, plan.layer_block);
+        uint32_t got = crc32c(far_half(half) + i * plan.layer_block, plan.layer_block);
         if (wanted == got || (first + i) * page_tokens + page_tokens > sequence.length) continue;
         fail(SPECACHE_DATA, "checksum %08x of page %u, layer %u of the far file differs from %08x",
              got, first + i, layer, wanted);
     }
+    return far_half(half);
 }
 
 uint8_t *Store::stage_pages(const Sequence &sequence, uint32_t first, uint32_t count,
                             uint32_t layer, uint32_t half) {
-    uint8_t *to = work.far_pages + half * (staging_pages / 2) * plan.layer_block;
+    uint8_t *to = far_half(half);
     device->copy().wait(*used[half]);
     for (uint32_t i = 0; i < count; i++) {
         device->read(to + i * plan.layer_block,
@@ -161,7 +173,7 @@ void Store::refill_window(Sequence &sequence, uint32_t first, uint32_t end) {
     uint32_t first_page = first / page_tokens, pages = (end - 1) / page_tokens - first_page + 1;
     // All are read and checked before any is used: a page that is spoilt leaves all as it was.
     for (uint32_t layer = 0; plan.in_file && layer < plan.config.layers; layer++) {
-        read_pages(sequence, first_page, pages, layer, work.far_pages);
+        read_pages(sequence, first_page, pages, layer);
     }
     for (uint32_t layer = 0; layer < plan.config.layers; layer++) {
         refill_layer(sequence, layer, first, end);
@@ -171,7 +183,7 @@ void Store::refill_window(Sequence &sequence, uint32_t first, uint32_t end) {
 void Store::refill_layer(Sequence &sequence, uint32_t layer, uint32_t first, uint32_t end) {
     if (first >= end) return;
     uint32_t first_page = first / page_tokens, pages = (end - 1) / page_tokens - first_page + 1;
-    if (plan.in_file) read_pages(sequence, first_page, pages, layer, work.far_pages);
+    if (plan.in_file) read_pages(sequence, first_page, pages, layer);
     for (uint32_t page = first_page; page < first_page + pages; page++) {
         uint8_t *block = plan.in_file ? work.far_pages + (page - first_page) * plan.layer_block
                                       : far.memory + far_at(sequence.pages[page], layer);
@@ -206,7 +218,7 @@ void Store::copy_rows(const Sequence &sequence, uint32_t layer, uint32_t first, 
         uint32_t end = std::min(first + tokens, (page + 1) * page_tokens);
         uint8_t *rows = work.page;
         if (page < sequence.length / page_tokens) {
-            if (plan.in_file) read_pages(sequence, page, 1, layer, rows = work.far_pages);
+            if (plan.in_file) rows = read_pages(sequence, page, 1, layer);
             else rows = far.memory + far_at(sequence.pages[page], layer);
         } else {
             copy_rows_of(in_block(rows, page), in_window(sequence, layer), token, end - token);

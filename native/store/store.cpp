@@ -24,13 +24,13 @@ Store::Store(Plan plan_in, const std::string &far_path, const Profile &profile)
         references_.assign(plan.pages, 0);
         if (plan.in_file) checksums_.assign(uint64_t(plan.pages) * plan.config.layers, 0);
         if (plan.rule != Rule::none) open_far(far_path);
-        page_copies_.resize(staging_pages);
         page_blocks.reserve(plan.pages_max + 1);
         written = device->event();
         late_arrived = device->event();
         for (uint32_t half : {0u, 1u}) {
             late_rows[half] = device->event();
             staged[half] = device->event();
+            page_copies_[half].resize(staging_pages / 2);
             used[half] = device->event();
         }
         sequences_.resize(plan.config.sequences_max);

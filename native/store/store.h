@@ -47,10 +47,17 @@ public:
     // The page that `length` filled, just now or up to three tokens ago, from the window. Where it
     // fails, as by a cancel, it can be completed anew.
     void complete_page(Sequence &sequence);
-    // Reads [count] pages' blocks of a layer from a far file, checked. A far file is the CPU's
-    // alone, where the host sees near memory.
-    void read_pages(const Sequence &sequence, uint32_t first, uint32_t count, uint32_t layer,
-                    uint8_t *to);
+    // Reads [count] pages' blocks of a layer from a far file, at most half of staging_pages, and
+    // checks them. In two calls the pages come between them; halves of work.far_pages take turns. A
+    // far file is the CPU's alone, where the host sees near memory.
+    void start_pages(const Sequence &sequence, uint32_t first, uint32_t count, uint32_t layer,
+                     uint32_t half);
+    uint8_t *meet_pages(const Sequence &sequence, uint32_t first, uint32_t count, uint32_t layer,
+                        uint32_t half);
+    uint8_t *read_pages(const Sequence &sequence, uint32_t first, uint32_t count, uint32_t layer) {
+        start_pages(sequence, first, count, layer, 0);
+        return meet_pages(sequence, first, count, layer, 0);
+    }
     // Whether pages have to be brought near where a whole chunk attends to them: kernels read far
     // memory over the bus, and would each page once for every few queries.
     bool stages_pages() const { return !device->shares_memory() && plan.rule != Rule::none; }
@@ -111,6 +118,7 @@ private:
     void give_page(uint32_t page);
     void cut(Sequence &sequence, uint32_t tokens);
     void place_codes(const Profile &profile);
+    uint8_t *far_half(uint32_t half) const;
     void clear_faults(Sequence &sequence);
     void refill_layer(Sequence &sequence, uint32_t layer, uint32_t first, uint32_t end);
 
@@ -120,7 +128,8 @@ private:
     std::vector<uint32_t> references_;     // [pages]
     std::vector<uint32_t> checksums_;      // [pages][layers], far in a file
     std::vector<std::pair<uint8_t *, uint64_t>> blocks_;  // what reserve() took
-    std::vector<Copy> page_copies_;        // [staging_pages] scratch of read_pages
+    std::vector<Copy> page_copies_[2];     // [staging_pages / 2] of a half of work.far_pages
+    uint32_t page_counts_[2] = {};
 };
 
 uint32_t crc32c(const uint8_t *bytes, uint64_t count);
