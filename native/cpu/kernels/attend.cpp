@@ -80,53 +80,84 @@ uint32_t exact_rows(const Work &work, uint32_t input, uint32_t head, const uint8
     return count;
 }
 
+// The running sums of up to four neighbouring queries over rows: the largest logit is not known
+// beforehand, so it runs along.
 template <Type type, uint32_t Queries>
-void sum_rows(const Work &work, const uint8_t *const *rows, uint32_t count, uint32_t first) {
-    uint64_t bytes = row_bytes(work.shape);
-    constexpr uint32_t ahead = lanes;  // rows lie anywhere: each is asked for 16 rows before
-    for (uint32_t r = 0; r < std::min(count, ahead); r++) prefetch_row(rows[r], bytes);
-    float *logits[Queries], *out[Queries];
-    const float *weights[Queries];
+struct RunningSums {
+    const Work &work;
+    uint32_t first;  // query
     ValueSums sums[Queries];
-    for (uint32_t q = 0; q < Queries; q++) {
-        logits[q] = &work.scratch.logits[uint64_t(first + q) * work.exact_max];
-        weights[q] = logits[q];
-        sums[q] = work.exact(first + q);
-        work.clear(sums[q]);
-        out[q] = sums[q].dense;
-    }
-    Floats largest[Queries];
-    for (Floats &one : largest) one = spread(lowest);
-    for (uint32_t i = 0; i < count; i += lanes) {
-        Floats products[Queries];
-        uint32_t part = std::min(lanes, count - i);
-        dot_rows<type, Queries>(
-            part, work.query(first), work.dim, [&](uint32_t r) { return rows[i + r]; },
-            [&](uint32_t r) {
-                if (i + r + ahead < count) prefetch_row(rows[i + r + ahead], bytes);
-            },
-            products);
+
+    // `of` gives a query's sums.
+    template <class Of>
+    RunningSums(const Work &work_in, uint32_t first_in, Of of) : work(work_in), first(first_in) {
         for (uint32_t q = 0; q < Queries; q++) {
-            store(logits[q] + i, products[q] * work.shape.scale);
-            std::fill(logits[q] + i + part, logits[q] + i + lanes, hidden);
-            largest[q] = larger(largest[q], load(logits[q] + i));
+            sums[q] = of(first + q);
+            work.clear(sums[q]);
         }
     }
-    for (uint32_t q = 0; q < Queries; q++) {
-        *sums[q].largest = largest_of(largest[q]);
-        *sums[q].sum = soften(logits[q], count, *sums[q].largest);
+    // `count` rows, at most a page's, that begin at row(r); the first `hidden_rows` are not seen.
+    // Before row r is read, soon(r) may prefetch another.
+    template <class Row, class Soon>
+    void add(uint32_t count, uint32_t hidden_rows, Row row, Soon soon) {
+        alignas(64) float logits[Queries][page_tokens];
+        for (uint32_t r = 0; r < count; r += lanes) {
+            Floats products[Queries];
+            uint32_t part = std::min(lanes, count - r);
+            dot_rows<type, Queries>(
+                part, work.query(first), work.dim, [&](uint32_t i) { return row(r + i); },
+                [&](uint32_t i) { soon(r + i); }, products);
+            for (uint32_t q = 0; q < Queries; q++) {
+                store(logits[q] + r, products[q] * work.shape.scale);
+                std::fill(logits[q] + r + part, logits[q] + r + lanes, hidden);
+            }
+        }
+        const float *weights[Queries];
+        float *out[Queries];
+        for (uint32_t q = 0; q < Queries; q++) {
+            weights[q] = logits[q];
+            out[q] = sums[q].dense;
+            std::fill(logits[q], logits[q] + hidden_rows, hidden);
+            soften_beside(sums[q], logits[q], count);
+        }
+        uint64_t half = row_bytes(work.shape) / 2;
+        add_rows<type, Queries>(
+            count, weights, work.dim, [&](uint32_t r) { return row(r) + half; }, out);
     }
-    add_rows<type, Queries>(
-        count, weights, work.dim, [&](uint32_t r) { return rows[r] + bytes / 2; }, out);
-}
+
+private:
+    void soften_beside(const ValueSums &to, float *logits, uint32_t count) const {
+        Floats most = spread(*to.largest);
+        for (uint32_t j = 0; j < count; j += lanes) most = larger(most, load(logits + j));
+        float largest = largest_of(most);
+        if (largest > *to.largest) {
+            float shrink = exponential(*to.largest - largest);
+            *to.largest = largest;
+            *to.sum *= shrink;
+            for (uint32_t i = 0; i < work.dim; i++) to.dense[i] *= shrink;
+        }
+        *to.sum += soften(logits, count, largest);
+    }
+};
 
 void sum_exact(const Work &work, uint32_t input, uint32_t head) {
     uint32_t pair = input * work.shape.kv_heads + head;
     const uint8_t **rows = &work.scratch.rows[uint64_t(pair) * work.exact_max];
     uint32_t count = exact_rows(work, input, head, rows);
+    uint64_t bytes = row_bytes(work.shape);
+    constexpr uint32_t ahead = lanes;  // rows lie anywhere: each is asked for 16 rows before
+    for (uint32_t r = 0; r < std::min(count, ahead); r++) prefetch_row(rows[r], bytes);
     with_row_type(work.shape.kv_type, [&]<Type type>() {
         by_queries(work.group, [&]<uint32_t Queries>(uint32_t g) {
-            sum_rows<type, Queries>(work, rows, count, work.first_query(input, head) + g);
+            RunningSums<type, Queries> running(work, work.first_query(input, head) + g,
+                                               [&](uint32_t at) { return work.exact(at); });
+            for (uint32_t i = 0; i < count; i += lanes) {
+                running.add(
+                    std::min(lanes, count - i), 0, [&](uint32_t r) { return rows[i + r]; },
+                    [&](uint32_t r) {
+                        if (i + r + ahead < count) prefetch_row(rows[i + r + ahead], bytes);
+                    });
+            }
         });
     });
 }
@@ -188,6 +219,10 @@ void sum_coded_pages(const Work &work, uint32_t head, uint32_t page, uint32_t en
                 most = larger(most, load(weights[q] + j));
             }
         }
+        if (page + 2 < end) {
+            const uint8_t *soon = code.page(work.attend.pages[page + 2]);
+            prefetch_row(soon + layout.values, layout.bytes - layout.values);
+        }
         if (largest_of(most) < negligible) continue;
         add_page_values(code, layout, code.page(work.attend.pages[page]), work.dim, Queries,
                         weights, sums);
@@ -195,48 +230,19 @@ void sum_coded_pages(const Work &work, uint32_t head, uint32_t page, uint32_t en
     for (uint32_t q = 0; q < Queries; q++) *sums[q].sum = sum_of(mass[q]);
 }
 
-// Mode full: the rows of pages [page, end), without the sinks. The largest logit is not known
-// beforehand, so it runs along.
+// Mode full: the rows of pages [page, end), without the sinks.
 template <Type type, uint32_t Queries>
 void sum_resident_pages(const Work &work, uint32_t head, uint32_t page, uint32_t end,
                         uint32_t first) {
     uint64_t row = row_bytes(work.shape);
-    ValueSums sums[Queries];
-    float *out[Queries];
-    for (uint32_t q = 0; q < Queries; q++) {
-        sums[q] = work.sums(page / block_pages, first + q);
-        work.clear(sums[q]);
-        out[q] = sums[q].dense;
-    }
+    RunningSums<type, Queries> running(
+        work, first, [&](uint32_t at) { return work.sums(page / block_pages, at); });
     for (; page < end; page++) {
         const uint8_t *rows =
             work.attend.near.resident.page(page) + uint64_t(head) * page_tokens * row;
-        alignas(64) float logits[Queries][page_tokens];
-        for (uint32_t j = 0; j < page_tokens; j += lanes) {
-            Floats products[Queries];
-            dot_rows<type, Queries>(
-                lanes, work.query(first), work.dim,
-                [&](uint32_t r) { return rows + (j + r) * row; }, [](uint32_t) {}, products);
-            for (uint32_t q = 0; q < Queries; q++) {
-                store(logits[q] + j, products[q] * work.shape.scale);
-            }
-        }
-        const float *weights[Queries];
-        for (uint32_t q = 0; q < Queries; q++) {
-            weights[q] = logits[q];
-            if (page == 0) std::fill(logits[q], logits[q] + sink_tokens, hidden);
-            Floats most = spread(*sums[q].largest);
-            for (uint32_t j = 0; j < page_tokens; j += lanes) {
-                most = larger(most, load(logits[q] + j));
-            }
-            float largest = largest_of(most), shrink = exponential(*sums[q].largest - largest);
-            *sums[q].largest = largest;
-            *sums[q].sum = *sums[q].sum * shrink + soften(logits[q], page_tokens, largest);
-            for (uint32_t i = 0; i < work.dim; i++) out[q][i] *= shrink;
-        }
-        add_rows<type, Queries>(
-            page_tokens, weights, work.dim,
-            [&](uint32_t r) { return rows + r * row + row / 2; }, out);
+        running.add(
+            page_tokens, page == 0 ? sink_tokens : 0,
+            [&](uint32_t r) { return rows + r * row; }, [](uint32_t) {});
     }
 }
 

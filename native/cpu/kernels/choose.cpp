@@ -6,6 +6,7 @@
 // largest of all pages' largest values, so only pages that reach it are looked at. Blocks have
 // fixed places: threads change no bit.
 #include <algorithm>
+#include <bit>
 
 #include "../kernels.h"
 #include "../simd.h"
@@ -34,6 +35,7 @@ struct Scratch {
     std::vector<float> weights;  // [inputs][heads * group][tokens_max], where that is null
     std::vector<float> values;   // [pairs][tail]
     std::vector<float> tops;     // [pairs][pages] the largest value of each page
+    std::vector<float> lanes;    // [pairs][pages][16] and of tokens j, j + 16, j + 32, j + 48 of it
 };
 
 struct Work {
@@ -59,6 +61,9 @@ struct Work {
         return &scratch.values[uint64_t(pair) * pages_max * page_tokens];
     }
     float *tops(uint32_t pair) const { return &scratch.tops[uint64_t(pair) * pages_max]; }
+    float *lanes_of(uint32_t pair) const {
+        return &scratch.lanes[uint64_t(pair) * pages_max * lanes];
+    }
     const float *logits(uint32_t pair, uint32_t g) const {
         return choose.logits + choose.tokens_max * place(pair, g);
     }
@@ -157,56 +162,69 @@ void block_values(const Work &work, uint32_t pair, uint32_t block) {
         for (uint32_t j = 0; j < page_tokens; j += lanes) {
             most = larger(most, load(values + page * page_tokens + j));
         }
+        store(work.lanes_of(pair) + page * lanes, most);
         work.tops(pair)[page] = largest_of(most);
     }
 }
 
-// A value that at least k tokens are not below; 0 where no page's largest tells one.
-float threshold_of(const float *tops, uint32_t pages, uint32_t k) {
-    static thread_local std::vector<float> sorted;
-    if (k > pages) return 0;
-    grown(sorted, pages);
-    std::copy(tops, tops + pages, sorted.begin());
-    std::nth_element(sorted.begin(), sorted.begin() + k - 1, sorted.begin() + pages,
+// The k-th largest of numbers, of which there are more; `sorted` is scratch.
+template <class Number>
+Number kth_largest(const Number *numbers, uint32_t count, uint32_t k,
+                   std::vector<Number> &sorted) {
+    grown(sorted, count);
+    std::copy(numbers, numbers + count, sorted.begin());
+    std::nth_element(sorted.begin(), sorted.begin() + k - 1, sorted.begin() + count,
                      std::greater<>());
     return sorted[k - 1];
 }
 
-// The ranks of the k largest values of tokens [sink_tokens, tail), in any order, first in `ranks`.
-void select(const float *values, const float *tops, uint32_t pages, uint32_t k,
-            std::vector<uint64_t> &ranks) {
-    float threshold = threshold_of(tops, pages, k);
+// A value that at least k tokens are not below: the k-th largest of the largest of disjoint sets.
+// Many more sets than k make it so high that hardly more tokens reach it.
+float threshold_of(const Work &work, uint32_t pair, uint32_t k) {
+    static thread_local std::vector<float> sorted;
+    uint32_t pages = work.pages(pair);
+    if (2 * k <= pages) return kth_largest(work.tops(pair), pages, k, sorted);
+    if (k < pages * lanes) return kth_largest(work.lanes_of(pair), pages * lanes, k, sorted);
+    return 0;
+}
+
+// Ranks of the tokens of [sink_tokens, tail) whose value is not below `threshold`, ascending tokens.
+void gather(const Work &work, uint32_t pair, float threshold, std::vector<uint64_t> &ranks) {
+    const float *values = work.values(pair), *tops = work.tops(pair);
+    uint32_t pages = work.pages(pair);
     ranks.clear();
     for (uint32_t page = 0; page < pages; page++) {
         if (tops[page] < threshold) continue;
-        uint32_t first = page * page_tokens, j = page == 0 ? sink_tokens : 0;
-        for (; j < page_tokens; j++) {
-            if (values[first + j] >= threshold) {
-                ranks.push_back(ranked(values[first + j], first + j));
+        for (uint32_t j = page * page_tokens; j < (page + 1) * page_tokens; j += lanes) {
+            uint32_t bits = not_below(load(values + j), threshold);
+            if (j == 0) bits &= ~0u << sink_tokens;
+            for (; bits != 0; bits &= bits - 1) {
+                uint32_t token = j + uint32_t(std::countr_zero(bits));
+                ranks.push_back(ranked(values[token], token));
             }
         }
-    }
-    if (ranks.size() > k) {
-        std::nth_element(ranks.begin(), ranks.begin() + k - 1, ranks.end(), std::greater<>());
     }
 }
 
 void choose_pair(const Work &work, uint32_t pair) {
     const Choose &choose = work.choose;
-    static thread_local std::vector<uint64_t> ranks;
-    uint32_t pages = work.pages(pair), tail = pages * page_tokens;
+    static thread_local std::vector<uint64_t> ranks, sorted;
+    uint32_t tail = work.pages(pair) * page_tokens;
     uint32_t at = work.input(pair) * work.shape.kv_heads + work.head(pair);
     uint32_t k = tail == 0 ? 0 : std::min(choose.k, tail - sink_tokens);
     choose.counts[at] = k;
     if (k == 0) return;
-    const float *values = work.values(pair);
     if (ranks.capacity() < tail) ranks.reserve(choose.tokens_max);
-    select(values, work.tops(pair), pages, k, ranks);
+    gather(work, pair, threshold_of(work, pair, k), ranks);
+    uint32_t found = uint32_t(ranks.size()), count = 0;
+    uint64_t least = k == found ? 0 : kth_largest(ranks.data(), found, k, sorted);
     uint32_t *chosen = choose.chosen + uint64_t(at) * choose.k_max;
-    for (uint32_t i = 0; i < k; i++) chosen[i] = ~uint32_t(ranks[i]);
-    std::sort(chosen, chosen + k);
     float *of = choose.values + uint64_t(at) * choose.k_max;
-    for (uint32_t i = 0; i < k; i++) of[i] = values[chosen[i]];
+    for (uint64_t rank : ranks) {
+        if (rank < least) continue;
+        chosen[count] = ~uint32_t(rank);
+        of[count++] = std::bit_cast<float>(uint32_t(rank >> 32));
+    }
 }
 
 }  // namespace
@@ -218,6 +236,7 @@ void choose(Stream &stream, const Choose &choose) {
     grown(scratch.near, queries);
     grown(scratch.values, uint64_t(work.pairs) * work.pages_max * page_tokens);
     grown(scratch.tops, uint64_t(work.pairs) * work.pages_max);
+    grown(scratch.lanes, uint64_t(work.pairs) * work.pages_max * lanes);
     // Places behind the last block add nothing.
     grown(scratch.sums, queries * work.places);
     std::fill_n(scratch.sums.data(), queries * work.places, 0.0f);
