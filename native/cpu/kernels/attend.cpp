@@ -237,12 +237,18 @@ void sum_resident_pages(const Work &work, uint32_t head, uint32_t page, uint32_t
     uint64_t row = row_bytes(work.shape);
     RunningSums<type, Queries> running(
         work, first, [&](uint32_t at) { return work.sums(page / block_pages, at); });
+    auto rows_of = [&](uint32_t p) {
+        return work.attend.near.resident.page(p) + uint64_t(head) * page_tokens * row;
+    };
     for (; page < end; page++) {
-        const uint8_t *rows =
-            work.attend.near.resident.page(page) + uint64_t(head) * page_tokens * row;
+        const uint8_t *rows = rows_of(page), *next = rows_of(std::min(page + 1, end - 1));
         running.add(
-            page_tokens, page == 0 ? sink_tokens : 0,
-            [&](uint32_t r) { return rows + r * row; }, [](uint32_t) {});
+            page_tokens, page == 0 ? sink_tokens : 0, [&](uint32_t r) { return rows + r * row; },
+            [&](uint32_t r) {
+                uint32_t soon = r + lanes;
+                prefetch_row(soon < page_tokens ? rows + soon * row
+                                                : next + (soon - page_tokens) * row, row);
+            });
     }
 }
 

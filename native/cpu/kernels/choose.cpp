@@ -167,25 +167,31 @@ void block_values(const Work &work, uint32_t pair, uint32_t block) {
     }
 }
 
-// The k-th largest of numbers, of which there are more; `sorted` is scratch.
+// The k-th largest of numbers, which change places.
 template <class Number>
-Number kth_largest(const Number *numbers, uint32_t count, uint32_t k,
-                   std::vector<Number> &sorted) {
-    grown(sorted, count);
-    std::copy(numbers, numbers + count, sorted.begin());
-    std::nth_element(sorted.begin(), sorted.begin() + k - 1, sorted.begin() + count,
+Number kth_largest(std::vector<Number> &numbers, uint32_t count, uint32_t k) {
+    std::nth_element(numbers.begin(), numbers.begin() + k - 1, numbers.begin() + count,
                      std::greater<>());
-    return sorted[k - 1];
+    return numbers[k - 1];
 }
 
-// A value that at least k tokens are not below: the k-th largest of the largest of disjoint sets.
-// Many more sets than k make it so high that hardly more tokens reach it.
+// A value that at least k tokens are not below: the k-th largest of the largest of disjoint sets,
+// 1 to 16 of each page. Twice as many sets as k make it so high that few more tokens reach it.
 float threshold_of(const Work &work, uint32_t pair, uint32_t k) {
-    static thread_local std::vector<float> sorted;
-    uint32_t pages = work.pages(pair);
-    if (2 * k <= pages) return kth_largest(work.tops(pair), pages, k, sorted);
-    if (k < pages * lanes) return kth_largest(work.lanes_of(pair), pages * lanes, k, sorted);
-    return 0;
+    static thread_local std::vector<float> largest;
+    uint32_t pages = work.pages(pair), sets = 1;
+    while (sets < lanes && pages * sets < 2 * k) sets *= 2;
+    if (pages * sets < k) return 0;
+    grown(largest, pages * lanes);
+    for (uint32_t page = 0; page < pages; page++) {
+        Floats x = load(work.lanes_of(pair) + page * lanes);
+        if (sets <= 8) x = larger(x, halves_swapped<8>(x));
+        if (sets <= 4) x = larger(x, halves_swapped<4>(x));
+        if (sets <= 2) x = larger(x, halves_swapped<2>(x));
+        if (sets <= 1) x = larger(x, halves_swapped<1>(x));
+        store(largest.data() + page * sets, x);  // the next page's go over what is too much
+    }
+    return kth_largest(largest, pages * sets, k);
 }
 
 // Ranks of the tokens of [sink_tokens, tail) whose value is not below `threshold`, ascending tokens.
@@ -217,7 +223,11 @@ void choose_pair(const Work &work, uint32_t pair) {
     if (ranks.capacity() < tail) ranks.reserve(choose.tokens_max);
     gather(work, pair, threshold_of(work, pair, k), ranks);
     uint32_t found = uint32_t(ranks.size()), count = 0;
-    uint64_t least = k == found ? 0 : kth_largest(ranks.data(), found, k, sorted);
+    uint64_t least = 0;
+    if (found != k) {
+        sorted.assign(ranks.begin(), ranks.end());
+        least = kth_largest(sorted, found, k);
+    }
     uint32_t *chosen = choose.chosen + uint64_t(at) * choose.k_max;
     float *of = choose.values + uint64_t(at) * choose.k_max;
     for (uint64_t rank : ranks) {
