@@ -8,7 +8,7 @@ namespace specache {
 
 // Pages whose value sums are one piece of work; it fixes the order of sums. Larger pieces need less
 // scratch, smaller ones more threads: 32 pages are 16 pieces a KV head at 32K tokens.
-constexpr uint32_t block_pages = 32;
+constexpr uint32_t block_pages = Blocks::pages;
 constexpr uint32_t exact_part = 64;  // exact rows that are one piece of work of a CUDA device
 constexpr uint32_t exact_near_max = sink_tokens + 128;  // sinks and at most 128 of the window
 constexpr uint32_t vector_floats = 16;                  // a vector of the CPU's kernels

@@ -93,11 +93,11 @@ void attend_heads(Store &store, Sequence &sequence, uint32_t layer, HeadRun head
 
     if (plan.rule != Rule::none) {
         kernels.scan(device.compute(), {plan.shape, heads, codes_of, pages, queries, positions,
-                                        work.logits, inputs, room});
+                                        work.logits, inputs, room, work.blocks});
         kernels.choose(device.compute(), {plan.shape, heads, near, queries, positions,
                                           work.logits, work.chosen, work.values, work.counts,
                                           inputs, room, sequence.options.k, k_max,
-                                          work.choose, work.largest});
+                                          work.choose, work.blocks});
         kernels.resolve(device.compute(), resolve);
         bool last = heads.first + heads.count == plan.config.kv_heads;
         if (last) prefetch_rows(store, sequence, layer, resolve);
@@ -108,7 +108,7 @@ void attend_heads(Store &store, Sequence &sequence, uint32_t layer, HeadRun head
                     plan.ahead_only ? work.exact : work.chosen,
                     plan.ahead_only ? work.exact_counts : work.counts,
                     work.rows, outputs, inputs, pages_max, room, k_max,
-                    plan.value_planes, work.attend, work.largest});
+                    plan.value_planes, work.attend, work.blocks});
     audit_heads(store, sequence, layer, heads, room, queries, outputs);
     if (plan.slots != 0 && !plan.ahead_only) kernels.settle(device.compute(), resolve);
 }

@@ -15,15 +15,13 @@
 #include "exact.h"
 #include "rows.h"
 #include "values.h"
+#include "weigh.h"
 
 namespace specache::SPECACHE_ISA {
 namespace {
 
 constexpr float hidden = -std::numeric_limits<float>::infinity();
-constexpr float lowest = -3e38f;  // below every logit that is not hidden
-// A page is left out of a block's sums where its largest weight is below e^-24: what is left out
-// is below 2,048 e^-24 = 2^-23.6 of the block's largest weight, less than rounding.
-constexpr float negligible = 3.775e-11f;
+constexpr uint32_t pages_ahead = 2;  // that are asked for while one is summed
 
 struct Work {
     const Attend &attend;
@@ -169,10 +167,10 @@ void find_largest(const Work &work, uint32_t input, uint32_t head, uint32_t page
         uint32_t at = work.first_query(input, head) + g;
         ValueSums sums = work.sums(page / block_pages, at);
         work.clear(sums);
-        if (attend.largest != nullptr) {
+        if (attend.blocks != nullptr) {
             uint64_t place = logits_place(work.shape, attend.heads, input, head * work.group + g);
-            *sums.largest = attend.largest[place * largest_places(attend.tokens_max) +
-                                           page / block_pages];
+            Blocks blocks = Blocks::of(attend.blocks, place, attend.tokens_max);
+            *sums.largest = blocks.largest[page / block_pages];
             continue;
         }
         Floats largest = spread(lowest);
@@ -193,7 +191,7 @@ void hide_chosen(const Work &work, uint32_t input, uint32_t head, uint32_t begin
         if (token - begin >= end - begin || attend.rows[list + i] == nullptr) continue;
         uint32_t first = work.first_query(input, head);
         for (uint32_t g = 0; g < work.group; g++) {
-            work.logits(first + g)[token] = attend.largest != nullptr ? 0 : hidden;
+            work.logits(first + g)[token] = attend.blocks != nullptr ? 0 : hidden;
         }
     }
 }
@@ -205,29 +203,24 @@ void sum_coded_pages(const Work &work, uint32_t head, uint32_t page, uint32_t en
     const HeadCode &code = work.attend.codes_of[head];
     CodeLayout layout = code_layout(code, work.dim);
     ValueSums sums[Queries];
-    Floats mass[Queries] = {};
     for (uint32_t q = 0; q < Queries; q++) sums[q] = work.sums(page / block_pages, first + q);
     for (; page < end; page++) {
-        alignas(64) float weights[Queries][page_tokens];
-        Floats most{};
+        alignas(64) float room[Queries][page_tokens];
+        const float *weights[Queries];
         for (uint32_t q = 0; q < Queries; q++) {
-            const float *logits = work.logits(first + q) + page * page_tokens;
-            std::memcpy(weights[q], logits, sizeof weights[q]);
-            if (work.attend.largest == nullptr) soften(weights[q], page_tokens, *sums[q].largest);
-            for (uint32_t j = 0; j < page_tokens; j += lanes) {
-                mass[q] += load(weights[q] + j);
-                most = larger(most, load(weights[q] + j));
-            }
+            weights[q] = work.logits(first + q) + page * page_tokens;
+            if (work.attend.blocks != nullptr) continue;
+            std::memcpy(room[q], weights[q], sizeof room[q]);
+            soften(room[q], page_tokens, *sums[q].largest);
+            weights[q] = room[q];
         }
-        if (page + 2 < end) {
-            const uint8_t *soon = code.page(work.attend.pages[page + 2]);
+        if (page + pages_ahead < end) {
+            const uint8_t *soon = code.page(work.attend.pages[page + pages_ahead]);
             prefetch_row(soon + layout.values, layout.bytes - layout.values);
         }
-        if (largest_of(most) < negligible) continue;
         add_page_values(code, layout, code.page(work.attend.pages[page]), work.dim, Queries,
                         weights, sums);
     }
-    for (uint32_t q = 0; q < Queries; q++) *sums[q].sum = sum_of(mass[q]);
 }
 
 // Mode full: the rows of pages [page, end), without the sinks.

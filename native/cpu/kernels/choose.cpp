@@ -1,10 +1,9 @@
 // choose.cpp - the k tail tokens of largest value (DESIGN section 8, "Top-k"), without sorting all.
 //
-// Three passes: logits become weights beside the largest logit of their block of pages (attend goes
-// on with them), and near rows give their part of the softmax; each token's value, from all parts,
-// and the largest of each page; then the k largest. At least k tokens are not below the k-th
-// largest of all pages' largest values, so only pages that reach it are looked at. Blocks have
-// fixed places: threads change no bit.
+// Three passes: near rows give their part of the softmax (and logits become weights, where scan left
+// them); each token's value, from all parts, and the largest of each page; then the k largest. At
+// least k tokens are not below the k-th largest of all pages' largest values, so only pages that
+// reach it are looked at. Blocks have fixed places: threads change no bit.
 #include <algorithm>
 #include <bit>
 
@@ -13,26 +12,20 @@
 #include "../threads.h"
 #include "exact.h"
 #include "rows.h"
+#include "weigh.h"
 
 namespace specache::SPECACHE_ISA {
 namespace {
-
-constexpr float lowest = -3e38f;  // below every logit of a token that may be chosen
 
 // A value and its token as one number: larger is better, and of equal values the lower token.
 uint64_t ranked(float value, uint32_t token) {
     return uint64_t(std::bit_cast<uint32_t>(value)) << 32 | uint32_t(~token);
 }
 
-struct Part {  // of one query's softmax: its largest logit, and the sum of weights beside it
-    float largest, sum;
-};
-
 struct Scratch {
     std::vector<Part> near;      // [inputs][heads * group] of the near rows
-    std::vector<float> sums;     // [inputs][heads * group][blocks] of weights
-    std::vector<float> largest;  // as Choose's, where that is null
-    std::vector<float> weights;  // [inputs][heads * group][tokens_max], where that is null
+    std::vector<float> blocks;   // as Scan's, where that has none,
+    std::vector<float> weights;  // and [inputs][heads * group][tokens_max]
     std::vector<float> values;   // [pairs][tail]
     std::vector<float> tops;     // [pairs][pages] the largest value of each page
     std::vector<float> lanes;    // [pairs][pages][16] and of tokens j, j + 16, j + 32, j + 48 of it
@@ -47,7 +40,6 @@ struct Work {
     uint32_t pairs = choose.inputs * run.count;
     uint32_t pages_max = coded_pages(choose.positions[choose.inputs - 1]);
     uint32_t blocks_max = (pages_max + block_pages - 1) / block_pages;
-    uint32_t places = largest_places(choose.tokens_max);
 
     // Of pair number `pair` of the run.
     uint32_t input(uint32_t pair) const { return pair / run.count; }
@@ -64,31 +56,22 @@ struct Work {
     float *lanes_of(uint32_t pair) const {
         return &scratch.lanes[uint64_t(pair) * pages_max * lanes];
     }
-    const float *logits(uint32_t pair, uint32_t g) const {
-        return choose.logits + choose.tokens_max * place(pair, g);
-    }
-    float *weights(uint32_t pair, uint32_t g) const {
-        float *all = choose.largest != nullptr ? choose.logits : scratch.weights.data();
+    const float *weights(uint32_t pair, uint32_t g) const {
+        const float *all = choose.blocks != nullptr ? choose.logits : scratch.weights.data();
         return all + choose.tokens_max * place(pair, g);
     }
-    float *largest(uint32_t pair, uint32_t g) const {
-        float *all = choose.largest != nullptr ? choose.largest : scratch.largest.data();
-        return all + places * place(pair, g);
+    Blocks blocks_of(uint32_t pair, uint32_t g) const {
+        float *all = choose.blocks != nullptr ? choose.blocks : scratch.blocks.data();
+        return Blocks::of(all, place(pair, g), choose.tokens_max);
     }
-    float *sums(uint32_t pair, uint32_t g) const { return &scratch.sums[places * place(pair, g)]; }
 };
 
-// `count` logits, in whole vectors, to weights.
-Part weigh(const float *logits, uint32_t count, float *weights) {
-    Floats most = spread(lowest), sum{};
-    for (uint32_t j = 0; j < count; j += lanes) most = larger(most, load(logits + j));
-    float largest = largest_of(most);
-    for (uint32_t j = 0; j < count; j += lanes) {
-        Floats weight = exponential(load(logits + j) - largest);
-        store(weights + j, weight);
-        sum += weight;
-    }
-    return {largest, sum_of(sum)};
+// Places behind the last block add nothing.
+void fill_last_vector(const Work &work, uint32_t pair, uint32_t g) {
+    Blocks blocks = work.blocks_of(pair, g);
+    uint32_t count = work.blocks(pair), whole = (count + lanes - 1) / lanes * lanes;
+    std::fill(blocks.largest + count, blocks.largest + whole, lowest);
+    std::fill(blocks.sums + count, blocks.sums + whole, 0.0f);
 }
 
 void weigh_near(const Work &work, uint32_t pair) {
@@ -115,56 +98,62 @@ void weigh_near(const Work &work, uint32_t pair) {
             }
             for (uint32_t q = 0; q < Queries; q++) {
                 work.scratch.near[work.place(pair, g + q)] = weigh(logits[q], count, logits[q]);
+                fill_last_vector(work, pair, g + q);
             }
         });
     });
 }
 
+// Where scan left logits.
 void weigh_block(const Work &work, uint32_t pair, uint32_t block) {
     uint32_t first = block * block_pages, end = std::min(work.pages(pair), first + block_pages);
     for (uint32_t g = 0; g < work.group; g++) {
-        Part part = weigh(work.logits(pair, g) + first * page_tokens, (end - first) * page_tokens,
-                          work.weights(pair, g) + first * page_tokens);
-        work.largest(pair, g)[block] = part.largest;
-        work.sums(pair, g)[block] = part.sum;
+        uint64_t at = work.choose.tokens_max * work.place(pair, g) + first * page_tokens;
+        Part part = weigh(work.choose.logits + at, (end - first) * page_tokens,
+                          work.scratch.weights.data() + at);
+        Blocks blocks = work.blocks_of(pair, g);
+        blocks.largest[block] = part.largest;
+        blocks.sums[block] = part.sum;
     }
 }
 
 // What a block's weights are multiplied by to be a query's softmax probabilities / group.
 float share_of(const Work &work, uint32_t pair, uint32_t g, uint32_t block) {
-    const float *largest = work.largest(pair, g), *sums = work.sums(pair, g);
+    Blocks blocks = work.blocks_of(pair, g);
     const Part &near = work.scratch.near[work.place(pair, g)];
     Floats most = spread(near.largest), all{};
-    uint32_t blocks = work.blocks(pair);
-    for (uint32_t i = 0; i < blocks; i += lanes) most = larger(most, load(largest + i));
+    uint32_t count = work.blocks(pair);
+    for (uint32_t i = 0; i < count; i += lanes) most = larger(most, load(blocks.largest + i));
     float top = largest_of(most);
-    for (uint32_t i = 0; i < blocks; i += lanes) {
-        all += load(sums + i) * exponential(load(largest + i) - top);
+    for (uint32_t i = 0; i < count; i += lanes) {
+        all += load(blocks.sums + i) * exponential(load(blocks.largest + i) - top);
     }
     float sum = sum_of(all) + near.sum * exponential(near.largest - top);
-    return exponential(largest[block] - top) / (float(work.group) * sum);
+    return exponential(blocks.largest[block] - top) / (float(work.group) * sum);
 }
 
 // values[j] = mean over the group of the softmax probability of tail token j.
 void block_values(const Work &work, uint32_t pair, uint32_t block) {
     uint32_t first = block * block_pages, end = std::min(work.pages(pair), first + block_pages);
     float *values = work.values(pair);
-    for (uint32_t g = 0; g < work.group; g++) {
-        float share = share_of(work, pair, g, block);
-        const float *weights = work.weights(pair, g);
-        for (uint32_t j = first * page_tokens; j < end * page_tokens; j += lanes) {
-            Floats before = g == 0 ? Floats{} : load(values + j);
-            store(values + j, before + share * load(weights + j));
+    std::fill(values + first * page_tokens, values + end * page_tokens, 0.0f);
+    by_queries(work.group, [&]<uint32_t Queries>(uint32_t g) {
+        float shares[Queries];
+        for (uint32_t q = 0; q < Queries; q++) shares[q] = share_of(work, pair, g + q, block);
+        for (uint32_t page = first; page < end; page++) {
+            Floats most{};
+            for (uint32_t j = page * page_tokens; j < (page + 1) * page_tokens; j += lanes) {
+                Floats value = load(values + j);
+                for (uint32_t q = 0; q < Queries; q++) {
+                    value += shares[q] * load(work.weights(pair, g + q) + j);
+                }
+                store(values + j, value);
+                most = larger(most, value);
+            }
+            store(work.lanes_of(pair) + page * lanes, most);
+            work.tops(pair)[page] = largest_of(most);
         }
-    }
-    for (uint32_t page = first; page < end; page++) {
-        Floats most{};
-        for (uint32_t j = 0; j < page_tokens; j += lanes) {
-            most = larger(most, load(values + page * page_tokens + j));
-        }
-        store(work.lanes_of(pair) + page * lanes, most);
-        work.tops(pair)[page] = largest_of(most);
-    }
+    });
 }
 
 // The k-th largest of numbers, which change places.
@@ -247,19 +236,17 @@ void choose(Stream &stream, const Choose &choose) {
     grown(scratch.values, uint64_t(work.pairs) * work.pages_max * page_tokens);
     grown(scratch.tops, uint64_t(work.pairs) * work.pages_max);
     grown(scratch.lanes, uint64_t(work.pairs) * work.pages_max * lanes);
-    // Places behind the last block add nothing.
-    grown(scratch.sums, queries * work.places);
-    std::fill_n(scratch.sums.data(), queries * work.places, 0.0f);
-    if (choose.largest == nullptr) {
-        grown(scratch.largest, queries * work.places);
+    if (choose.blocks == nullptr) {
+        grown(scratch.blocks, queries * 2 * Blocks::places(choose.tokens_max));
         grown(scratch.weights, queries * choose.tokens_max);
     }
-    std::fill_n(work.largest(0, 0), queries * work.places, lowest);
     uint32_t parts = work.blocks_max + 1;  // the last is the near rows'
     parallel(stream, work.pairs * parts, [&](uint32_t index) {
         uint32_t pair = index / parts, block = index % parts;
         if (block == work.blocks_max) weigh_near(work, pair);
-        else if (block < work.blocks(pair)) weigh_block(work, pair, block);
+        else if (choose.blocks == nullptr && block < work.blocks(pair)) {
+            weigh_block(work, pair, block);
+        }
     });
     parallel(stream, work.pairs * parts, [&](uint32_t index) {
         uint32_t pair = index / parts, block = index % parts;

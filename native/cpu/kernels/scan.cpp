@@ -10,11 +10,11 @@
 #include "../threads.h"
 #include "rows.h"
 #include "scores.h"
+#include "weigh.h"
 
 namespace specache::SPECACHE_ISA {
 namespace {
 
-constexpr uint32_t pages_at_a_time = 16;  // one piece of work for a thread
 constexpr uint32_t pages_ahead = 2;       // that are asked for while one is scored
 
 struct Query {
@@ -145,6 +145,22 @@ void scan_paper(const Scan &scan, uint32_t head, uint32_t first_page, uint32_t e
     }
 }
 
+// The logits of a block are still in the first-level cache when they become weights.
+void weigh_block(const Scan &scan, uint32_t head, uint32_t first_page, uint32_t end_page) {
+    const Shape &shape = scan.shape;
+    uint32_t group = shape.query_heads / shape.kv_heads;
+    for (uint32_t c = 0; c < scan.inputs * group; c++) {
+        uint32_t end = std::min(end_page, coded_pages(scan.positions[c / group]));
+        if (end <= first_page) continue;
+        uint64_t place = logits_place(shape, scan.heads, c / group, head * group + c % group);
+        float *logits = scan.logits + place * scan.tokens_max + first_page * page_tokens;
+        Part part = weigh(logits, (end - first_page) * page_tokens, logits);
+        Blocks blocks = Blocks::of(scan.blocks, place, scan.tokens_max);
+        blocks.largest[first_page / Blocks::pages] = part.largest;
+        blocks.sums[first_page / Blocks::pages] = part.sum;
+    }
+}
+
 void scan_pages(const Scan &scan, const Query *queries, uint32_t head, uint32_t first_page,
                 uint32_t end_page) {
     if (scan.codes_of[head].rule == Rule::paper) {
@@ -173,10 +189,12 @@ void scan(Stream &stream, const Scan &scan) {
         queries[i].coded = code_query(scan.queries + at * dim, dim, code.key_bits);
         fill_tables(queries[i].coded.levels, dim, code.key_bits, queries[i].tables);
     });
-    uint32_t pieces = (pages + pages_at_a_time - 1) / pages_at_a_time;
+    uint32_t pieces = (pages + Blocks::pages - 1) / Blocks::pages;
     parallel(stream, scan.heads.count * pieces, [&](uint32_t piece) {
-        uint32_t head = scan.heads.first + piece / pieces, first = piece % pieces * pages_at_a_time;
-        scan_pages(scan, queries, head, first, std::min(pages, first + pages_at_a_time));
+        uint32_t head = scan.heads.first + piece / pieces, first = piece % pieces * Blocks::pages;
+        uint32_t end = std::min(pages, first + Blocks::pages);
+        scan_pages(scan, queries, head, first, end);
+        if (scan.blocks != nullptr) weigh_block(scan, head, first, end);
     });
 }
 
