@@ -64,6 +64,7 @@ import cpuKernelsScoresH from "../native/cpu/kernels/scores.h" with { type: "tex
 import cpuKernelsTableCpp from "../native/cpu/kernels/table.cpp" with { type: "text" };
 import cpuKernelsValuesCpp from "../native/cpu/kernels/values.cpp" with { type: "text" };
 import cpuKernelsValuesH from "../native/cpu/kernels/values.h" with { type: "text" };
+import cpuKernelsWeighH from "../native/cpu/kernels/weigh.h" with { type: "text" };
 import cpuKernelsWeightsH from "../native/cpu/kernels/weights.h" with { type: "text" };
 import cpuSimdH from "../native/cpu/simd.h" with { type: "text" };
 import cpuTablesCpp from "../native/cpu/tables.cpp" with { type: "text" };
@@ -167,6 +168,7 @@ export const sources: Readonly<Record<string, string>> = {
   "native/cpu/kernels/table.cpp": cpuKernelsTableCpp,
   "native/cpu/kernels/values.cpp": cpuKernelsValuesCpp,
   "native/cpu/kernels/values.h": cpuKernelsValuesH,
+  "native/cpu/kernels/weigh.h": cpuKernelsWeighH,
   "native/cpu/kernels/weights.h": cpuKernelsWeightsH,
   "native/cpu/simd.h": cpuSimdH,
   "native/cpu/tables.cpp": cpuTablesCpp,

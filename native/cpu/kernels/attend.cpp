@@ -21,6 +21,7 @@ namespace specache::SPECACHE_ISA {
 namespace {
 
 constexpr float hidden = -std::numeric_limits<float>::infinity();
+constexpr uint32_t rows_at_a_time = 32;  // keys and values of them are in the first-level cache
 constexpr uint32_t pages_ahead = 2;  // that are asked for while one is summed
 
 struct Work {
@@ -230,18 +231,15 @@ void sum_resident_pages(const Work &work, uint32_t head, uint32_t page, uint32_t
     uint64_t row = row_bytes(work.shape);
     RunningSums<type, Queries> running(
         work, first, [&](uint32_t at) { return work.sums(page / block_pages, at); });
-    auto rows_of = [&](uint32_t p) {
-        return work.attend.near.resident.page(p) + uint64_t(head) * page_tokens * row;
-    };
     for (; page < end; page++) {
-        const uint8_t *rows = rows_of(page), *next = rows_of(std::min(page + 1, end - 1));
-        running.add(
-            page_tokens, page == 0 ? sink_tokens : 0, [&](uint32_t r) { return rows + r * row; },
-            [&](uint32_t r) {
-                uint32_t soon = r + lanes;
-                prefetch_row(soon < page_tokens ? rows + soon * row
-                                                : next + (soon - page_tokens) * row, row);
-            });
+        const uint8_t *rows =
+            work.attend.near.resident.page(page) + uint64_t(head) * page_tokens * row;
+        for (uint32_t j = 0; j < page_tokens; j += rows_at_a_time) {
+            running.add(
+                rows_at_a_time, page == 0 && j == 0 ? sink_tokens : 0,
+                [&](uint32_t r) { return rows + (j + r) * row; },
+                [](uint32_t) {});
+        }
     }
 }
 
