@@ -217,21 +217,7 @@ struct Scan {
     const uint32_t *positions;      // [inputs]
     float *logits;  // [inputs][heads.count * group][tokens_max]; sinks' entries = -infinity
     uint32_t inputs, tokens_max;    // a multiple of 4: a CUDA device takes 4 logits at a time
-    float *blocks = nullptr;        // CPU alone: see Blocks; null: logits stay logits
-};
-
-// Where a CPU's scan leaves weights in `logits`: beside the largest logit of each block of 32 pages.
-struct Blocks {
-    float *largest, *sums;  // [places()] of one query: those logits, and the sums of weights
-    static constexpr uint32_t pages = 32;  // fixes the order of sums
-    static constexpr uint32_t places(uint32_t tokens_max) {  // in whole vectors of the CPU's
-        return (tokens_max + pages * page_tokens * 16 - 1) / (pages * page_tokens * 16) * 16;
-    }
-    // all: [inputs][heads.count * group][2][places()], of query number `place` of a run.
-    static Blocks of(float *all, uint64_t place, uint32_t tokens_max) {
-        float *at = all + place * 2 * places(tokens_max);
-        return {at, at + places(tokens_max)};
-    }
+    float *blocks = nullptr;  // CPU alone: Blocks of scratch.h; null: logits stay logits
 };
 
 // The k tail tokens of largest value for each input and KV head: value = mean over the group's

@@ -1,6 +1,6 @@
 // main.ts - `deno task bench:step`: attention of one layer in a decode step, all rows against ours,
 // in turn in one run, beside the time in which this machine's threads read as many bytes.
-//   --json             { rows: [{ tokens, denseMs, specacheMs, ratio, gbPerSecond, floorRatio, .. }] }
+//   --json             { rows: [{ tokens, denseMs, specacheMs, ratio, .. }] }: StepRow
 //   --tokens 2048,..   lengths         --recipe profile|none   values in a profile's basis, or not
 //   --k 256            chosen rows     --isa avx2              instruction set
 //   --seconds 2        of each length's measuring          --layers 512   at most

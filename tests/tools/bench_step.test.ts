@@ -10,7 +10,16 @@ const root = join(dirname(fileURLToPath(import.meta.url)), "..", "..");
 const QUARTER_BIT = { name: "profile", options: {}, planes: 32 };
 
 test("bench:step prints a row for each length, whose ratios are those of its times", () => {
-  const args = ["bench/step/main.ts", "--json", "--tokens", "256,1024", "--seconds", "0", "--layers", "2"];
+  const args = [
+    "bench/step/main.ts",
+    "--json",
+    "--tokens",
+    "256,1024",
+    "--seconds",
+    "0",
+    "--layers",
+    "2",
+  ];
   const deno = "Deno" in globalThis ? ["run", "-A", "--no-check"] : [];
   const run = spawnSync(process.execPath, [...deno, ...args], { cwd: root, encoding: "utf8" });
   assertEquals(run.stderr, "");
@@ -34,7 +43,7 @@ test("the least bytes of a step are its pages' codes and k rows a head", () => {
   assert(Math.abs((bytes - rows) / (SHAPE.kvHeads * page) - 32) <= 1);
 });
 
-test("random layers give the same outputs for the same tokens, and read speeds of their rows", () => {
+test("random layers give the same outputs for the same tokens, and a read speed", () => {
   using one = new RandomLayers(QUARTER_BIT, 2, 300, 32);
   using other = new RandomLayers(QUARTER_BIT, 2, 300, 32);
   assertEquals(one.step().length, 2);

@@ -1,7 +1,7 @@
 // choose.cpp - the k tail tokens of largest value (DESIGN section 8, "Top-k"), without sorting all.
 //
-// Three passes: near rows give their part of the softmax (and logits become weights, where scan left
-// them); each token's value, from all parts, and the largest of each page; then the k largest. At
+// Three passes: near rows give their part of the softmax (and logits become weights, where scan
+// left them); each token's value, from all parts, and the largest of each page; then the k largest. At
 // least k tokens are not below the k-th largest of all pages' largest values, so only pages that
 // reach it are looked at. Blocks have fixed places: threads change no bit.
 #include <algorithm>
@@ -183,7 +183,7 @@ float threshold_of(const Work &work, uint32_t pair, uint32_t k) {
     return kth_largest(largest, pages * sets, k);
 }
 
-// Ranks of the tokens of [sink_tokens, tail) whose value is not below `threshold`, ascending tokens.
+// Ranks of the tokens of [sink_tokens, tail) whose value is not below `threshold`, ascending.
 void gather(const Work &work, uint32_t pair, float threshold, std::vector<uint64_t> &ranks) {
     const float *values = work.values(pair), *tops = work.tops(pair);
     uint32_t pages = work.pages(pair);

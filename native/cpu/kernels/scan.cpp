@@ -5,6 +5,7 @@
 
 #include "../../codes.h"
 #include "../../query.h"
+#include "../../scratch.h"
 #include "../kernels.h"
 #include "../simd.h"
 #include "../threads.h"
@@ -42,7 +43,8 @@ void centre_products(const Query *const *queries, const int8_t *levels, uint32_t
     }
 }
 
-// One page, `Queries` queries, while another, `soon`, is on its way: logit = (Hq . c' + unit s_j I_j) scale.
+// One page, `Queries` queries, while another, `soon`, is on its way:
+// logit = (Hq . c' + unit s_j I_j) scale.
 template <uint32_t Queries>
 void score_page(const Query *const *queries, const CodeLayout &layout, const uint8_t *codes,
                 const uint8_t *soon, uint32_t dim, float scale, float *const *logits) {
@@ -156,8 +158,8 @@ void weigh_block(const Scan &scan, uint32_t head, uint32_t first_page, uint32_t 
         float *logits = scan.logits + place * scan.tokens_max + first_page * page_tokens;
         Part part = weigh(logits, (end - first_page) * page_tokens, logits);
         Blocks blocks = Blocks::of(scan.blocks, place, scan.tokens_max);
-        blocks.largest[first_page / Blocks::pages] = part.largest;
-        blocks.sums[first_page / Blocks::pages] = part.sum;
+        blocks.largest[first_page / block_pages] = part.largest;
+        blocks.sums[first_page / block_pages] = part.sum;
     }
 }
 
@@ -189,10 +191,10 @@ void scan(Stream &stream, const Scan &scan) {
         queries[i].coded = code_query(scan.queries + at * dim, dim, code.key_bits);
         fill_tables(queries[i].coded.levels, dim, code.key_bits, queries[i].tables);
     });
-    uint32_t pieces = (pages + Blocks::pages - 1) / Blocks::pages;
+    uint32_t pieces = (pages + block_pages - 1) / block_pages;
     parallel(stream, scan.heads.count * pieces, [&](uint32_t piece) {
-        uint32_t head = scan.heads.first + piece / pieces, first = piece % pieces * Blocks::pages;
-        uint32_t end = std::min(pages, first + Blocks::pages);
+        uint32_t head = scan.heads.first + piece / pieces, first = piece % pieces * block_pages;
+        uint32_t end = std::min(pages, first + block_pages);
         scan_pages(scan, queries, head, first, end);
         if (scan.blocks != nullptr) weigh_block(scan, head, first, end);
     });
