@@ -1,0 +1,27 @@
+// report.ts - what was measured, as tables.
+import { quantile } from "../../../eval/statistics.ts";
+import { table } from "../../../eval/table.ts";
+import type { AttentionRow } from "./attention.ts";
+import type { Ratio, Times } from "./interleave.ts";
+
+/** Attention of one layer against length. */
+export function attentionTable(rows: readonly AttentionRow[]): string {
+  const names = rows[0].ratios.map(({ name }) => name);
+  return table([
+    ["attention, tokens", "ours", "ms", ...names.map((name) => `${name} over ours`)],
+    ...rows.map(({ tokens, setting, times, ratios }) => [
+      ...[`${tokens / 1024}K`, setting, middle(times[0])],
+      ...ratios.map(({ ratio }) => ratioText(ratio)),
+    ]),
+  ]);
+}
+
+/** Median of milliseconds. */
+export function middle({ ms }: Times): string {
+  return quantile(ms, 0.5).toFixed(3);
+}
+
+/** `12.3 [11.9, 12.8]`: median and its 95 % interval. */
+export function ratioText({ median, low, high }: Ratio): string {
+  return `${median.toFixed(2)} [${low.toFixed(2)}, ${high.toFixed(2)}]`;
+}
