@@ -13,8 +13,9 @@ import { pythonEnvironment } from "../environment.ts";
 import { attentionAt, type AttentionRow, type SettingName, settings } from "./attention.ts";
 import { installLlama } from "./llama.ts";
 import { attentionPlot } from "./plot.ts";
-import { attentionTable } from "./report.ts";
+import { attentionTable, scanTable } from "./report.ts";
 import { Rival } from "./rival.ts";
+import { type ScanRow, scans } from "./scan.ts";
 
 const folder = fileURLToPath(new URL(".", import.meta.url));
 const HELP = `deno task bench:peers [attention] [scan] [chat] [shape]   default: all
@@ -53,7 +54,7 @@ export interface Asked {
   readonly help: boolean;
 }
 
-const parts = ["attention"] as const;
+const parts = ["attention", "scan"] as const;
 type Part = typeof parts[number];
 
 /**
@@ -124,17 +125,26 @@ async function attention(asked: Asked): Promise<AttentionRow[]> {
   return rows;
 }
 
+async function scan(asked: Asked): Promise<ScanRow[]> {
+  console.error("scan and top-k");
+  const python = await pythonEnvironment("peers-speed", folder);
+  return await scans({ ...asked, python, folder });
+}
+
 async function main(args: readonly string[]): Promise<void> {
   const asked = askedOf(args);
   if (asked.help) return console.log(HELP);
   await ensureLibrary();
+  const wants = (part: Part) => asked.parts.includes(part);
   const found = {
     threads: asked.threads,
-    attention: asked.parts.includes("attention") ? await attention(asked) : [],
+    attention: wants("attention") ? await attention(asked) : [],
+    scan: wants("scan") ? await scan(asked) : [],
   };
   if (asked.svg !== undefined) writeFileSync(asked.svg, attentionPlot(found.attention));
-  if (asked.json) console.log(JSON.stringify(found, null, 1));
-  else console.log(attentionTable(found.attention));
+  if (asked.json) return console.log(JSON.stringify(found, null, 1));
+  if (wants("attention")) console.log(`${attentionTable(found.attention)}\n`);
+  if (wants("scan")) console.log(`${scanTable(found.scan)}\n`);
 }
 
 if (import.meta.main) {

@@ -3,6 +3,7 @@ import { quantile } from "../../../eval/statistics.ts";
 import { table } from "../../../eval/table.ts";
 import type { AttentionRow } from "./attention.ts";
 import type { Ratio, Times } from "./interleave.ts";
+import type { ScanRow } from "./scan.ts";
 
 /** Attention of one layer against length. */
 export function attentionTable(rows: readonly AttentionRow[]): string {
@@ -12,6 +13,16 @@ export function attentionTable(rows: readonly AttentionRow[]): string {
     ...rows.map(({ tokens, setting, times, ratios }) => [
       ...[`${tokens / 1024}K`, setting, middle(times[0])],
       ...ratios.map(({ ratio }) => ratioText(ratio)),
+    ]),
+  ]);
+}
+
+/** Scan and top-k. */
+export function scanTable(rows: readonly ScanRow[]): string {
+  return table([
+    ["1,024 of 131,072 codes, one query", "ms", "recall", "over ours"],
+    ...rows.map(({ name, ratio, recall, ...times }) => [
+      ...[name, middle({ name, ...times }), recall.toFixed(3), ratioText(ratio)],
     ]),
   ]);
 }
