@@ -76,7 +76,8 @@ export async function attentionAt(
       ours("ours, full", { mode: "full" }, copies, null),
       rivalSide("PyTorch, gqa", torch, "gqa"),
       rivalSide("PyTorch, folded", torch, "folded"),
-      rivalSide("llama.cpp", llama, "turn"),
+      rivalSide("llama.cpp", llama, "tokens"),
+      rivalSide("llama.cpp, by head", llama, "heads"),
     ], options);
     const first = times[0].ms;
     const ratios = times.slice(1).map(({ name, ms }) => ({ name, ratio: ratioOf(ms, first) }));

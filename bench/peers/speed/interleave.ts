@@ -28,28 +28,34 @@ export interface Ratio {
 export interface Rounds {
   readonly rounds: number;
   readonly turnMs: number;
+  /** Whether a turn begins with a pass that is not counted, to bring back the caches; default. */
+  readonly warm?: boolean;
 }
 
 const PASSES_MAX = 1000;
 const PAUSE_MS = 20; // threads of the side before may still spin
 
-/** The times of all sides. The first pass of a turn is not counted: it brings back the caches. */
+/** The times of all sides. */
 export async function interleave(sides: readonly Side[], how: Rounds): Promise<Times[]> {
   const times = sides.map(({ name }) => ({ name, ms: [] as number[], passes: 1 }));
   for (let round = 0; round <= how.rounds; round++) {
     for (const [at, side] of sides.entries()) {
       const of = times[at];
       await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
-      const first = await side.turn(1);
-      if (round === 0) { // tells how many passes a turn has, and warms up
-        const wall = performance.now();
-        await side.turn(1);
-        const pass = Math.max(first / 100, performance.now() - wall);
-        of.passes = Math.max(1, Math.min(PASSES_MAX, Math.round(how.turnMs / pass)));
-      } else of.ms.push(await side.turn(of.passes));
+      const warm = how.warm ?? true;
+      if (warm || round === 0) await side.turn(1);
+      if (round > 0) of.ms.push(await side.turn(of.passes));
+      else if (warm) of.passes = await passesOf(side, how.turnMs);
     }
   }
   return times.map(({ name, ms }) => ({ name, ms }));
+}
+
+async function passesOf(side: Side, turnMs: number): Promise<number> {
+  const started = performance.now();
+  await side.turn(1);
+  const passes = Math.round(turnMs / (performance.now() - started));
+  return Math.max(1, Math.min(PASSES_MAX, passes));
 }
 
 /** Median of what `theirs` took over what `ours` took in the same round, with its interval. */

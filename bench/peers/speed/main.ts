@@ -4,6 +4,7 @@
 // on, with venv, and npm.
 import { writeFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
+import { join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
@@ -11,9 +12,10 @@ import { SpecacheError } from "../../../engine/errors.ts";
 import { ensureLibrary } from "../../../ffi/ensure.ts";
 import { pythonEnvironment } from "../environment.ts";
 import { attentionAt, type AttentionRow, type SettingName, settings } from "./attention.ts";
+import { type ChatRow, chats } from "./chat.ts";
 import { installLlama } from "./llama.ts";
 import { attentionPlot } from "./plot.ts";
-import { attentionTable, scanTable } from "./report.ts";
+import { attentionTable, chatTable, scanTable } from "./report.ts";
 import { Rival } from "./rival.ts";
 import { type ScanRow, scans } from "./scan.ts";
 
@@ -54,7 +56,7 @@ export interface Asked {
   readonly help: boolean;
 }
 
-const parts = ["attention", "scan"] as const;
+const parts = ["attention", "scan", "chat"] as const;
 type Part = typeof parts[number];
 
 /**
@@ -131,6 +133,16 @@ async function scan(asked: Asked): Promise<ScanRow[]> {
   return await scans({ ...asked, python, folder });
 }
 
+async function chat(asked: Asked): Promise<ChatRow[]> {
+  using llama = await llamaEngine(asked.threads);
+  return await chats({ ...asked, llama });
+}
+
+async function llamaEngine(threads: number): Promise<Rival> {
+  const { module } = await installLlama();
+  return new Rival("node", [join(folder, "llama_engine.mjs"), module, `${threads}`], threads);
+}
+
 async function main(args: readonly string[]): Promise<void> {
   const asked = askedOf(args);
   if (asked.help) return console.log(HELP);
@@ -140,11 +152,13 @@ async function main(args: readonly string[]): Promise<void> {
     threads: asked.threads,
     attention: wants("attention") ? await attention(asked) : [],
     scan: wants("scan") ? await scan(asked) : [],
+    chat: wants("chat") ? await chat(asked) : [],
   };
   if (asked.svg !== undefined) writeFileSync(asked.svg, attentionPlot(found.attention));
   if (asked.json) return console.log(JSON.stringify(found, null, 1));
   if (wants("attention")) console.log(`${attentionTable(found.attention)}\n`);
   if (wants("scan")) console.log(`${scanTable(found.scan)}\n`);
+  if (wants("chat")) console.log(`${chatTable(found.chat)}\n`);
 }
 
 if (import.meta.main) {

@@ -13,7 +13,7 @@ const HEIGHT = 420;
 const INK = "#333333"; // a file of its own has no style that could say
 const LINE = "#dddddd";
 const TITLE = "Decode attention of one layer, ms";
-const COLORS = ["#1f5fa8", "#5b9bd5", "#c23b22", "#e08e79", "#3d8b4f"];
+const COLORS = ["#1f5fa8", "#5b9bd5", "#c23b22", "#e08e79", "#3d8b4f", "#9ccfa8"];
 
 /** The plot as one SVG file; of several settings of ours, the first one's. */
 export function attentionPlot(rows: readonly AttentionRow[]): string {
@@ -38,7 +38,7 @@ function option(rows: readonly AttentionRow[]): EChartsCoreOption {
     title: [
       { text: TITLE, left: 12, top: 8, textStyle: { ...text, fontSize: 14 } },
       ...names.map((name, at) => ({
-        ...{ text: name, left: 60 + at * 130, top: 34 },
+        ...{ text: name, left: 30 + at * 116, top: 34 },
         textStyle: { ...text, color: COLORS[at % COLORS.length] },
       })),
     ],

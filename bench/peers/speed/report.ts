@@ -2,6 +2,7 @@
 import { quantile } from "../../../eval/statistics.ts";
 import { table } from "../../../eval/table.ts";
 import type { AttentionRow } from "./attention.ts";
+import type { ChatRow } from "./chat.ts";
 import type { Ratio, Times } from "./interleave.ts";
 import type { ScanRow } from "./scan.ts";
 
@@ -23,6 +24,17 @@ export function scanTable(rows: readonly ScanRow[]): string {
     ["1,024 of 131,072 codes, one query", "ms", "recall", "over ours"],
     ...rows.map(({ name, ratio, recall, ...times }) => [
       ...[name, middle({ name, ...times }), recall.toFixed(3), ratioText(ratio)],
+    ]),
+  ]);
+}
+
+/** A model end to end. */
+export function chatTable(rows: readonly ChatRow[]): string {
+  return table([
+    ["SmolLM2", "side", "ms a token", "tokens/s", "tokens/s over node-llama-cpp"],
+    ...rows.map(({ task, over, ...times }) => [
+      ...[task, times.name, middle(times), (1000 / quantile(times.ms, 0.5)).toFixed(1)],
+      ratioText(over),
     ]),
   ]);
 }
