@@ -15,9 +15,10 @@ import { attentionAt, type AttentionRow, type SettingName, settings } from "./at
 import { type ChatRow, chats } from "./chat.ts";
 import { installLlama } from "./llama.ts";
 import { attentionPlot } from "./plot.ts";
-import { attentionTable, chatTable, scanTable } from "./report.ts";
+import { attentionTable, chatTable, scanTable, shapeTable } from "./report.ts";
 import { Rival } from "./rival.ts";
 import { type ScanRow, scans } from "./scan.ts";
+import { type ShapeRow, shapes } from "./shape.ts";
 
 const folder = fileURLToPath(new URL(".", import.meta.url));
 const HELP = `deno task bench:peers [attention] [scan] [chat] [shape]   default: all
@@ -25,7 +26,7 @@ const HELP = `deno task bench:peers [attention] [scan] [chat] [shape]   default:
   --rounds N       turns of each side; default 9
   --turn-ms N      a turn's length; default 300
   --cycle-mib N    bytes that each side walks over; default 512
-  --lengths LIST   of attention, in K tokens; default 2,8,32,128
+  --lengths LIST   of attention and shape, in K tokens; default 2,8,32,128
   --settings LIST  of ours: default, compact, none (no profile); default: default
   --json           one object instead of tables
   --svg FILE       a plot of attention's time against length`;
@@ -56,7 +57,7 @@ export interface Asked {
   readonly help: boolean;
 }
 
-const parts = ["attention", "scan", "chat"] as const;
+const parts = ["attention", "scan", "chat", "shape"] as const;
 type Part = typeof parts[number];
 
 /**
@@ -138,6 +139,11 @@ async function chat(asked: Asked): Promise<ChatRow[]> {
   return await chats({ ...asked, llama });
 }
 
+async function shape(asked: Asked): Promise<ShapeRow[]> {
+  using llama = await llamaEngine(asked.threads);
+  return await shapes({ ...asked, llama });
+}
+
 async function llamaEngine(threads: number): Promise<Rival> {
   const { module } = await installLlama();
   return new Rival("node", [join(folder, "llama_engine.mjs"), module, `${threads}`], threads);
@@ -153,12 +159,14 @@ async function main(args: readonly string[]): Promise<void> {
     attention: wants("attention") ? await attention(asked) : [],
     scan: wants("scan") ? await scan(asked) : [],
     chat: wants("chat") ? await chat(asked) : [],
+    shape: wants("shape") ? await shape(asked) : [],
   };
   if (asked.svg !== undefined) writeFileSync(asked.svg, attentionPlot(found.attention));
   if (asked.json) return console.log(JSON.stringify(found, null, 1));
   if (wants("attention")) console.log(`${attentionTable(found.attention)}\n`);
   if (wants("scan")) console.log(`${scanTable(found.scan)}\n`);
   if (wants("chat")) console.log(`${chatTable(found.chat)}\n`);
+  if (wants("shape")) console.log(`${shapeTable(found.shape)}\n`);
 }
 
 if (import.meta.main) {

@@ -5,6 +5,7 @@ import type { AttentionRow } from "./attention.ts";
 import type { ChatRow } from "./chat.ts";
 import type { Ratio, Times } from "./interleave.ts";
 import type { ScanRow } from "./scan.ts";
+import type { ShapeRow } from "./shape.ts";
 
 /** Attention of one layer against length. */
 export function attentionTable(rows: readonly AttentionRow[]): string {
@@ -35,6 +36,16 @@ export function chatTable(rows: readonly ChatRow[]): string {
     ...rows.map(({ task, over, ...times }) => [
       ...[task, times.name, middle(times), (1000 / quantile(times.ms, 0.5)).toFixed(1)],
       ratioText(over),
+    ]),
+  ]);
+}
+
+/** Random weights end to end. */
+export function shapeTable(rows: readonly ShapeRow[]): string {
+  return table([
+    ["Llama-3.2-1B's shape", "side", "ms a token", "tokens/s over node-llama-cpp"],
+    ...rows.map(({ tokens, over, ...times }) => [
+      ...[`${tokens / 1024}K`, times.name, middle(times), ratioText(over)],
     ]),
   ]);
 }

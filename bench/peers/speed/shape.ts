@@ -1,0 +1,92 @@
+// shape.ts - a whole decode step of random weights in the shape of Llama-3.2-1B, Q8_0, against
+// node-llama-cpp: the same file and threads, caches filled with random rows.
+import { rmSync } from "node:fs";
+import type { CacheOptions } from "../../../engine/config.ts";
+import { describeModel } from "../../../engine/model/describe.ts";
+import type { NativeStore } from "../../../engine/native.ts";
+import {
+  interleave,
+  type Ratio,
+  ratioOf,
+  type Rounds,
+  type Side,
+  type Times,
+} from "./interleave.ts";
+import { writeLlamaState } from "./llama_state.ts";
+import { fill, openStore } from "./ours.ts";
+import type { Rival } from "./rival.ts";
+import { shapeModel } from "./shape_model.ts";
+
+const K = 256;
+const TOKENS = 4; // decoded at a time
+const ROOM = 256;
+
+/** What one side took for a token at one length. */
+export interface ShapeRow extends Times {
+  readonly tokens: number;
+  /** The rival's time over this one's. */
+  readonly over: Ratio;
+}
+
+/** How to measure. */
+export interface ShapeOptions extends Rounds {
+  readonly threads: number;
+  readonly lengths: readonly number[];
+  readonly llama: Rival;
+}
+
+/** Measures each length. */
+export async function shapes(options: ShapeOptions): Promise<ShapeRow[]> {
+  const path = await shapeModel();
+  const rows: ShapeRow[] = [];
+  for (const tokens of options.lengths) {
+    console.error(`random weights, ${tokens} tokens`);
+    rows.push(...await shapeAt(path, tokens, options));
+  }
+  return rows;
+}
+
+async function shapeAt(path: string, tokens: number, options: ShapeOptions): Promise<ShapeRow[]> {
+  const { llama, threads } = options;
+  await llama.ask({ do: "open", path, contextTokens: tokens + ROOM });
+  const state = `${path}.${tokens}.state`;
+  try {
+    writeLlamaState(state, tokens);
+    await llama.ask({ do: "load", path: state });
+  } finally {
+    rmSync(state, { force: true });
+  }
+  const stores: NativeStore[] = [];
+  const ours = (name: string, how: CacheOptions, keyBits: 1 | 2): Side => {
+    const description = describeModel(path);
+    const store = openStore({ ...how, k: K, threads }, description, tokens + ROOM, keyBits);
+    stores.push(store);
+    store.loadModel(description);
+    return { name, turn: stepper(store, fill(store, tokens)) };
+  };
+  try {
+    const times = await interleave([
+      ours("ours, default", {}, 2),
+      {
+        name: "node-llama-cpp",
+        turn: async (passes) =>
+          (await llama.ask<{ ms: number }>({ do: "decode", tokens: passes * TOKENS })).ms,
+      },
+    ], options);
+    const theirs = times.at(-1)!.ms;
+    return times.map((side) => ({ tokens, ...side, over: ratioOf(theirs, side.ms) }));
+  } finally {
+    for (const store of stores) store.close();
+  }
+}
+
+function stepper(store: NativeStore, sequence: bigint): (passes: number) => number {
+  return (passes) => {
+    const started = performance.now();
+    for (let step = 0; step < passes * TOKENS; step++) {
+      store.step(sequence, [1], 1, { k: K, late: "all" }, null);
+      store.keep(sequence, 0);
+    }
+    return (performance.now() - started) / passes / TOKENS;
+  };
+}
