@@ -19,6 +19,7 @@ import type { Rival } from "./rival.ts";
 const CONTEXT = 8192; // the model's
 const PROMPT = 7500;
 const PREFILLS = [512, 2048, 7500];
+const LONG_ROUNDS = 3; // of prefills that take many seconds each
 const TOKENS = 16; // decoded at a time
 const RIVAL = "node-llama-cpp";
 const modes: readonly { name: string; options: CacheOptions }[] = [
@@ -57,7 +58,9 @@ export async function chats(options: ChatOptions): Promise<ChatRow[]> {
     const rows: ChatRow[] = [];
     for (const tokens of PREFILLS) {
       console.error(`prefill of ${tokens}`);
-      const how = { ...options, rounds: Math.min(options.rounds, 5), warm: false };
+      const long = tokens > PREFILLS[0];
+      const rounds = long ? Math.min(options.rounds, LONG_ROUNDS) : options.rounds;
+      const how = { ...options, rounds, warm: !long };
       rows.push(...await prefills(engines, llama, ids.slice(0, tokens), how));
     }
     console.error(`decode at ${PROMPT}`);

@@ -28,7 +28,7 @@ export interface Ratio {
 export interface Rounds {
   readonly rounds: number;
   readonly turnMs: number;
-  /** Whether a turn begins with a pass that is not counted, to bring back the caches; default. */
+  /** Default: a turn begins with a pass that is not counted, to bring back the caches. */
   readonly warm?: boolean;
 }
 
@@ -38,14 +38,14 @@ const PAUSE_MS = 20; // threads of the side before may still spin
 /** The times of all sides. */
 export async function interleave(sides: readonly Side[], how: Rounds): Promise<Times[]> {
   const times = sides.map(({ name }) => ({ name, ms: [] as number[], passes: 1 }));
-  for (let round = 0; round <= how.rounds; round++) {
+  const warm = how.warm ?? true;
+  for (let round = warm ? 0 : 1; round <= how.rounds; round++) {
     for (const [at, side] of sides.entries()) {
       const of = times[at];
       await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
-      const warm = how.warm ?? true;
-      if (warm || round === 0) await side.turn(1);
-      if (round > 0) of.ms.push(await side.turn(of.passes));
-      else if (warm) of.passes = await passesOf(side, how.turnMs);
+      if (warm) await side.turn(1);
+      if (round === 0) of.passes = await passesOf(side, how.turnMs);
+      else of.ms.push(await side.turn(of.passes));
     }
   }
   return times.map(({ name, ms }) => ({ name, ms }));

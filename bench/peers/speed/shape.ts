@@ -2,6 +2,7 @@
 // node-llama-cpp: the same file and threads, caches filled with random rows.
 import { rmSync } from "node:fs";
 import type { CacheOptions } from "../../../engine/config.ts";
+import { SpecacheError } from "../../../engine/errors.ts";
 import { describeModel } from "../../../engine/model/describe.ts";
 import type { NativeStore } from "../../../engine/native.ts";
 import {
@@ -52,7 +53,11 @@ async function shapeAt(path: string, tokens: number, options: ShapeOptions): Pro
   const state = `${path}.${tokens}.state`;
   try {
     writeLlamaState(state, tokens);
-    await llama.ask({ do: "load", path: state });
+    const { tokens: loaded } = await llama.ask<{ tokens: number }>({ do: "load", path: state });
+    if (loaded !== tokens) {
+      const why = `llama.cpp took ${loaded} tokens of a state, not ${tokens}`;
+      throw new SpecacheError("data", `Cannot compare speed: ${why}`);
+    }
   } finally {
     rmSync(state, { force: true });
   }

@@ -6,24 +6,23 @@ import { cacheHome } from "../../../ffi/home.ts";
 import { type GgufValue, readGguf } from "../../../engine/model/gguf.ts";
 import { smollm2 } from "../../../tools/smollm2.ts";
 import { noise } from "../../walk.ts";
+import {
+  aligned,
+  BLOCK_BYTES,
+  BLOCK_VALUES,
+  type Field,
+  ggufHeader,
+  type Tensor,
+  tensorBytes,
+} from "./gguf_writer.ts";
 
 /** The sizes. */
 export const LLAMA_1B = {
   ...{ layers: 16, kvHeads: 8, queryHeads: 32, headDim: 64 },
   ...{ hidden: 2048, intermediate: 8192, vocabulary: 128_256, contextTokens: 1 << 18 },
 };
-const [F32, Q8_0] = [0, 8];
-const ALIGNMENT = 32;
-const BLOCK_VALUES = 32;
-const BLOCK_BYTES = 34; // 16 bits of scale, 32 numbers
-const SCALE = 0x0c00; // 2^-12 as 16 bits: weights of standard deviation .02
+const SCALE = 0x0c00; // 2^-12 as 16 bits: weights of standard deviation .01
 const CHUNK = 1 << 16; // blocks of random numbers, used again and again from another place on
-
-interface Tensor {
-  readonly name: string;
-  readonly rows: number; // 0: a vector of ones
-  readonly columns: number;
-}
 
 /** Path of the file, in the cache folder; written where it is not there. */
 export async function shapeModel(): Promise<string> {
@@ -33,11 +32,11 @@ export async function shapeModel(): Promise<string> {
   mkdirSync(folder, { recursive: true });
   console.error(`Writing ${path}`);
   const tensors = tensorsOf();
-  const header = headerOf(tensors, readGguf(await smollm2()).metadata);
+  const vocabulary = readGguf(await smollm2()).metadata;
+  const header = ggufHeader(metadataOf(vocabulary), tensors);
   const file = openSync(`${path}.new`, "w");
   try {
     writeSync(file, header);
-    writeSync(file, new Uint8Array(aligned(header.length) - header.length));
     for (const [at, tensor] of tensors.entries()) writeTensor(file, tensor, at);
   } finally {
     closeSync(file);
@@ -67,14 +66,8 @@ function tensorsOf(): Tensor[] {
   ];
 }
 
-const aligned = (bytes: number) => Math.ceil(bytes / ALIGNMENT) * ALIGNMENT;
-
-function bytesOf({ rows, columns }: Tensor): number {
-  return rows === 0 ? columns * 4 : rows * columns / BLOCK_VALUES * BLOCK_BYTES;
-}
-
 function writeTensor(file: number, tensor: Tensor, seed: number): void {
-  const bytes = bytesOf(tensor);
+  const bytes = tensorBytes(tensor);
   if (tensor.rows === 0) {
     writeSync(file, new Uint8Array(new Float32Array(tensor.columns).fill(1).buffer));
   } else {
@@ -101,76 +94,6 @@ function randomBlocks(): Uint8Array {
     }
   }
   return bytes;
-}
-
-function headerOf(
-  tensors: readonly Tensor[],
-  vocabularyOf: ReadonlyMap<string, GgufValue>,
-): Uint8Array {
-  const parts: Uint8Array[] = [];
-  const numbers = (bytes: number, set: (view: DataView) => void) => {
-    const part = new Uint8Array(bytes);
-    set(new DataView(part.buffer));
-    parts.push(part);
-  };
-  const u32 = (value: number) => numbers(4, (view) => view.setUint32(0, value, true));
-  const u64 = (value: number) => numbers(8, (view) => view.setBigUint64(0, BigInt(value), true));
-  const text = (value: string) => {
-    const bytes = new TextEncoder().encode(value);
-    u64(bytes.length);
-    parts.push(bytes);
-  };
-  const kinds = {
-    u32: { type: 4, write: (value: unknown) => u32(value as number) },
-    i32: { type: 5, write: (value: unknown) => u32(value as number) },
-    f32: {
-      type: 6,
-      write: (value: unknown) => numbers(4, (view) => view.setFloat32(0, value as number, true)),
-    },
-    text: { type: 8, write: (value: unknown) => text(value as string) },
-  };
-  const metadata = metadataOf(vocabularyOf);
-  u32(0x46554747); // GGUF
-  u32(3);
-  u64(tensors.length);
-  u64(metadata.length);
-  for (const { name, kind, value } of metadata) {
-    text(name);
-    const { type, write } = kinds[kind];
-    if (Array.isArray(value)) {
-      u32(9);
-      u32(type);
-      u64(value.length);
-      value.forEach(write);
-    } else {
-      u32(type);
-      write(value);
-    }
-  }
-  let at = 0;
-  for (const tensor of tensors) {
-    const { name, rows, columns } = tensor;
-    text(name);
-    u32(rows === 0 ? 1 : 2);
-    u64(columns);
-    if (rows > 0) u64(rows);
-    u32(rows === 0 ? F32 : Q8_0);
-    u64(at);
-    at += aligned(bytesOf(tensor));
-  }
-  const header = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let offset = 0;
-  for (const part of parts) {
-    header.set(part, offset);
-    offset += part.length;
-  }
-  return header;
-}
-
-interface Field {
-  readonly name: string;
-  readonly kind: "u32" | "i32" | "f32" | "text";
-  readonly value: unknown;
 }
 
 function metadataOf(vocabularyOf: ReadonlyMap<string, GgufValue>): Field[] {
