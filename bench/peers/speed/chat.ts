@@ -2,6 +2,7 @@
 // node-llama-cpp. Decode behind a long prompt, a token a step on both sides; prefill of whole
 // prompts.
 import type { CacheOptions } from "../../../engine/config.ts";
+import { SpecacheError } from "../../../engine/errors.ts";
 import { Engine } from "../../../engine/engine.ts";
 import type { Session } from "../../../engine/session.ts";
 import { longText } from "../../../eval/text.ts";
@@ -54,7 +55,7 @@ export async function chats(options: ChatOptions): Promise<ChatRow[]> {
     })),
   );
   try {
-    const ids = engines[0].engine.tokenizer!.encode(await longText(), true).slice(0, PROMPT);
+    const ids = engines[0].engine.tokenizer!.encode(await longText(), true);
     const rows: ChatRow[] = [];
     for (const tokens of PREFILLS) {
       console.error(`prefill of ${tokens}`);
@@ -64,7 +65,7 @@ export async function chats(options: ChatOptions): Promise<ChatRow[]> {
       rows.push(...await prefills(engines, llama, ids.slice(0, tokens), how));
     }
     console.error(`decode at ${PROMPT}`);
-    rows.push(...await decodes(engines, llama, ids, options));
+    rows.push(...await decodes(engines, llama, ids.slice(0, PROMPT + 1), options));
     return rows;
   } finally {
     for (const { engine } of engines) await engine.close();
@@ -103,33 +104,33 @@ async function prefills(engines: readonly Named[], llama: Rival, ids: number[], 
   return rowsOf(`prefill of ${ids.length}`, await interleave([...ours, theirs], how));
 }
 
-async function decodes(engines: readonly Named[], llama: Rival, ids: number[], how: Rounds) {
+// The last id is what both sides go on from.
+async function decodes(engines: readonly Named[], llama: Rival, all: number[], how: Rounds) {
+  const [ids, next] = [all.slice(0, -1), all.at(-1)!];
   await llama.ask({ do: "prefill", ids });
   const sessions = await Promise.all(engines.map(({ engine }) => engine.session()));
   const ours: Side[] = [];
   for (const [at, session] of sessions.entries()) {
     await session.append({ ids });
     const { name } = engines[at];
-    ours.push({ name, turn: (passes) => decode(session, passes * TOKENS) });
+    ours.push({ name, turn: (passes) => decode(session, next, passes * TOKENS) });
   }
   const theirs: Side = {
     name: RIVAL,
     turn: async (passes) =>
-      (await llama.ask<{ ms: number }>({ do: "decode", tokens: passes * TOKENS })).ms,
+      (await llama.ask<{ ms: number }>({ do: "decode", next, tokens: passes * TOKENS })).ms,
   };
   return rowsOf(`decode at ${ids.length}`, await interleave([...ours, theirs], how));
 }
 
 // Milliseconds of a token: of decode steps, whose first one comes behind the prompt's logits.
-async function decode(session: Session, maxTokens: number): Promise<number> {
+async function decode(session: Session, next: number, maxTokens: number): Promise<number> {
   const { length } = session;
-  const { usage, timing } = await session.generate({
-    ids: [1],
-    maxTokens: maxTokens + 1,
-    accept: "off",
-  }).result;
+  const asked = { ids: [next], maxTokens: maxTokens + 1, accept: "off" } as const;
+  const { timing } = await session.generate(asked).result;
   await session.truncate(length);
-  return timing.decodeMs / (usage.completionTokens - 1);
+  if (timing.tokensPerSecond > 0) return 1000 / timing.tokensPerSecond;
+  throw new SpecacheError("data", `Cannot compare speed: token ${next} ends the text`);
 }
 
 function rowsOf(task: string, times: readonly Times[]): ChatRow[] {

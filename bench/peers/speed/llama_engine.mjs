@@ -36,13 +36,13 @@ const answers = {
     await sequence.evaluateWithoutGeneratingNewTokens(ids);
     return { ms: performance.now() - started };
   },
-  // Milliseconds of a token, the most probable one; the sequence is then as long as before.
-  async decode({ tokens }) {
+  // Milliseconds of a token, the most probable one after `next`; what is held is then as before.
+  async decode({ next, tokens }) {
     const before = sequence.nextTokenIndex;
     const started = performance.now();
     let done = 0;
     const options = { temperature: 0, yieldEogToken: true };
-    for await (const _ of sequence.evaluate([1], options)) if (++done === tokens) break;
+    for await (const _ of sequence.evaluate([next], options)) if (++done === tokens) break;
     const ms = performance.now() - started;
     const after = sequence.nextTokenIndex;
     await sequence.eraseContextTokenRanges([{ start: before, end: after }]);

@@ -75,7 +75,7 @@ async function shapeAt(path: string, tokens: number, options: ShapeOptions): Pro
       {
         name: "node-llama-cpp",
         turn: async (passes) =>
-          (await llama.ask<{ ms: number }>({ do: "decode", tokens: passes * TOKENS })).ms,
+          (await llama.ask<{ ms: number }>({ do: "decode", next: 1, tokens: passes * TOKENS })).ms,
       },
     ], options);
     const theirs = times.at(-1)!.ms;
