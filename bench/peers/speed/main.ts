@@ -3,6 +3,7 @@
 // The first run installs the rivals into the cache folder: minutes, 6 GB. Needs python3 from 3.10
 // on, with venv, and npm.
 import { writeFileSync } from "node:fs";
+import { cpus, loadavg } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
@@ -64,7 +65,9 @@ async function main(args: readonly string[]): Promise<void> {
   if (asked.help) return console.log(HELP);
   await ensureLibrary();
   const wants = (part: Part) => asked.parts.includes(part);
+  const loadBefore = loadavg()[0]; // what else runs: a ratio of a loaded machine is a hint
   const found = {
+    machine: { cpu: cpus()[0].model, cores: cpus().length, loadBefore },
     threads: asked.threads,
     attention: wants("attention") ? await attention(asked) : [],
     scan: wants("scan") ? await scan(asked) : [],
@@ -73,6 +76,9 @@ async function main(args: readonly string[]): Promise<void> {
   };
   if (asked.svg !== undefined) writeFileSync(asked.svg, attentionPlot(found.attention));
   if (asked.json) return console.log(JSON.stringify(found, null, 1));
+  const { cpu, cores } = found.machine;
+  const load = `load average ${loadBefore.toFixed(1)} before`;
+  console.log(`${cpu}, ${cores} cores, ${asked.threads} threads a side, ${load}\n`);
   if (wants("attention")) console.log(`${attentionTable(found.attention)}\n`);
   if (wants("scan")) console.log(`${scanTable(found.scan)}\n`);
   if (wants("chat")) console.log(`${chatTable(found.chat)}\n`);

@@ -43,9 +43,10 @@ export function chatTable(rows: readonly ChatRow[]): string {
 /** Random weights end to end. */
 export function shapeTable(rows: readonly ShapeRow[]): string {
   return table([
-    ["Llama-3.2-1B's shape", "side", "ms a token", "tokens/s over node-llama-cpp"],
-    ...rows.map(({ tokens, over, ...times }) => [
-      ...[`${tokens / 1024}K`, times.name, middle(times), ratioText(over)],
+    ["Llama-3.2-1B's shape", "side", "ms a token", "GB/s", "tokens/s over node-llama-cpp"],
+    ...rows.map(({ tokens, over, bytes, ...times }) => [
+      ...[`${tokens / 1024}K`, times.name, middle(times)],
+      ...[(bytes / quantile(times.ms, 0.5) / 1e6).toFixed(1), ratioText(over)],
     ]),
   ]);
 }

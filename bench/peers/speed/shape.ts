@@ -1,9 +1,10 @@
 // shape.ts - a whole decode step of random weights in the shape of Llama-3.2-1B, Q8_0, against
 // node-llama-cpp: the same file and threads, caches filled with random rows.
-import { rmSync } from "node:fs";
+import { rmSync, statSync } from "node:fs";
 import type { CacheOptions } from "../../../engine/config.ts";
 import { SpecacheError } from "../../../engine/errors.ts";
 import { describeModel } from "../../../engine/model/describe.ts";
+import { noGuesses } from "../../../engine/stats.ts";
 import type { NativeStore } from "../../../engine/native.ts";
 import {
   interleave,
@@ -16,7 +17,7 @@ import {
 import { writeLlamaState } from "./llama_state.ts";
 import { fill, openStore } from "./ours.ts";
 import type { Rival } from "./rival.ts";
-import { shapeModel } from "./shape_model.ts";
+import { LLAMA_1B, shapeModel } from "./shape_model.ts";
 
 const K = 256;
 const TOKENS = 4; // decoded at a time
@@ -25,6 +26,8 @@ const ROOM = 256;
 /** What one side took for a token at one length. */
 export interface ShapeRow extends Times {
   readonly tokens: number;
+  /** That a token must read at the least: weights, and keys and values, or codes and k rows. */
+  readonly bytes: number;
   /** The rival's time over this one's. */
   readonly over: Ratio;
 }
@@ -62,12 +65,17 @@ async function shapeAt(path: string, tokens: number, options: ShapeOptions): Pro
     rmSync(state, { force: true });
   }
   const stores: NativeStore[] = [];
+  const weights = statSync(path).size;
+  const bytes: number[] = [];
   const ours = (name: string, how: CacheOptions, keyBits: 1 | 2): Side => {
     const description = describeModel(path);
     const store = openStore({ ...how, k: K, threads }, description, tokens + ROOM, keyBits);
     stores.push(store);
     store.loadModel(description);
-    return { name, turn: stepper(store, fill(store, tokens)) };
+    const sequence = fill(store, tokens);
+    const { nearBytes } = store.stats(sequence, noGuesses());
+    bytes.push(weights + nearBytes + rowBytes(K));
+    return { name, turn: stepper(store, sequence) };
   };
   try {
     const times = await interleave([
@@ -78,11 +86,20 @@ async function shapeAt(path: string, tokens: number, options: ShapeOptions): Pro
           (await llama.ask<{ ms: number }>({ do: "decode", next: 1, tokens: passes * TOKENS })).ms,
       },
     ], options);
+    bytes.push(weights + rowBytes(tokens));
     const theirs = times.at(-1)!.ms;
-    return times.map((side) => ({ tokens, ...side, over: ratioOf(theirs, side.ms) }));
+    return times.map((side, at) => (
+      { tokens, ...side, bytes: bytes[at], over: ratioOf(theirs, side.ms) }
+    ));
   } finally {
     for (const store of stores) store.close();
   }
+}
+
+// Of so many rows of each layer and KV head, 16 bits a number.
+function rowBytes(tokens: number): number {
+  const { layers, kvHeads, headDim } = LLAMA_1B;
+  return tokens * layers * kvHeads * headDim * 2 * 2;
 }
 
 function stepper(store: NativeStore, sequence: bigint): (passes: number) => number {
