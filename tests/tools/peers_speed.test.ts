@@ -22,9 +22,13 @@ const linesOf = (name: string) =>
     .split("\n").filter((line) => line !== "" && !line.startsWith("#"));
 
 test("every package that the rivals in speed need is pinned, and what it brings along too", () => {
-  const [direct, all] = [linesOf("requirements.txt"), linesOf("constraints.txt")];
-  assertEquals([...direct, ...all].filter((line) => !/^[\w.-]+==[\w.]+$/.test(line)), []);
-  assertArrayIncludes(all, direct);
+  for (const folder of ["", "llama_built/"]) {
+    const [direct, all] = ["requirements", "constraints"].map((name) =>
+      linesOf(`${folder}${name}.txt`)
+    );
+    assertEquals([...direct, ...all].filter((line) => !/^[\w.-]+==[\w.]+$/.test(line)), []);
+    assertArrayIncludes(all, direct);
+  }
 });
 
 test("bench:peers runs all parts unless some are named, and refuses what it does not know", () => {

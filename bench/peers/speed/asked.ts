@@ -3,6 +3,7 @@ import { availableParallelism } from "node:os";
 import { parseArgs } from "node:util";
 import { SpecacheError } from "../../../engine/errors.ts";
 import { type SettingName, settings } from "./attention.ts";
+import { type Build, builds } from "./llama.ts";
 
 /** What --help prints. */
 export const HELP = `deno task bench:peers [attention] [scan] [chat] [shape]   default: all
@@ -12,6 +13,8 @@ export const HELP = `deno task bench:peers [attention] [scan] [chat] [shape]   d
   --cycle-mib N    bytes that each side walks over; default 512
   --lengths LIST   of attention and shape, in K tokens; default 2,8,32,128
   --settings LIST  of ours: default, compact, none (no profile); default: default
+  --llama WHICH    of attention: prebuilt, node-llama-cpp's libraries, the default, or built, by
+                   llama-cpp-python for this machine: a third faster, minutes to build
   --json           one object instead of tables
   --svg FILE       a plot of attention's time against length`;
 
@@ -23,6 +26,7 @@ const flags = {
   lengths: { type: "string", default: "2,8,32,128" },
   settings: { type: "string", default: "default" },
   json: { type: "boolean", default: false },
+  llama: { type: "string", default: "prebuilt" },
   svg: { type: "string" },
   help: { type: "boolean", default: false },
 } as const;
@@ -36,6 +40,7 @@ export interface Asked {
   readonly cycleBytes: number;
   readonly lengths: readonly number[];
   readonly settings: readonly SettingName[];
+  readonly build: Build;
   readonly json: boolean;
   readonly svg: string | undefined;
   readonly help: boolean;
@@ -68,6 +73,7 @@ export function askedOf(args: readonly string[]): Asked {
       values.settings.split(","),
       Object.keys(settings),
     ) as SettingName[],
+    build: each("--llama", [values.llama], builds)[0],
     ...{ json: values.json, svg: values.svg, help: values.help },
   };
 }

@@ -13,7 +13,7 @@ import { pythonEnvironment } from "../environment.ts";
 import { type Asked, askedOf, HELP, type Part } from "./asked.ts";
 import { attentionAt, type AttentionRow } from "./attention.ts";
 import { type ChatRow, chats } from "./chat.ts";
-import { installLlama } from "./llama.ts";
+import { installLlama, llamaLibraries } from "./llama.ts";
 import { attentionPlot } from "./plot.ts";
 import { attentionTable, chatTable, scanTable, shapeTable } from "./report.ts";
 import { Rival } from "./rival.ts";
@@ -23,7 +23,7 @@ import { type ShapeRow, shapes } from "./shape.ts";
 const folder = fileURLToPath(new URL(".", import.meta.url));
 async function attention(asked: Asked): Promise<AttentionRow[]> {
   const python = await pythonEnvironment("peers-speed", folder);
-  const { libraries } = await installLlama();
+  const libraries = await llamaLibraries(asked.build);
   const { threads } = asked;
   const script = (name: string, ...more: string[]) =>
     new Rival(python, [`${folder}${name}`, `${threads}`, ...more], threads);
