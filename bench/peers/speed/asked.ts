@@ -12,6 +12,7 @@ export const HELP = `deno task bench:peers [attention] [scan] [chat] [shape]   d
   --turn-ms N      a turn's length; default 300
   --cycle-mib N    bytes that each side walks over; default 512
   --lengths LIST   of attention and shape, in K tokens; default 2,8,32,128
+  --prompt N       tokens of chat, of which the model has 8192; default 7500
   --settings LIST  of ours: default, compact, none (no profile); default: default
   --llama WHICH    of attention: prebuilt, node-llama-cpp's libraries, the default, or built, by
                    llama-cpp-python for this machine: a third faster, minutes to build
@@ -23,6 +24,7 @@ const flags = {
   rounds: { type: "string", default: "9" },
   "turn-ms": { type: "string", default: "300" },
   "cycle-mib": { type: "string", default: "512" },
+  prompt: { type: "string", default: "7500" },
   lengths: { type: "string", default: "2,8,32,128" },
   settings: { type: "string", default: "default" },
   json: { type: "boolean", default: false },
@@ -38,6 +40,7 @@ export interface Asked {
   readonly rounds: number;
   readonly turnMs: number;
   readonly cycleBytes: number;
+  readonly prompt: number;
   readonly lengths: readonly number[];
   readonly settings: readonly SettingName[];
   readonly build: Build;
@@ -59,7 +62,7 @@ export function askedOf(args: readonly string[]): Asked {
   const { values, positionals } = attempt(() =>
     parseArgs({ args: [...args], options: flags, allowPositionals: true })
   );
-  const number = (name: "threads" | "rounds" | "turn-ms" | "cycle-mib") =>
+  const number = (name: "threads" | "rounds" | "turn-ms" | "cycle-mib" | "prompt") =>
     positive(`--${name}`, values[name]);
   return {
     parts: positionals.length === 0 ? parts : each("part", positionals, parts),
@@ -67,6 +70,7 @@ export function askedOf(args: readonly string[]): Asked {
     rounds: number("rounds"),
     turnMs: number("turn-ms"),
     cycleBytes: number("cycle-mib") * 2 ** 20,
+    prompt: number("prompt"),
     lengths: values.lengths.split(",").map((text) => 1024 * positive("--lengths", text)),
     settings: each(
       "--settings",

@@ -18,8 +18,7 @@ import {
 import type { Rival } from "./rival.ts";
 
 const CONTEXT = 8192; // the model's
-const PROMPT = 7500;
-const PREFILLS = [512, 2048, 7500];
+const PREFILLS = [512, 2048]; // tokens, beside the whole prompt
 const LONG_ROUNDS = 3; // of prefills that take many seconds each
 const TOKENS = 16; // decoded at a time
 const RIVAL = "node-llama-cpp";
@@ -39,12 +38,14 @@ export interface ChatRow extends Times {
 /** How to measure. */
 export interface ChatOptions extends Rounds {
   readonly threads: number;
+  /** Tokens behind which is decoded. */
+  readonly prompt: number;
   readonly llama: Rival;
 }
 
 /** Measures decode, then prefill of each length. */
 export async function chats(options: ChatOptions): Promise<ChatRow[]> {
-  const { threads, llama } = options;
+  const { threads, prompt, llama } = options;
   const model = await smollm2();
   const contextTokens = CONTEXT;
   await llama.ask({ do: "open", path: model, contextTokens });
@@ -57,15 +58,15 @@ export async function chats(options: ChatOptions): Promise<ChatRow[]> {
   try {
     const ids = engines[0].engine.tokenizer!.encode(await longText(), true);
     const rows: ChatRow[] = [];
-    for (const tokens of PREFILLS) {
+    for (const tokens of [...PREFILLS.filter((tokens) => tokens < prompt), prompt]) {
       console.error(`prefill of ${tokens}`);
       const long = tokens > PREFILLS[0];
       const rounds = long ? Math.min(options.rounds, LONG_ROUNDS) : options.rounds;
       const how = { ...options, rounds, warm: !long };
       rows.push(...await prefills(engines, llama, ids.slice(0, tokens), how));
     }
-    console.error(`decode at ${PROMPT}`);
-    rows.push(...await decodes(engines, llama, ids.slice(0, PROMPT + 1), options));
+    console.error(`decode at ${prompt}`);
+    rows.push(...await decodes(engines, llama, ids.slice(0, prompt + 1), options));
     return rows;
   } finally {
     for (const { engine } of engines) await engine.close();
