@@ -60,3 +60,4 @@ for await (const line of createInterface({ input: process.stdin })) {
   const answer = await answers[ask.do](ask).catch((error) => ({ error: `${error}` }));
   process.stdout.write(`${JSON.stringify(answer)}\n`);
 }
+process.exit(0); // what llama.cpp still does ends with us
