@@ -1,8 +1,8 @@
 // choose.cpp - the k tail tokens of largest value (DESIGN section 8, "Top-k"), without sorting all.
 //
 // Three passes: near rows give their part of the softmax (and logits become weights, where scan
-// left them); each token's value, from all parts, and the largest of each page; then the k largest. At
-// least k tokens are not below the k-th largest of all pages' largest values, so only pages that
+// left them); each token's value, from all parts, and the largest of each page; then the k largest.
+// At least k tokens are not below the k-th largest of all pages' largest values, so only pages that
 // reach it are looked at. Blocks have fixed places: threads change no bit.
 #include <algorithm>
 #include <bit>
