@@ -66,6 +66,7 @@ import cpuKernelsScoresH from "../native/cpu/kernels/scores.h" with { type: "tex
 import cpuKernelsTableCpp from "../native/cpu/kernels/table.cpp" with { type: "text" };
 import cpuKernelsValuesCpp from "../native/cpu/kernels/values.cpp" with { type: "text" };
 import cpuKernelsValuesH from "../native/cpu/kernels/values.h" with { type: "text" };
+import cpuKernelsWeighH from "../native/cpu/kernels/weigh.h" with { type: "text" };
 import cpuKernelsWeightsH from "../native/cpu/kernels/weights.h" with { type: "text" };
 import cpuReadersCpp from "../native/cpu/readers.cpp" with { type: "text" };
 import cpuReadsH from "../native/cpu/reads.h" with { type: "text" };
@@ -174,6 +175,7 @@ export const sources: Readonly<Record<string, string>> = {
   "native/cpu/kernels/table.cpp": cpuKernelsTableCpp,
   "native/cpu/kernels/values.cpp": cpuKernelsValuesCpp,
   "native/cpu/kernels/values.h": cpuKernelsValuesH,
+  "native/cpu/kernels/weigh.h": cpuKernelsWeighH,
   "native/cpu/kernels/weights.h": cpuKernelsWeightsH,
   "native/cpu/readers.cpp": cpuReadersCpp,
   "native/cpu/reads.h": cpuReadsH,

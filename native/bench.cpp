@@ -59,6 +59,11 @@ uint64_t sum_of_lines(const uint8_t *from, uint64_t bytes) {
 
 void fill(Store &store, Sequence &sequence, uint32_t tokens, uint32_t seed) {
     const specache_config &config = store.plan.config;
+    uint64_t length = uint64_t(sequence.length) + tokens;
+    if (length > config.tokens_max) {
+        fail(SPECACHE_CAPACITY, "the sequence would hold %llu tokens, tokens_max is %u",
+             static_cast<unsigned long long>(length), config.tokens_max);
+    }
     uint64_t run = uint64_t(run_tokens) * config.kv_heads * config.head_dim;
     std::vector<float> numbers = normal_numbers(seed, (1u << table_bits) + run);
     for (uint32_t done = 0; done < tokens; done += run_tokens) {

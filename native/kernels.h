@@ -217,6 +217,7 @@ struct Scan {
     const uint32_t *positions;      // [inputs]
     float *logits;  // [inputs][heads.count * group][tokens_max]; sinks' entries = -infinity
     uint32_t inputs, tokens_max;    // a multiple of 4: a CUDA device takes 4 logits at a time
+    float *blocks = nullptr;  // CPU alone: Blocks of scratch.h; null: logits stay logits
 };
 
 // The k tail tokens of largest value for each input and KV head: value = mean over the group's
@@ -228,20 +229,14 @@ struct Choose {
     NearRows near;
     const float *queries;       // [inputs][query_heads][head_dim]
     const uint32_t *positions;  // [inputs]
-    float *logits;              // of Scan
+    const float *logits;        // of Scan
     uint32_t *chosen;           // [inputs][kv_heads][k_max] ascending tokens
     float *values;              // [inputs][kv_heads][k_max]
     uint32_t *counts;           // [inputs][kv_heads]: min(k, tail)
     uint32_t inputs, tokens_max, k, k_max;
     uint8_t *scratch;           // CUDA alone: choose_scratch() of as many inputs or more
-    // CPU alone, null: logits stay. [inputs][heads.count * group][largest_places()]: the largest
-    // logit of each block of 32 pages, beside which `logits` becomes weights.
-    float *largest = nullptr;
+    float *blocks = nullptr;    // of Scan
 };
-// In whole vectors of the CPU's.
-SPECACHE_BOTH inline uint32_t largest_places(uint32_t tokens_max) {
-    return (tokens_max + 32 * page_tokens * 16 - 1) / (32 * page_tokens * 16) * 16;
-}
 
 // ---- slots (DESIGN section 4) ------------------------------------------------------------------
 
@@ -327,7 +322,7 @@ struct Attend {
     uint32_t inputs, pages_max, tokens_max, k_max;
     uint32_t value_planes;          // of every head's HeadCode
     uint8_t *scratch;               // attend_scratch() of as many inputs or more
-    const float *largest = nullptr;  // as Choose left it; null: logits are logits
+    float *blocks = nullptr;        // of Scan
 };
 
 // Exact causal attention of a chunk, page by page, so that far pages can be streamed: call with

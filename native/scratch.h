@@ -6,13 +6,27 @@
 
 namespace specache {
 
-// Pages whose value sums are one piece of work; it fixes the order of sums. Larger pieces need less
+// Pages whose sums are one piece of work; it fixes the order of sums. Larger pieces need less
 // scratch, smaller ones more threads: 32 pages are 16 pieces a KV head at 32K tokens.
 constexpr uint32_t block_pages = 32;
 constexpr uint32_t exact_part = 64;  // exact rows that are one piece of work of a CUDA device
 constexpr uint32_t exact_near_max = sink_tokens + 128;  // sinks and at most 128 of the window
 constexpr uint32_t vector_floats = 16;                  // a vector of the CPU's kernels
 constexpr uint32_t value_groups_max = 8;                // of the paper's channels: 256 / 32
+
+// Where a CPU's scan leaves weights in `logits`: beside the largest logit of each block of pages.
+struct Blocks {
+    float *largest, *sums;  // [places()] of one query: those logits, and the sums of weights
+    static constexpr uint32_t places(uint32_t tokens_max) {  // whole vectors
+        constexpr uint32_t vector = block_pages * page_tokens * vector_floats;
+        return (tokens_max + vector - 1) / vector * vector_floats;
+    }
+    // all: [inputs][heads.count * group][2][places()], of query number `place` of a run.
+    static Blocks of(float *all, uint64_t place, uint32_t tokens_max) {
+        float *at = all + place * 2 * places(tokens_max);
+        return {at, at + places(tokens_max)};
+    }
+};
 
 // Floats of one query's value sums (cpu/kernels/values.h): a head of 2 vectors, the channels, the
 // planes.

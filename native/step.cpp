@@ -12,6 +12,7 @@
 
 #include "audit.h"
 #include "failure.h"
+#include "scratch.h"
 
 namespace specache {
 namespace {
@@ -47,7 +48,7 @@ NearRows near_rows(const Store &store, const Sequence &sequence, uint32_t layer)
 struct Run {
     HeadRun heads;
     uint32_t room, turn;  // of Plan::runs_at_work
-    float *logits, *largest;
+    float *logits, *blocks;
     Resolve resolve;
 };
 
@@ -58,13 +59,13 @@ Run run_of(Store &store, Sequence &sequence, uint32_t layer, HeadRun heads, cons
     Copy *copies = sequence.copies + uint64_t(layer) * plan.config.kv_heads * plan.arriving;
     uint64_t held = uint64_t(sequence.inputs) * room.heads * plan.shape.query_heads /
                     plan.shape.kv_heads;  // logits of a token
-    float *largest = work.largest;
-    if (largest != nullptr) largest += turn * held * largest_places(room.tokens);
+    float *blocks = work.blocks;
+    if (blocks != nullptr) blocks = Blocks::of(blocks, turn * held, room.tokens).largest;
     // Late rows stay until the layer has attended: each run has its own.
     uint64_t late = plan.runs_at_work() == 1
                         ? 0
                         : uint64_t(heads.first) * sequence.inputs * plan.config.k_max;
-    return {heads, room.tokens, turn, work.logits + turn * held * room.tokens, largest,
+    return {heads, room.tokens, turn, work.logits + turn * held * room.tokens, blocks,
             {plan.shape, heads, store.slots_of(sequence, layer), plan.slots, plan.arriving,
              plan.ahead_only, plan.config.variant != 2, work.chosen, work.values, work.counts,
              work.exact, work.exact_counts, work.rows, sequence.page_ids, store.far.memory,
@@ -110,11 +111,12 @@ void choose_run(Store &store, Sequence &sequence, uint32_t layer, const Run &run
     if (plan.rule == Rule::none) return;
     kernels.scan(device.compute(),
                  {plan.shape, run.heads, work.head_codes + layer * plan.config.kv_heads,
-                  sequence.page_ids, queries, positions, run.logits, inputs, run.room});
+                  sequence.page_ids, queries, positions, run.logits, inputs, run.room,
+                  run.blocks});
     kernels.choose(device.compute(), {plan.shape, run.heads, near_rows(store, sequence, layer),
                                       queries, positions, run.logits, work.chosen, work.values,
                                       work.counts, inputs, run.room, sequence.options.k,
-                                      plan.config.k_max, work.choose, run.largest});
+                                      plan.config.k_max, work.choose, run.blocks});
     kernels.resolve(device.compute(), run.resolve);
     fetch_late(store, sequence, layer, run);
     bool last = run.heads.first + run.heads.count == plan.config.kv_heads;
@@ -139,7 +141,7 @@ void attend_run(Store &store, Sequence &sequence, uint32_t layer, const Run &run
                     sequence.positions, run.logits, plan.ahead_only ? work.exact : work.chosen,
                     plan.ahead_only ? work.exact_counts : work.counts, work.rows, outputs,
                     sequence.inputs, pages_max, run.room, k_max, plan.value_planes, work.attend,
-                    run.largest});
+                    run.blocks});
     audit_heads(store, sequence, layer, run.heads, run.logits, run.room, queries, outputs);
     if (plan.slots != 0 && !plan.ahead_only) kernels.settle(device.compute(), run.resolve);
 }

@@ -41,7 +41,8 @@ export class RandomLayers implements Disposable {
   readonly #sequence: bigint;
   readonly #queries: Float32Array[];
   readonly #row = noise(SHAPE.kvHeads * SHAPE.headDim, 99);
-  readonly #outputs = new Float32Array(SHAPE.queryHeads * SHAPE.headDim);
+  /** Of the last layer that attended. */
+  readonly outputs = new Float32Array(SHAPE.queryHeads * SHAPE.headDim);
   readonly #options: Uint32Array;
   #steps = 0;
 
@@ -70,7 +71,7 @@ export class RandomLayers implements Disposable {
     for (let layer = 0; layer < this.layers; layer++) {
       const began = performance.now();
       const status = specache_attend(
-        ...[id, this.#sequence, layer, queries, this.#row, this.#row, this.#outputs] as const,
+        ...[id, this.#sequence, layer, queries, this.#row, this.#row, this.outputs] as const,
       );
       times.push(performance.now() - began);
       library.check("attend", status);

@@ -11,6 +11,8 @@
 namespace specache {
 namespace {
 
+constexpr uint64_t large_page = 2u << 20;
+
 class ComputeStream final : public CpuStream {  // runs where it is called
 public:
     explicit ComputeStream(Io &io) : io_(io) {}
@@ -70,6 +72,9 @@ public:
             fail(SPECACHE_MEMORY, "the system refused %llu bytes of memory: %s",
                  static_cast<unsigned long long>(bytes), std::strerror(errno));
         }
+        // Rows are read anywhere: with small pages each costs a walk of the page table beside the
+        // row itself. The system may say no: then pages stay small.
+        if (bytes >= large_page) madvise(memory, bytes, MADV_HUGEPAGE);
         return static_cast<uint8_t *>(memory);
     }
     void release(uint8_t *memory, uint64_t bytes) override {

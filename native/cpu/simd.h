@@ -104,6 +104,17 @@ static inline float largest_of(Floats x) {
     return larger(x, halves_swapped<1>(x))[0];
 }
 
+// Bit i: lane i is not below `least`.
+static inline uint32_t not_below(Floats x, float least) {
+#if defined(__AVX512F__)
+    return _mm512_cmp_ps_mask((__m512)x, (__m512)spread(least), _CMP_GE_OQ);
+#else
+    uint32_t bits = 0;
+    for (uint32_t i = 0; i < lanes; i++) bits |= uint32_t(x[i] >= least) << i;
+    return bits;
+#endif
+}
+
 // sum_of() each of 16 vectors, with the same tree.
 static inline Floats sums_of(const Floats *x) {
     Floats eight[8], four[4], two[2];

@@ -169,7 +169,7 @@ uint32_t heads_of_run(const Plan &plan, uint32_t inputs, uint32_t tokens) {
 }
 
 struct LogitsBytes {
-    uint64_t logits = 0, largest = 0, choosing = 0;
+    uint64_t logits = 0, blocks = 0, choosing = 0;
 };
 // Of the largest room that a step may have.
 LogitsBytes most_logits(const Plan &plan) {
@@ -180,8 +180,8 @@ LogitsBytes most_logits(const Plan &plan) {
             LogitsRoom room = plan.logits_room(inputs, tokens - std::min(tokens, inputs));
             uint64_t logits = uint64_t(inputs) * room.heads * group * room.tokens;
             most.logits = std::max(most.logits, logits);
-            most.largest = std::max(most.largest, uint64_t(inputs) * room.heads * group *
-                                                      largest_places(room.tokens));
+            most.blocks = std::max(most.blocks, uint64_t(inputs) * room.heads * group * 2 *
+                                                    Blocks::places(room.tokens));
             most.choosing = std::max(
                 most.choosing,
                 choose_scratch(plan.shape, room.heads, inputs, room.tokens, nullptr).bytes);
@@ -258,8 +258,8 @@ Work carve_work(const Plan &plan, uint8_t *base) {
     uint64_t runs = plan.runs_at_work();
     take(work.logits, coded ? runs * logits.logits : 0);
     bool weighs = coded && config.device == 0 && config.audit == 0;  // audits read logits
-    take(work.largest, weighs ? runs * logits.largest : 0);
-    if (!weighs) work.largest = nullptr;
+    take(work.blocks, weighs ? runs * logits.blocks : 0);
+    if (!weighs) work.blocks = nullptr;
     take(work.chosen, chosen);
     take(work.values, chosen);
     take(work.counts, plan.inputs * heads);

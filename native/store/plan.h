@@ -88,7 +88,7 @@ Plan make_plan(const specache_config &config, const specache_profile *profile,
 struct Work {
     float *logits;             // [inputs][heads * group][tokens] of the step's logits_room, twice
                                // where runs take turns (Plan::runs_at_work)
-    float *largest;            // device cpu, no audit: as Choose takes it; else null
+    float *blocks;             // of Scan: device cpu, no audit; else null; twice too
     uint32_t *chosen;          // [inputs][kv_heads][k_max] tokens
     float *values;             // [inputs][kv_heads][k_max]
     uint32_t *counts;          // [inputs][kv_heads]

@@ -5,15 +5,12 @@
 // transformers and kvpress: some minutes, 7.4 GB. A torch for CPUs alone is smaller: where pip is
 // told its index (PIP_EXTRA_INDEX_URL), it takes that one. Needs python3 from 3.10 on, with venv.
 
-import { spawn } from "node:child_process";
-import { createHash } from "node:crypto";
-import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { SpecacheError } from "../../../engine/errors.ts";
-import { cacheHome } from "../../../ffi/home.ts";
 import { smollm2 } from "../../../tools/smollm2.ts";
+import { pythonEnvironment, run } from "../environment.ts";
 
 const folder = fileURLToPath(new URL(".", import.meta.url));
 const golden = fileURLToPath(new URL("../../../tests/golden/smollm2.json", import.meta.url));
@@ -33,51 +30,21 @@ export function scriptOf(args: readonly string[]): { script: string; named: bool
   );
 }
 
-// The environment's python; installs what is not there yet, or not in these versions.
-async function installed(): Promise<string> {
-  const environment = join(cacheHome(), "peers-fidelity");
-  const python = join(environment, "bin", "python");
-  const marker = join(environment, "installed");
-  const wanted = createHash("sha256");
-  const lists = ["requirements.txt", "constraints.txt"].map((name) => join(folder, name));
-  for (const list of lists) wanted.update(await readFile(list));
-  const hash = wanted.digest("hex");
-  if (await readFile(marker, "utf8").catch(() => "") === hash) return python;
-  console.error(`Installing into ${environment}`);
-  await run("python3", ["-m", "venv", environment]);
-  const [requirements, constraints] = lists;
-  const pip = ["-m", "pip", "install", "--quiet", "--no-cache-dir"];
-  await run(python, [...pip, "-r", requirements, "-c", constraints]);
-  await writeFile(marker, hash);
-  return python;
-}
-
-function run(command: string, args: readonly string[]): Promise<void> {
-  // No script asks a hub for anything; bars would fill a log with lines.
-  const env = {
-    ...process.env,
-    HF_HUB_DISABLE_PROGRESS_BARS: "1",
-    HF_HUB_OFFLINE: "1",
-    PYTHONDONTWRITEBYTECODE: "1",
-    TQDM_DISABLE: "1",
-    TRANSFORMERS_VERBOSITY: "error",
-  };
-  const { promise, resolve, reject } = Promise.withResolvers<void>();
-  const child = spawn(command, args, { stdio: "inherit", env });
-  const failed = (why: string, cause?: unknown) =>
-    reject(new SpecacheError("file", `Cannot run ${command}: ${why}`, { cause }));
-  child.on("error", (error) => failed(error.message, error));
-  child.on("close", (code) => code === 0 ? resolve() : failed(`it ended with ${code}, not 0`));
-  return promise;
-}
+// No script asks a hub for anything; bars would fill a log with lines.
+const QUIET = {
+  HF_HUB_DISABLE_PROGRESS_BARS: "1",
+  HF_HUB_OFFLINE: "1",
+  TQDM_DISABLE: "1",
+  TRANSFORMERS_VERBOSITY: "error",
+};
 
 async function main(args: readonly string[]): Promise<void> {
   const { script, named } = scriptOf(args);
-  const python = await installed();
+  const python = await pythonEnvironment("peers-fidelity", folder);
   const path = join(folder, script);
   const model = named ? [] : ["--model", await smollm2()];
   const rest = script === "check.py" ? ["--golden", golden] : args;
-  await run(python, [path, ...model, ...rest]);
+  await run(python, [path, ...model, ...rest], QUIET);
 }
 
 if (import.meta.main) {

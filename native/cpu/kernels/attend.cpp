@@ -15,15 +15,14 @@
 #include "exact.h"
 #include "rows.h"
 #include "values.h"
+#include "weigh.h"
 
 namespace specache::SPECACHE_ISA {
 namespace {
 
 constexpr float hidden = -std::numeric_limits<float>::infinity();
-constexpr float lowest = -3e38f;  // below every logit that is not hidden
-// A page is left out of a block's sums where its largest weight is below e^-24: what is left out
-// is below 2,048 e^-24 = 2^-23.6 of the block's largest weight, less than rounding.
-constexpr float negligible = 3.775e-11f;
+constexpr uint32_t rows_at_a_time = 32;  // keys and values of them are in the first-level cache
+constexpr uint32_t pages_ahead = 2;  // that are asked for while one is summed
 
 struct Work {
     const Attend &attend;
@@ -80,53 +79,84 @@ uint32_t exact_rows(const Work &work, uint32_t input, uint32_t head, const uint8
     return count;
 }
 
+// The running sums of up to four neighbouring queries over rows: the largest logit is not known
+// beforehand, so it runs along.
 template <Type type, uint32_t Queries>
-void sum_rows(const Work &work, const uint8_t *const *rows, uint32_t count, uint32_t first) {
-    uint64_t bytes = row_bytes(work.shape);
-    constexpr uint32_t ahead = lanes;  // rows lie anywhere: each is asked for 16 rows before
-    for (uint32_t r = 0; r < std::min(count, ahead); r++) prefetch_row(rows[r], bytes);
-    float *logits[Queries], *out[Queries];
-    const float *weights[Queries];
+struct RunningSums {
+    const Work &work;
+    uint32_t first;  // query
     ValueSums sums[Queries];
-    for (uint32_t q = 0; q < Queries; q++) {
-        logits[q] = &work.scratch.logits[uint64_t(first + q) * work.exact_max];
-        weights[q] = logits[q];
-        sums[q] = work.exact(first + q);
-        work.clear(sums[q]);
-        out[q] = sums[q].dense;
-    }
-    Floats largest[Queries];
-    for (Floats &one : largest) one = spread(lowest);
-    for (uint32_t i = 0; i < count; i += lanes) {
-        Floats products[Queries];
-        uint32_t part = std::min(lanes, count - i);
-        dot_rows<type, Queries>(
-            part, work.query(first), work.dim, [&](uint32_t r) { return rows[i + r]; },
-            [&](uint32_t r) {
-                if (i + r + ahead < count) prefetch_row(rows[i + r + ahead], bytes);
-            },
-            products);
+
+    // `of` gives a query's sums.
+    template <class Of>
+    RunningSums(const Work &work_in, uint32_t first_in, Of of) : work(work_in), first(first_in) {
         for (uint32_t q = 0; q < Queries; q++) {
-            store(logits[q] + i, products[q] * work.shape.scale);
-            std::fill(logits[q] + i + part, logits[q] + i + lanes, hidden);
-            largest[q] = larger(largest[q], load(logits[q] + i));
+            sums[q] = of(first + q);
+            work.clear(sums[q]);
         }
     }
-    for (uint32_t q = 0; q < Queries; q++) {
-        *sums[q].largest = largest_of(largest[q]);
-        *sums[q].sum = soften(logits[q], count, *sums[q].largest);
+    // `count` rows, at most a page's, that begin at row(r); the first `hidden_rows` are not seen.
+    // Before row r is read, soon(r) may prefetch another.
+    template <class Row, class Soon>
+    void add(uint32_t count, uint32_t hidden_rows, Row row, Soon soon) {
+        alignas(64) float logits[Queries][page_tokens];
+        for (uint32_t r = 0; r < count; r += lanes) {
+            Floats products[Queries];
+            uint32_t part = std::min(lanes, count - r);
+            dot_rows<type, Queries>(
+                part, work.query(first), work.dim, [&](uint32_t i) { return row(r + i); },
+                [&](uint32_t i) { soon(r + i); }, products);
+            for (uint32_t q = 0; q < Queries; q++) {
+                store(logits[q] + r, products[q] * work.shape.scale);
+                std::fill(logits[q] + r + part, logits[q] + r + lanes, hidden);
+            }
+        }
+        const float *weights[Queries];
+        float *out[Queries];
+        for (uint32_t q = 0; q < Queries; q++) {
+            weights[q] = logits[q];
+            out[q] = sums[q].dense;
+            std::fill(logits[q], logits[q] + hidden_rows, hidden);
+            soften_beside(sums[q], logits[q], count);
+        }
+        uint64_t half = row_bytes(work.shape) / 2;
+        add_rows<type, Queries>(
+            count, weights, work.dim, [&](uint32_t r) { return row(r) + half; }, out);
     }
-    add_rows<type, Queries>(
-        count, weights, work.dim, [&](uint32_t r) { return rows[r] + bytes / 2; }, out);
-}
+
+private:
+    void soften_beside(const ValueSums &to, float *logits, uint32_t count) const {
+        Floats most = spread(*to.largest);
+        for (uint32_t j = 0; j < count; j += lanes) most = larger(most, load(logits + j));
+        float largest = largest_of(most);
+        if (largest > *to.largest) {
+            float shrink = exponential(*to.largest - largest);
+            *to.largest = largest;
+            *to.sum *= shrink;
+            for (uint32_t i = 0; i < work.dim; i++) to.dense[i] *= shrink;
+        }
+        *to.sum += soften(logits, count, largest);
+    }
+};
 
 void sum_exact(const Work &work, uint32_t input, uint32_t head) {
     uint32_t pair = input * work.shape.kv_heads + head;
     const uint8_t **rows = &work.scratch.rows[uint64_t(pair) * work.exact_max];
     uint32_t count = exact_rows(work, input, head, rows);
+    uint64_t bytes = row_bytes(work.shape);
+    constexpr uint32_t ahead = lanes;  // rows lie anywhere: each is asked for 16 rows before
+    for (uint32_t r = 0; r < std::min(count, ahead); r++) prefetch_row(rows[r], bytes);
     with_row_type(work.shape.kv_type, [&]<Type type>() {
         by_queries(work.group, [&]<uint32_t Queries>(uint32_t g) {
-            sum_rows<type, Queries>(work, rows, count, work.first_query(input, head) + g);
+            RunningSums<type, Queries> running(work, work.first_query(input, head) + g,
+                                               [&](uint32_t at) { return work.exact(at); });
+            for (uint32_t i = 0; i < count; i += lanes) {
+                running.add(
+                    std::min(lanes, count - i), 0, [&](uint32_t r) { return rows[i + r]; },
+                    [&](uint32_t r) {
+                        if (i + r + ahead < count) prefetch_row(rows[i + r + ahead], bytes);
+                    });
+            }
         });
     });
 }
@@ -138,10 +168,10 @@ void find_largest(const Work &work, uint32_t input, uint32_t head, uint32_t page
         uint32_t at = work.first_query(input, head) + g;
         ValueSums sums = work.sums(page / block_pages, at);
         work.clear(sums);
-        if (attend.largest != nullptr) {
+        if (attend.blocks != nullptr) {
             uint64_t place = logits_place(work.shape, attend.heads, input, head * work.group + g);
-            *sums.largest = attend.largest[place * largest_places(attend.tokens_max) +
-                                           page / block_pages];
+            Blocks blocks = Blocks::of(attend.blocks, place, attend.tokens_max);
+            *sums.largest = blocks.largest[page / block_pages];
             continue;
         }
         Floats largest = spread(lowest);
@@ -162,7 +192,7 @@ void hide_chosen(const Work &work, uint32_t input, uint32_t head, uint32_t begin
         if (token - begin >= end - begin || attend.rows[list + i] == nullptr) continue;
         uint32_t first = work.first_query(input, head);
         for (uint32_t g = 0; g < work.group; g++) {
-            work.logits(first + g)[token] = attend.largest != nullptr ? 0 : hidden;
+            work.logits(first + g)[token] = attend.blocks != nullptr ? 0 : hidden;
         }
     }
 }
@@ -174,69 +204,42 @@ void sum_coded_pages(const Work &work, uint32_t head, uint32_t page, uint32_t en
     const HeadCode &code = work.attend.codes_of[head];
     CodeLayout layout = code_layout(code, work.dim);
     ValueSums sums[Queries];
-    Floats mass[Queries] = {};
     for (uint32_t q = 0; q < Queries; q++) sums[q] = work.sums(page / block_pages, first + q);
     for (; page < end; page++) {
-        alignas(64) float weights[Queries][page_tokens];
-        Floats most{};
+        alignas(64) float room[Queries][page_tokens];
+        const float *weights[Queries];
         for (uint32_t q = 0; q < Queries; q++) {
-            const float *logits = work.logits(first + q) + page * page_tokens;
-            std::memcpy(weights[q], logits, sizeof weights[q]);
-            if (work.attend.largest == nullptr) soften(weights[q], page_tokens, *sums[q].largest);
-            for (uint32_t j = 0; j < page_tokens; j += lanes) {
-                mass[q] += load(weights[q] + j);
-                most = larger(most, load(weights[q] + j));
-            }
+            weights[q] = work.logits(first + q) + page * page_tokens;
+            if (work.attend.blocks != nullptr) continue;
+            std::memcpy(room[q], weights[q], sizeof room[q]);
+            soften(room[q], page_tokens, *sums[q].largest);
+            weights[q] = room[q];
         }
-        if (largest_of(most) < negligible) continue;
+        if (page + pages_ahead < end) {
+            const uint8_t *soon = code.page(work.attend.pages[page + pages_ahead]);
+            prefetch_row(soon + layout.values, layout.bytes - layout.values);
+        }
         add_page_values(code, layout, code.page(work.attend.pages[page]), work.dim, Queries,
                         weights, sums);
     }
-    for (uint32_t q = 0; q < Queries; q++) *sums[q].sum = sum_of(mass[q]);
 }
 
-// Mode full: the rows of pages [page, end), without the sinks. The largest logit is not known
-// beforehand, so it runs along.
+// Mode full: the rows of pages [page, end), without the sinks.
 template <Type type, uint32_t Queries>
 void sum_resident_pages(const Work &work, uint32_t head, uint32_t page, uint32_t end,
                         uint32_t first) {
     uint64_t row = row_bytes(work.shape);
-    ValueSums sums[Queries];
-    float *out[Queries];
-    for (uint32_t q = 0; q < Queries; q++) {
-        sums[q] = work.sums(page / block_pages, first + q);
-        work.clear(sums[q]);
-        out[q] = sums[q].dense;
-    }
+    RunningSums<type, Queries> running(
+        work, first, [&](uint32_t at) { return work.sums(page / block_pages, at); });
     for (; page < end; page++) {
         const uint8_t *rows =
             work.attend.near.resident.page(page) + uint64_t(head) * page_tokens * row;
-        alignas(64) float logits[Queries][page_tokens];
-        for (uint32_t j = 0; j < page_tokens; j += lanes) {
-            Floats products[Queries];
-            dot_rows<type, Queries>(
-                lanes, work.query(first), work.dim,
-                [&](uint32_t r) { return rows + (j + r) * row; }, [](uint32_t) {}, products);
-            for (uint32_t q = 0; q < Queries; q++) {
-                store(logits[q] + j, products[q] * work.shape.scale);
-            }
+        for (uint32_t j = 0; j < page_tokens; j += rows_at_a_time) {
+            running.add(
+                rows_at_a_time, page == 0 && j == 0 ? sink_tokens : 0,
+                [&](uint32_t r) { return rows + (j + r) * row; },
+                [](uint32_t) {});
         }
-        const float *weights[Queries];
-        for (uint32_t q = 0; q < Queries; q++) {
-            weights[q] = logits[q];
-            if (page == 0) std::fill(logits[q], logits[q] + sink_tokens, hidden);
-            Floats most = spread(*sums[q].largest);
-            for (uint32_t j = 0; j < page_tokens; j += lanes) {
-                most = larger(most, load(logits[q] + j));
-            }
-            float largest = largest_of(most), shrink = exponential(*sums[q].largest - largest);
-            *sums[q].largest = largest;
-            *sums[q].sum = *sums[q].sum * shrink + soften(logits[q], page_tokens, largest);
-            for (uint32_t i = 0; i < work.dim; i++) out[q][i] *= shrink;
-        }
-        add_rows<type, Queries>(
-            page_tokens, weights, work.dim,
-            [&](uint32_t r) { return rows + r * row + row / 2; }, out);
     }
 }
 

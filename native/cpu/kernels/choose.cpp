@@ -1,39 +1,34 @@
 // choose.cpp - the k tail tokens of largest value (DESIGN section 8, "Top-k"), without sorting all.
 //
-// Three passes: logits become weights beside the largest logit of their block of pages (attend goes
-// on with them), and near rows give their part of the softmax; each token's value, from all parts,
-// and the largest of each page; then the k largest. At least k tokens are not below the k-th
-// largest of all pages' largest values, so only pages that reach it are looked at. Blocks have
-// fixed places: threads change no bit.
+// Three passes: near rows give their part of the softmax (and logits become weights, where scan
+// left them); each token's value, from all parts, and the largest of each page; then the k largest.
+// At least k tokens are not below the k-th largest of all pages' largest values, so only pages that
+// reach it are looked at. Blocks have fixed places: threads change no bit.
 #include <algorithm>
+#include <bit>
 
 #include "../kernels.h"
 #include "../simd.h"
 #include "../threads.h"
 #include "exact.h"
 #include "rows.h"
+#include "weigh.h"
 
 namespace specache::SPECACHE_ISA {
 namespace {
-
-constexpr float lowest = -3e38f;  // below every logit of a token that may be chosen
 
 // A value and its token as one number: larger is better, and of equal values the lower token.
 uint64_t ranked(float value, uint32_t token) {
     return uint64_t(std::bit_cast<uint32_t>(value)) << 32 | uint32_t(~token);
 }
 
-struct Part {  // of one query's softmax: its largest logit, and the sum of weights beside it
-    float largest, sum;
-};
-
 struct Scratch {
     std::vector<Part> near;      // [inputs][heads * group] of the near rows
-    std::vector<float> sums;     // [inputs][heads * group][blocks] of weights
-    std::vector<float> largest;  // as Choose's, where that is null
-    std::vector<float> weights;  // [inputs][heads * group][tokens_max], where that is null
+    std::vector<float> blocks;   // as Scan's, where that has none,
+    std::vector<float> weights;  // and [inputs][heads * group][tokens_max]
     std::vector<float> values;   // [pairs][tail]
     std::vector<float> tops;     // [pairs][pages] the largest value of each page
+    std::vector<float> lanes;    // [pairs][pages][16] and of tokens j, j + 16, j + 32, j + 48 of it
 };
 
 struct Work {
@@ -45,7 +40,6 @@ struct Work {
     uint32_t pairs = choose.inputs * run.count;
     uint32_t pages_max = coded_pages(choose.positions[choose.inputs - 1]);
     uint32_t blocks_max = (pages_max + block_pages - 1) / block_pages;
-    uint32_t places = largest_places(choose.tokens_max);
 
     // Of pair number `pair` of the run.
     uint32_t input(uint32_t pair) const { return pair / run.count; }
@@ -59,31 +53,25 @@ struct Work {
         return &scratch.values[uint64_t(pair) * pages_max * page_tokens];
     }
     float *tops(uint32_t pair) const { return &scratch.tops[uint64_t(pair) * pages_max]; }
-    const float *logits(uint32_t pair, uint32_t g) const {
-        return choose.logits + choose.tokens_max * place(pair, g);
+    float *lanes_of(uint32_t pair) const {
+        return &scratch.lanes[uint64_t(pair) * pages_max * lanes];
     }
-    float *weights(uint32_t pair, uint32_t g) const {
-        float *all = choose.largest != nullptr ? choose.logits : scratch.weights.data();
+    const float *weights(uint32_t pair, uint32_t g) const {
+        const float *all = choose.blocks != nullptr ? choose.logits : scratch.weights.data();
         return all + choose.tokens_max * place(pair, g);
     }
-    float *largest(uint32_t pair, uint32_t g) const {
-        float *all = choose.largest != nullptr ? choose.largest : scratch.largest.data();
-        return all + places * place(pair, g);
+    Blocks blocks_of(uint32_t pair, uint32_t g) const {
+        float *all = choose.blocks != nullptr ? choose.blocks : scratch.blocks.data();
+        return Blocks::of(all, place(pair, g), choose.tokens_max);
     }
-    float *sums(uint32_t pair, uint32_t g) const { return &scratch.sums[places * place(pair, g)]; }
 };
 
-// `count` logits, in whole vectors, to weights.
-Part weigh(const float *logits, uint32_t count, float *weights) {
-    Floats most = spread(lowest), sum{};
-    for (uint32_t j = 0; j < count; j += lanes) most = larger(most, load(logits + j));
-    float largest = largest_of(most);
-    for (uint32_t j = 0; j < count; j += lanes) {
-        Floats weight = exponential(load(logits + j) - largest);
-        store(weights + j, weight);
-        sum += weight;
-    }
-    return {largest, sum_of(sum)};
+// Places behind the last block add nothing.
+void fill_last_vector(const Work &work, uint32_t pair, uint32_t g) {
+    Blocks blocks = work.blocks_of(pair, g);
+    uint32_t count = work.blocks(pair), whole = (count + lanes - 1) / lanes * lanes;
+    std::fill(blocks.largest + count, blocks.largest + whole, lowest);
+    std::fill(blocks.sums + count, blocks.sums + whole, 0.0f);
 }
 
 void weigh_near(const Work &work, uint32_t pair) {
@@ -110,103 +98,132 @@ void weigh_near(const Work &work, uint32_t pair) {
             }
             for (uint32_t q = 0; q < Queries; q++) {
                 work.scratch.near[work.place(pair, g + q)] = weigh(logits[q], count, logits[q]);
+                fill_last_vector(work, pair, g + q);
             }
         });
     });
 }
 
+// Where scan left logits.
 void weigh_block(const Work &work, uint32_t pair, uint32_t block) {
     uint32_t first = block * block_pages, end = std::min(work.pages(pair), first + block_pages);
     for (uint32_t g = 0; g < work.group; g++) {
-        Part part = weigh(work.logits(pair, g) + first * page_tokens, (end - first) * page_tokens,
-                          work.weights(pair, g) + first * page_tokens);
-        work.largest(pair, g)[block] = part.largest;
-        work.sums(pair, g)[block] = part.sum;
+        uint64_t at = work.choose.tokens_max * work.place(pair, g) + first * page_tokens;
+        Part part = weigh(work.choose.logits + at, (end - first) * page_tokens,
+                          work.scratch.weights.data() + at);
+        Blocks blocks = work.blocks_of(pair, g);
+        blocks.largest[block] = part.largest;
+        blocks.sums[block] = part.sum;
     }
 }
 
 // What a block's weights are multiplied by to be a query's softmax probabilities / group.
 float share_of(const Work &work, uint32_t pair, uint32_t g, uint32_t block) {
-    const float *largest = work.largest(pair, g), *sums = work.sums(pair, g);
+    Blocks blocks = work.blocks_of(pair, g);
     const Part &near = work.scratch.near[work.place(pair, g)];
     Floats most = spread(near.largest), all{};
-    uint32_t blocks = work.blocks(pair);
-    for (uint32_t i = 0; i < blocks; i += lanes) most = larger(most, load(largest + i));
+    uint32_t count = work.blocks(pair);
+    for (uint32_t i = 0; i < count; i += lanes) most = larger(most, load(blocks.largest + i));
     float top = largest_of(most);
-    for (uint32_t i = 0; i < blocks; i += lanes) {
-        all += load(sums + i) * exponential(load(largest + i) - top);
+    for (uint32_t i = 0; i < count; i += lanes) {
+        all += load(blocks.sums + i) * exponential(load(blocks.largest + i) - top);
     }
     float sum = sum_of(all) + near.sum * exponential(near.largest - top);
-    return exponential(largest[block] - top) / (float(work.group) * sum);
+    return exponential(blocks.largest[block] - top) / (float(work.group) * sum);
 }
 
 // values[j] = mean over the group of the softmax probability of tail token j.
 void block_values(const Work &work, uint32_t pair, uint32_t block) {
     uint32_t first = block * block_pages, end = std::min(work.pages(pair), first + block_pages);
     float *values = work.values(pair);
-    for (uint32_t g = 0; g < work.group; g++) {
-        float share = share_of(work, pair, g, block);
-        const float *weights = work.weights(pair, g);
-        for (uint32_t j = first * page_tokens; j < end * page_tokens; j += lanes) {
-            Floats before = g == 0 ? Floats{} : load(values + j);
-            store(values + j, before + share * load(weights + j));
+    std::fill(values + first * page_tokens, values + end * page_tokens, 0.0f);
+    by_queries(work.group, [&]<uint32_t Queries>(uint32_t g) {
+        float shares[Queries];
+        for (uint32_t q = 0; q < Queries; q++) shares[q] = share_of(work, pair, g + q, block);
+        for (uint32_t page = first; page < end; page++) {
+            Floats most{};
+            for (uint32_t j = page * page_tokens; j < (page + 1) * page_tokens; j += lanes) {
+                Floats value = load(values + j);
+                for (uint32_t q = 0; q < Queries; q++) {
+                    value += shares[q] * load(work.weights(pair, g + q) + j);
+                }
+                store(values + j, value);
+                most = larger(most, value);
+            }
+            store(work.lanes_of(pair) + page * lanes, most);
+            work.tops(pair)[page] = largest_of(most);
         }
-    }
-    for (uint32_t page = first; page < end; page++) {
-        Floats most{};
-        for (uint32_t j = 0; j < page_tokens; j += lanes) {
-            most = larger(most, load(values + page * page_tokens + j));
-        }
-        work.tops(pair)[page] = largest_of(most);
-    }
+    });
 }
 
-// A value that at least k tokens are not below; 0 where no page's largest tells one.
-float threshold_of(const float *tops, uint32_t pages, uint32_t k) {
-    static thread_local std::vector<float> sorted;
-    if (k > pages) return 0;
-    grown(sorted, pages);
-    std::copy(tops, tops + pages, sorted.begin());
-    std::nth_element(sorted.begin(), sorted.begin() + k - 1, sorted.begin() + pages,
+// The k-th largest of numbers, which change places.
+template <class Number>
+Number kth_largest(std::vector<Number> &numbers, uint32_t count, uint32_t k) {
+    std::nth_element(numbers.begin(), numbers.begin() + k - 1, numbers.begin() + count,
                      std::greater<>());
-    return sorted[k - 1];
+    return numbers[k - 1];
 }
 
-// The ranks of the k largest values of tokens [sink_tokens, tail), in any order, first in `ranks`.
-void select(const float *values, const float *tops, uint32_t pages, uint32_t k,
-            std::vector<uint64_t> &ranks) {
-    float threshold = threshold_of(tops, pages, k);
+// A value that at least k tokens are not below: the k-th largest of the largest of disjoint sets,
+// 1 to 16 of each page. Twice as many sets as k make it so high that few more tokens reach it.
+float threshold_of(const Work &work, uint32_t pair, uint32_t k) {
+    static thread_local std::vector<float> largest;
+    uint32_t pages = work.pages(pair), sets = 1;
+    while (sets < lanes && pages * sets < 2 * k) sets *= 2;
+    if (pages * sets < k) return 0;
+    grown(largest, pages * lanes);
+    for (uint32_t page = 0; page < pages; page++) {
+        Floats x = load(work.lanes_of(pair) + page * lanes);
+        if (sets <= 8) x = larger(x, halves_swapped<8>(x));
+        if (sets <= 4) x = larger(x, halves_swapped<4>(x));
+        if (sets <= 2) x = larger(x, halves_swapped<2>(x));
+        if (sets <= 1) x = larger(x, halves_swapped<1>(x));
+        store(largest.data() + page * sets, x);  // the next page's go over what is too much
+    }
+    return kth_largest(largest, pages * sets, k);
+}
+
+// Ranks of the tokens of [sink_tokens, tail) whose value is not below `threshold`, ascending.
+void gather(const Work &work, uint32_t pair, float threshold, std::vector<uint64_t> &ranks) {
+    const float *values = work.values(pair), *tops = work.tops(pair);
+    uint32_t pages = work.pages(pair);
     ranks.clear();
     for (uint32_t page = 0; page < pages; page++) {
         if (tops[page] < threshold) continue;
-        uint32_t first = page * page_tokens, j = page == 0 ? sink_tokens : 0;
-        for (; j < page_tokens; j++) {
-            if (values[first + j] >= threshold) {
-                ranks.push_back(ranked(values[first + j], first + j));
+        for (uint32_t j = page * page_tokens; j < (page + 1) * page_tokens; j += lanes) {
+            uint32_t bits = not_below(load(values + j), threshold);
+            if (j == 0) bits &= ~0u << sink_tokens;
+            for (; bits != 0; bits &= bits - 1) {
+                uint32_t token = j + uint32_t(std::countr_zero(bits));
+                ranks.push_back(ranked(values[token], token));
             }
         }
-    }
-    if (ranks.size() > k) {
-        std::nth_element(ranks.begin(), ranks.begin() + k - 1, ranks.end(), std::greater<>());
     }
 }
 
 void choose_pair(const Work &work, uint32_t pair) {
     const Choose &choose = work.choose;
-    static thread_local std::vector<uint64_t> ranks;
-    uint32_t pages = work.pages(pair), tail = pages * page_tokens;
+    static thread_local std::vector<uint64_t> ranks, sorted;
+    uint32_t tail = work.pages(pair) * page_tokens;
     uint32_t at = work.input(pair) * work.shape.kv_heads + work.head(pair);
     uint32_t k = tail == 0 ? 0 : std::min(choose.k, tail - sink_tokens);
     choose.counts[at] = k;
     if (k == 0) return;
-    const float *values = work.values(pair);
     if (ranks.capacity() < tail) ranks.reserve(choose.tokens_max);
-    select(values, work.tops(pair), pages, k, ranks);
+    gather(work, pair, threshold_of(work, pair, k), ranks);
+    uint32_t found = uint32_t(ranks.size()), count = 0;
+    uint64_t least = 0;
+    if (found != k) {
+        sorted.assign(ranks.begin(), ranks.end());
+        least = kth_largest(sorted, found, k);
+    }
     uint32_t *chosen = choose.chosen + uint64_t(at) * choose.k_max;
-    for (uint32_t i = 0; i < k; i++) chosen[i] = ~uint32_t(ranks[i]);
-    std::sort(chosen, chosen + k);
     float *of = choose.values + uint64_t(at) * choose.k_max;
-    for (uint32_t i = 0; i < k; i++) of[i] = values[chosen[i]];
+    for (uint64_t rank : ranks) {
+        if (rank < least) continue;
+        chosen[count] = ~uint32_t(rank);
+        of[count++] = std::bit_cast<float>(uint32_t(rank >> 32));
+    }
 }
 
 }  // namespace
@@ -218,19 +235,18 @@ void choose(Stream &stream, const Choose &choose) {
     grown(scratch.near, queries);
     grown(scratch.values, uint64_t(work.pairs) * work.pages_max * page_tokens);
     grown(scratch.tops, uint64_t(work.pairs) * work.pages_max);
-    // Places behind the last block add nothing.
-    grown(scratch.sums, queries * work.places);
-    std::fill_n(scratch.sums.data(), queries * work.places, 0.0f);
-    if (choose.largest == nullptr) {
-        grown(scratch.largest, queries * work.places);
+    grown(scratch.lanes, uint64_t(work.pairs) * work.pages_max * lanes);
+    if (choose.blocks == nullptr) {
+        grown(scratch.blocks, queries * 2 * Blocks::places(choose.tokens_max));
         grown(scratch.weights, queries * choose.tokens_max);
     }
-    std::fill_n(work.largest(0, 0), queries * work.places, lowest);
     uint32_t parts = work.blocks_max + 1;  // the last is the near rows'
     parallel(stream, work.pairs * parts, [&](uint32_t index) {
         uint32_t pair = index / parts, block = index % parts;
         if (block == work.blocks_max) weigh_near(work, pair);
-        else if (block < work.blocks(pair)) weigh_block(work, pair, block);
+        else if (choose.blocks == nullptr && block < work.blocks(pair)) {
+            weigh_block(work, pair, block);
+        }
     });
     parallel(stream, work.pairs * parts, [&](uint32_t index) {
         uint32_t pair = index / parts, block = index % parts;

@@ -5,16 +5,18 @@
 
 #include "../../codes.h"
 #include "../../query.h"
+#include "../../scratch.h"
 #include "../kernels.h"
 #include "../simd.h"
 #include "../threads.h"
 #include "rows.h"
 #include "scores.h"
+#include "weigh.h"
 
 namespace specache::SPECACHE_ISA {
 namespace {
 
-constexpr uint32_t pages_at_a_time = 16;  // one piece of work for a thread
+constexpr uint32_t pages_ahead = 2;       // that are asked for while one is scored
 
 struct Query {
     CodedQuery coded;
@@ -41,14 +43,16 @@ void centre_products(const Query *const *queries, const int8_t *levels, uint32_t
     }
 }
 
-// One page, `Queries` queries: logit = (Hq . c' + unit s_j I_j) scale.
+// One page, `Queries` queries, while another, `soon`, is on its way:
+// logit = (Hq . c' + unit s_j I_j) scale.
 template <uint32_t Queries>
 void score_page(const Query *const *queries, const CodeLayout &layout, const uint8_t *codes,
-                uint32_t dim, float scale, float *const *logits) {
+                const uint8_t *soon, uint32_t dim, float scale, float *const *logits) {
     const Tables *tables[Queries];
     for (uint32_t q = 0; q < Queries; q++) tables[q] = &queries[q]->tables;
     alignas(64) int32_t scores[Queries][page_tokens];
-    integer_scores<Queries>(tables, codes + layout.keys, layout.key_tables, scores);
+    integer_scores<Queries>(tables, codes + layout.keys, soon + layout.keys, layout.key_tables,
+                            scores);
     const int8_t *levels = reinterpret_cast<const int8_t *>(codes + layout.key_centre);
     float products[Queries];
     centre_products<Queries>(queries, levels, dim, products);
@@ -98,7 +102,7 @@ void hide_sinks(float *logits) {
 // c / group; `queries` lie as logits do.
 template <uint32_t Queries>
 void scan_queries(const Scan &scan, const Query *queries, uint32_t head, uint32_t first,
-                  uint32_t page) {
+                  uint32_t page, uint32_t soon) {
     const Shape &shape = scan.shape;
     uint32_t group = shape.query_heads / shape.kv_heads;
     const HeadCode &code = scan.codes_of[head];
@@ -111,16 +115,17 @@ void scan_queries(const Scan &scan, const Query *queries, uint32_t head, uint32_
         logits[q] = scan.logits + at * scan.tokens_max + page * page_tokens;
     }
     score_page<Queries>(of, code_layout(code, shape.head_dim), code.page(scan.pages[page]),
-                        shape.head_dim, shape.scale, logits);
+                        code.page(scan.pages[soon]), shape.head_dim, shape.scale, logits);
     for (uint32_t q = 0; page == 0 && q < Queries; q++) hide_sinks(logits[q]);
 }
 
-void scan_rotated(const Scan &scan, const Query *queries, uint32_t head, uint32_t page) {
+void scan_rotated(const Scan &scan, const Query *queries, uint32_t head, uint32_t page,
+                  uint32_t soon) {
     // Later inputs see more pages: those that see this one are the last.
     uint32_t group = scan.shape.query_heads / scan.shape.kv_heads, first = 0;
     while (page >= coded_pages(scan.positions[first / group])) first += group;
     by_queries(scan.inputs * group - first, [&]<uint32_t Queries>(uint32_t next) {
-        scan_queries<Queries>(scan, queries, head, first + next, page);
+        scan_queries<Queries>(scan, queries, head, first + next, page, soon);
     });
 }
 
@@ -142,13 +147,29 @@ void scan_paper(const Scan &scan, uint32_t head, uint32_t first_page, uint32_t e
     }
 }
 
+// The logits of a block are still in the first-level cache when they become weights.
+void weigh_block(const Scan &scan, uint32_t head, uint32_t first_page, uint32_t end_page) {
+    const Shape &shape = scan.shape;
+    uint32_t group = shape.query_heads / shape.kv_heads;
+    for (uint32_t c = 0; c < scan.inputs * group; c++) {
+        uint32_t end = std::min(end_page, coded_pages(scan.positions[c / group]));
+        if (end <= first_page) continue;
+        uint64_t place = logits_place(shape, scan.heads, c / group, head * group + c % group);
+        float *logits = scan.logits + place * scan.tokens_max + first_page * page_tokens;
+        Part part = weigh(logits, (end - first_page) * page_tokens, logits);
+        Blocks blocks = Blocks::of(scan.blocks, place, scan.tokens_max);
+        blocks.largest[first_page / block_pages] = part.largest;
+        blocks.sums[first_page / block_pages] = part.sum;
+    }
+}
+
 void scan_pages(const Scan &scan, const Query *queries, uint32_t head, uint32_t first_page,
                 uint32_t end_page) {
     if (scan.codes_of[head].rule == Rule::paper) {
         return scan_paper(scan, head, first_page, end_page);
     }
     for (uint32_t page = first_page; page < end_page; page++) {
-        scan_rotated(scan, queries, head, page);
+        scan_rotated(scan, queries, head, page, std::min(page + pages_ahead, end_page - 1));
     }
 }
 
@@ -170,10 +191,12 @@ void scan(Stream &stream, const Scan &scan) {
         queries[i].coded = code_query(scan.queries + at * dim, dim, code.key_bits);
         fill_tables(queries[i].coded.levels, dim, code.key_bits, queries[i].tables);
     });
-    uint32_t pieces = (pages + pages_at_a_time - 1) / pages_at_a_time;
+    uint32_t pieces = (pages + block_pages - 1) / block_pages;
     parallel(stream, scan.heads.count * pieces, [&](uint32_t piece) {
-        uint32_t head = scan.heads.first + piece / pieces, first = piece % pieces * pages_at_a_time;
-        scan_pages(scan, queries, head, first, std::min(pages, first + pages_at_a_time));
+        uint32_t head = scan.heads.first + piece / pieces, first = piece % pieces * block_pages;
+        uint32_t end = std::min(pages, first + block_pages);
+        scan_pages(scan, queries, head, first, end);
+        if (scan.blocks != nullptr) weigh_block(scan, head, first, end);
     });
 }
 

@@ -60,9 +60,9 @@ void add_set_bits(const uint8_t *values, uint32_t stride, uint32_t first, uint32
 
 template <uint32_t Queries>
 void add_rotated(const HeadCode &code, const CodeLayout &layout, const uint8_t *codes,
-                 uint32_t head_dim, const float (*weights)[page_tokens], const ValueSums *sums) {
+                 uint32_t head_dim, const float *const *weights, const ValueSums *sums) {
     alignas(64) float scaled[Queries][page_tokens];
-    Floats mass[Queries] = {}, total[Queries] = {};
+    Floats mass[Queries] = {}, total[Queries] = {}, most{};
     float scale = half_at(codes + layout.value_parameters + 2);
     for (uint32_t j = 0; j < page_tokens; j += lanes) {
         Floats token = spread(scale);
@@ -72,14 +72,18 @@ void add_rotated(const HeadCode &code, const CodeLayout &layout, const uint8_t *
         for (uint32_t q = 0; q < Queries; q++) {
             Floats weight = load(weights[q] + j), product = weight * token;
             store(scaled[q] + j, product);
+            most = larger(most, weight);
             mass[q] += weight;
             total[q] += product;
         }
     }
+    if (largest_of(most) < negligible) return;
     float centre[Queries], centre_scale = half_at(codes + layout.value_parameters);
     for (uint32_t q = 0; q < Queries; q++) {
         *sums[q].total += sum_of(total[q]);
-        centre[q] = sum_of(mass[q]) * centre_scale;
+        float sum = sum_of(mass[q]);
+        *sums[q].sum += sum;
+        centre[q] = sum * centre_scale;
     }
     const int8_t *levels = reinterpret_cast<const int8_t *>(codes + layout.value_centre);
     uint32_t i = 0;
@@ -102,6 +106,9 @@ void add_paper(const HeadCode &code, const CodeLayout &layout, const uint8_t *co
                uint32_t head_dim, const float *weights, const ValueSums &sums) {
     uint32_t groups = (head_dim + code.group - 1) / code.group;
     const uint8_t *parameters = codes + layout.value_parameters;
+    Floats mass{};
+    for (uint32_t j = 0; j < page_tokens; j += lanes) mass += load(weights + j);
+    *sums.sum += sum_of(mass);
     for (uint32_t group = 0; group < groups; group++) {
         float scaled[1][page_tokens];
         for (uint32_t j = 0; j < page_tokens; j++) {
@@ -137,7 +144,7 @@ void finish_paper(const HeadCode &code, uint32_t head_dim, const ValueSums &sums
 }  // namespace
 
 void add_page_values(const HeadCode &code, const CodeLayout &layout, const uint8_t *codes,
-                     uint32_t head_dim, uint32_t queries, const float (*weights)[page_tokens],
+                     uint32_t head_dim, uint32_t queries, const float *const *weights,
                      const ValueSums *sums) {
     if (code.rule == Rule::paper) {
         for (uint32_t q = 0; q < queries; q++) {

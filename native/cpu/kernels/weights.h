@@ -13,19 +13,57 @@ struct Pair {  // 32 neighbouring columns
     Floats low, high;
 };
 
+// Two neighbouring halves, each in all lanes.
+static inline Pair halves_at(const uint8_t *from) {
+#if defined(__AVX512F__)
+    int32_t both;
+    std::memcpy(&both, from, sizeof both);
+    __m512 numbers = _mm512_maskz_cvtph_ps(0xFFFF, _mm256_set1_epi32(both));
+    return {(Floats)_mm512_maskz_moveldup_ps(0xFFFF, numbers),
+            (Floats)_mm512_maskz_movehdup_ps(0xFFFF, numbers)};
+#else
+    return {spread(half_at(from)), spread(half_at(from + 2))};
+#endif
+}
+
+// scale * nibble + least of 16 bytes' low nibbles, or of their high ones. AVX-512 looks the numbers
+// up: they are 16.
+template <uint32_t shift>
+static inline Floats scaled_nibbles(Octets bytes, Floats scale, Floats least) {
+#if defined(__AVX512F__)
+    const Floats nibbles = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+    Floats numbers = scale * nibbles + least;
+    // The permutation reads four bits of each index and no more.
+    return (Floats)_mm512_maskz_permutexvar_ps(0xFFFF, (__m512i)(ints_of(bytes) >> int32_t(shift)),
+                                               (__m512)numbers);
+#else
+    return scale * floats_of(Octets(bytes >> uint8_t(shift) & 15)) + least;
+#endif
+}
+
 // Part `part` of a K-quant's block.
 template <Type type>
 static inline Pair load_part(const uint8_t *block, uint32_t part) {
     PartPlace place = part_place(type, part);
     Octets nibbles[2], high[2];
     std::memcpy(nibbles, block + place.nibbles, sizeof nibbles);
+    if constexpr (type == Type::q4_k) {
+        PartScale numbers = part_scale(block + 4, part);
+        Pair of_block = halves_at(block);
+        Floats scale = of_block.low * float(numbers.scale);
+        Floats least = of_block.high * -float(numbers.least);
+        if (place.nibble_shift == 0) {
+            return {scaled_nibbles<0>(nibbles[0], scale, least),
+                    scaled_nibbles<0>(nibbles[1], scale, least)};
+        }
+        return {scaled_nibbles<4>(nibbles[0], scale, least),
+                scaled_nibbles<4>(nibbles[1], scale, least)};
+    }
     std::memcpy(high, block + place.high, sizeof high);
     Floats q[2];
     for (uint32_t half = 0; half < 2; half++) {
         Octets integers = nibbles[half] >> uint8_t(place.nibble_shift) & 15;
-        if constexpr (type != Type::q4_k) {
-            integers |= (high[half] >> uint8_t(place.high_shift) & uint8_t(high_mask(type))) << 4;
-        }
+        integers |= (high[half] >> uint8_t(place.high_shift) & uint8_t(high_mask(type))) << 4;
         q[half] = floats_of(integers);
     }
     if constexpr (type == Type::q6_k) {
@@ -54,11 +92,10 @@ static inline Pair load_block(const uint8_t *block, uint32_t part) {
     } else if constexpr (type == Type::q4_0 || type == Type::q4_1) {
         Octets nibbles;
         std::memcpy(&nibbles, block + (type == Type::q4_0 ? 2 : 4), 16);
-        float d = half_at(block);
-        Floats low = floats_of(nibbles & 15), high = floats_of(nibbles >> 4);
-        if constexpr (type == Type::q4_0) return {d * (low - 8.0f), d * (high - 8.0f)};
-        float m = half_at(block + 2);
-        return {d * low + m, d * high + m};
+        Pair numbers = halves_at(block);  // of q4_0 only the first is one
+        if constexpr (type == Type::q4_0) numbers.high = -8 * numbers.low;
+        return {scaled_nibbles<0>(nibbles, numbers.low, numbers.high),
+                scaled_nibbles<4>(nibbles, numbers.low, numbers.high)};
     } else {
         return {widen(type, block), widen(type, block + 16 * type_bytes(type))};
     }
