@@ -22,7 +22,9 @@ export function modelHash(description: ModelDescription): string {
   const hash = createHash("sha256");
   const { layers, queryHeads, kvHeads, headDim, hidden, intermediate, vocabulary } = description;
   hash.update(JSON.stringify([layers, queryHeads, kvHeads, headDim, hidden, intermediate]));
-  hash.update(JSON.stringify([vocabulary, Array.from(description.frequencies)]));
+  // Nine digits: powers differ in their last bit from runtime to runtime.
+  const frequencies = Array.from(description.frequencies, (x) => x.toPrecision(9));
+  hash.update(JSON.stringify([vocabulary, frequencies]));
   for (const [path, tensors] of byFile(description.tensors)) {
     withFile(path, (file) => {
       for (const { role, layer, type, rows, columns, offset } of tensors) {

@@ -23,9 +23,10 @@ thread_local std::string last_error;
 
 namespace {
 
-// Open stores by id. A store lives until the last call on it has returned.
-std::mutex registry_mutex;
-std::map<uint64_t, std::shared_ptr<Store>> registry;
+// Open stores by id. A store lives until the last call on it has returned. Never destroyed: a
+// process may end while another of its threads decodes.
+std::mutex &registry_mutex = *new std::mutex;
+auto &registry = *new std::map<uint64_t, std::shared_ptr<Store>>;
 uint64_t opened = 0;
 
 std::string text_of(const uint8_t *bytes, uint32_t count) {
