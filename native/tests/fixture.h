@@ -2,6 +2,7 @@
 #pragma once
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <numeric>
 #include <random>
 #include <vector>
@@ -76,6 +77,7 @@ struct Layer {
 
     static constexpr uint32_t kv_heads = 2;
     HeadRun heads{0, kv_heads};  // that scan(), choose() and attend() work on
+    Near<float> blocks;          // empty: logits stay logits
 
     explicit Layer(const Options &options_in)
         : options(options_in),
@@ -137,7 +139,8 @@ struct Layer {
     }
     void scan(const Kernels &kernels) {
         kernels.scan(stream, {shape, heads, codes_of.data(), ids.data(), queries.data(),
-                              positions.data(), logits.data(), options.inputs, tokens_max});
+                              positions.data(), logits.data(), options.inputs, tokens_max,
+                              blocks_or_null()});
         finish_near();
     }
     void choose(const Kernels &kernels) {
@@ -148,7 +151,8 @@ struct Layer {
         Near<uint8_t> scratch(bytes + 64, 0xFF);
         kernels.choose(stream, {shape, heads, near(), queries.data(), positions.data(),
                                 logits.data(), chosen.data(), values.data(), counts.data(),
-                                options.inputs, tokens_max, options.k, k_max, scratch.data()});
+                                options.inputs, tokens_max, options.k, k_max, scratch.data(),
+                                blocks_or_null()});
         finish_near();
         for (uint32_t i = 0; i < 64; i++) CHECK(scratch[bytes + i] == 0xFF);
     }
@@ -168,9 +172,15 @@ struct Layer {
         kernels.attend(stream, {shape, heads, codes_of.data(), ids.data(), near(), queries.data(),
                                 positions.data(), logits.data(), chosen.data(), counts.data(),
                                 chosen_rows.data(), outputs.data(), options.inputs, pages_max,
-                                tokens_max, k_max, code.value_planes, scratch.data()});
+                                tokens_max, k_max, code.value_planes, scratch.data(),
+                                blocks_or_null()});
         finish_near();
         for (uint32_t i = 0; i < 64; i++) CHECK(scratch[bytes + i] == 0xFF);
+    }
+    // From now on scan() leaves weights, if the kernels do such a thing.
+    void weigh() {
+        blocks.assign(uint64_t(options.inputs) * shape.query_heads * 2 *
+                          Blocks::places(tokens_max), std::numeric_limits<float>::quiet_NaN());
     }
     // Scans, chooses and attends, `each` KV heads at a time.
     void step(const Kernels &kernels, uint32_t each) {
@@ -184,6 +194,7 @@ struct Layer {
     }
 
 private:
+    float *blocks_or_null() { return blocks.empty() ? nullptr : blocks.data(); }
     void fill_rows(uint32_t last) {
         std::normal_distribution<float> normal;
         uint32_t dim = options.head_dim;

@@ -77,7 +77,9 @@ void add_rotated(const HeadCode &code, const CodeLayout &layout, const uint8_t *
             total[q] += product;
         }
     }
-    if (largest_of(most) < negligible) return;
+    // No larger bound: weights are beside the block's largest logit, which may be that of a chosen
+    // token whose row says far less, and then the small ones are all that is left.
+    if (largest_of(most) == 0) return;
     float centre[Queries], centre_scale = half_at(codes + layout.value_parameters);
     for (uint32_t q = 0; q < Queries; q++) {
         *sums[q].total += sum_of(total[q]);

@@ -26,10 +26,6 @@ inline ValueSums value_sums(float *at, uint32_t head_dim) {
     return {at, at + 1, at + 2, at + vector_floats, dense, dense + channels};
 }
 
-// A page is left out of the sums where its largest weight is below e^-24: what is left out of a
-// block is below 2,048 e^-24 = 2^-23.6 of its largest weight, less than rounding.
-constexpr float negligible = 3.775e-11f;
-
 // weights: [64] of one page of each of up to four queries.
 void add_page_values(const HeadCode &code, const CodeLayout &layout, const uint8_t *codes,
                      uint32_t head_dim, uint32_t queries, const float *const *weights,
