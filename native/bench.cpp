@@ -59,6 +59,7 @@ uint64_t sum_of_lines(const uint8_t *from, uint64_t bytes) {
 
 void fill(Store &store, Sequence &sequence, uint32_t tokens, uint32_t seed) {
     const specache_config &config = store.plan.config;
+    store.check_ended(sequence);
     uint64_t length = uint64_t(sequence.length) + tokens;
     if (length > config.tokens_max) {
         fail(SPECACHE_CAPACITY, "the sequence would hold %llu tokens, tokens_max is %u",
@@ -66,16 +67,21 @@ void fill(Store &store, Sequence &sequence, uint32_t tokens, uint32_t seed) {
     }
     uint64_t run = uint64_t(run_tokens) * config.kv_heads * config.head_dim;
     std::vector<float> numbers = normal_numbers(seed, (1u << table_bits) + run);
-    for (uint32_t done = 0; done < tokens; done += run_tokens) {
-        uint32_t count = std::min(run_tokens, tokens - done);
-        for (uint32_t layer = 0; layer < config.layers; layer++) {
-            uint64_t part = uint64_t(sequence.length) * config.layers + layer;
-            auto from = [&](uint64_t what) {
-                return numbers.data() + (mixed(part * 2 + what) >> (64 - table_bits));
-            };
-            append(store, sequence, layer, count, nullptr, from(0), from(1), nullptr,
-                   Where::host);
+    try {
+        for (uint32_t done = 0; done < tokens; done += run_tokens) {
+            uint32_t count = std::min(run_tokens, tokens - done);
+            for (uint32_t layer = 0; layer < config.layers; layer++) {
+                uint64_t part = uint64_t(sequence.length) * config.layers + layer;
+                auto from = [&](uint64_t what) {
+                    return numbers.data() + (mixed(part * 2 + what) >> (64 - table_bits));
+                };
+                append(store, sequence, layer, count, nullptr, from(0), from(1), nullptr,
+                       Where::host);
+            }
         }
+    } catch (...) {
+        store.undo(sequence);  // no run is left half done
+        throw;
     }
 }
 
@@ -102,11 +108,12 @@ uint64_t read_far(Store &store, uint64_t first, uint64_t bytes) {
 uint64_t far_reads_time(Store &store, uint32_t reads, uint32_t bytes, uint32_t seed) {
     const Plan &plan = store.plan;
     if (!plan.in_file) fail(SPECACHE_UNSUPPORTED, "the store has no far file");
-    uint64_t room = staging_pages * plan.layer_block / std::max(bytes, 1u);
-    if (bytes == 0 || room == 0) {
+    uint64_t most = std::min(staging_pages * plan.layer_block, plan.far_bytes());
+    if (bytes == 0 || bytes > most) {
         fail(SPECACHE_ARGUMENT, "bytes %u are not within 1..%llu", bytes,
-             static_cast<unsigned long long>(staging_pages * plan.layer_block));
+             static_cast<unsigned long long>(most));
     }
+    uint64_t room = staging_pages * plan.layer_block / bytes;
     std::vector<Copy> copies(reads);
     for (uint32_t i = 0; i < reads; i++) {
         uint64_t place = mixed(uint64_t(seed) << 32 | i) % (plan.far_bytes() / bytes);

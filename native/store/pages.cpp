@@ -287,7 +287,7 @@ void Store::check_ended(const Sequence &sequence) const {
 void Store::check_cancelled() {
     if (!cancelled.load(std::memory_order_relaxed)) return;
     cancelled = false;
-    fail(SPECACHE_CANCELLED, "the run was cancelled");
+    fail(SPECACHE_CANCELLED, "the call was cancelled");
 }
 
 void Store::fail_in_run(const Sequence &sequence) const {
@@ -299,6 +299,7 @@ void Store::fail_in_run(const Sequence &sequence) const {
 void Store::undo(Sequence &sequence) {
     if (sequence.inputs != 0) {
         sequence.inputs = 0;
+        clear_faults(sequence);  // a step that was cancelled has looked at none yet
         drop_pages(sequence, (sequence.length + page_tokens - 1) / page_tokens);
         if (plan.ahead_only) {  // there the slots decide what is exact
             uint64_t places = uint64_t(plan.heads()) * (plan.slots + plan.arriving);

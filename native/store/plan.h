@@ -7,7 +7,8 @@
 
 namespace specache {
 
-// Pages of an append that are read from a far file at a time.
+// Pages of an append that are near while it attends to them: half of them come while the others are
+// read.
 constexpr uint32_t staging_pages = 16;
 // Reads of a far file that are under way at most, and what each brings at most.
 constexpr uint32_t far_reads = 64;

@@ -30,6 +30,10 @@ TEST("fill() appends random tokens: equal for equal seeds, within what the store
         CHECK(std::fabs(squares / count - 1) < .03);
     }
     CHECK(specache_fill(one.store, one.sequence, config.tokens_max, 3) == SPECACHE_CAPACITY);
+    specache_options options{8, 1, 0};
+    CHECK(specache_begin(one.store, one.sequence, 1, 1, &options) == SPECACHE_OK);
+    CHECK(specache_fill(one.store, one.sequence, 1, 3) == SPECACHE_ARGUMENT);  // a step is at work
+    CHECK(one.stats()[0] == 700);
 }
 
 TEST("read_far() reads far memory and nothing behind it, and refuses what is in a file") {
@@ -46,6 +50,20 @@ TEST("read_far() reads far memory and nothing behind it, and refuses what is in 
     {
         Run file(config, path.c_str());
         CHECK(specache_read_far(file.store, 0, 64, &nanoseconds) == SPECACHE_UNSUPPORTED);
+        uint32_t most = uint32_t(std::min<uint64_t>(file.stats()[2], UINT32_MAX));
+        CHECK(specache_far_reads(file.store, 4, 0, 1, &nanoseconds) == SPECACHE_ARGUMENT);
+        CHECK(specache_far_reads(file.store, 4, most, 1, &nanoseconds) == SPECACHE_ARGUMENT);
+        CHECK(specache_far_reads(file.store, 4, 512, 1, &nanoseconds) == SPECACHE_OK);
+    }
+    unlink(path.c_str());
+    config.tokens_max = 64;  // a page: less than an append's pages hold
+    config.sequences_max = 1;
+    {
+        Run small(config, path.c_str());
+        uint32_t held = uint32_t(small.stats()[2]);
+        CHECK(specache_far_reads(small.store, 4, held + 512, 1, &nanoseconds) ==
+              SPECACHE_ARGUMENT);
+        CHECK(specache_far_reads(small.store, 4, held, 1, &nanoseconds) == SPECACHE_OK);
     }
     unlink(path.c_str());
 }

@@ -1,4 +1,5 @@
 // cache_kernels_test.cpp - every kernel table against the reference, over odd shapes.
+#include <array>
 #include <cstring>
 #include <limits>
 #include <memory>
@@ -40,6 +41,17 @@ std::vector<Options> odd_shapes() {
         options.scale_group = i / 3 % 2 == 0 ? 32 : 64;
         options.k = i % 7 == 0 ? 0 : i % 7 == 1 ? 5000 : 17;
         options.constant = i % 13 == 12;
+        list.push_back(options);
+    }
+    // Several blocks of 32 pages, and more of them than a vector holds; inputs on both sides of a
+    // page's end.
+    for (auto [dim, group, inputs, position] : {std::array{40u, 5u, 3u, 2238u},
+                                                std::array{16u, 1u, 3u, 34110u}}) {
+        Options options;
+        options.head_dim = dim;
+        options.group = group;
+        options.inputs = inputs;
+        options.position = position;
         list.push_back(options);
     }
     return list;
@@ -315,6 +327,28 @@ TEST("weights that a scan leaves give the bits that logits give") {
             CHECK(outputs == layer.outputs);
         }
         layer.blocks.clear();
+    }
+}
+
+TEST("choose() takes k tokens where a near row's logit is infinite") {
+    Options options;
+    options.position = 700;
+    for (const Kernels *kernels : fast_tables()) {
+        Layer layer(options);
+        layer.scan(*kernels);
+        std::fill(layer.queries.begin(), layer.queries.end(), 0.0f);
+        for (uint32_t head = 0; head < options.inputs * layer.shape.query_heads; head++) {
+            layer.queries[head * options.head_dim] = head % 2 == 0 ? 3e38f : -3e38f;
+        }
+        layer.choose(*kernels);
+        for (uint32_t pair = 0; pair < layer.counts.size(); pair++) {
+            CHECK(layer.counts[pair] == options.k);
+            for (uint32_t i = 0; i < layer.counts[pair]; i++) {
+                uint32_t token = layer.chosen[pair * layer.k_max + i];
+                CHECK(token >= sink_tokens && token < layer.tokens_max);
+                CHECK(i == 0 || token > layer.chosen[pair * layer.k_max + i - 1]);
+            }
+        }
     }
 }
 

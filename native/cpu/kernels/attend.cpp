@@ -56,17 +56,6 @@ struct Work {
     }
 };
 
-// Weights of `count` logits in whole vectors, in place; returns their sum.
-float soften(float *logits, uint32_t count, float largest) {
-    Floats sum{};
-    for (uint32_t i = 0; i < count; i += lanes) {
-        Floats weight = exponential(load(logits + i) - largest);
-        store(logits + i, weight);
-        sum += weight;
-    }
-    return sum_of(sum);
-}
-
 // The rows of an input and head that are attended as rows: near ones, then chosen ones.
 uint32_t exact_rows(const Work &work, uint32_t input, uint32_t head, const uint8_t **rows) {
     const Attend &attend = work.attend;
@@ -135,7 +124,7 @@ private:
             *to.sum *= shrink;
             for (uint32_t i = 0; i < work.dim; i++) to.dense[i] *= shrink;
         }
-        *to.sum += soften(logits, count, largest);
+        *to.sum += weights_beside(largest, logits, count, logits);
     }
 };
 
@@ -174,11 +163,8 @@ void find_largest(const Work &work, uint32_t input, uint32_t head, uint32_t page
             *sums.largest = blocks.largest[page / block_pages];
             continue;
         }
-        Floats largest = spread(lowest);
-        for (uint32_t j = page * page_tokens; j < end * page_tokens; j += lanes) {
-            largest = larger(largest, load(work.logits(at) + j));
-        }
-        *sums.largest = largest_of(largest);
+        *sums.largest = largest_logit(work.logits(at) + page * page_tokens,
+                                      (end - page) * page_tokens);
     }
 }
 
@@ -211,8 +197,7 @@ void sum_coded_pages(const Work &work, uint32_t head, uint32_t page, uint32_t en
         for (uint32_t q = 0; q < Queries; q++) {
             weights[q] = work.logits(first + q) + page * page_tokens;
             if (work.attend.blocks != nullptr) continue;
-            std::memcpy(room[q], weights[q], sizeof room[q]);
-            soften(room[q], page_tokens, *sums[q].largest);
+            weights_beside(*sums[q].largest, weights[q], page_tokens, room[q]);
             weights[q] = room[q];
         }
         if (page + pages_ahead < end) {

@@ -129,7 +129,8 @@ float share_of(const Work &work, uint32_t pair, uint32_t g, uint32_t block) {
         all += load(blocks.sums + i) * exponential(load(blocks.largest + i) - top);
     }
     float sum = sum_of(all) + near.sum * exponential(near.largest - top);
-    return exponential(blocks.largest[block] - top) / (float(work.group) * sum);
+    // A logit that is no number or infinite leaves no sum; the row behind it is refused elsewhere.
+    return sum > 0 ? exponential(blocks.largest[block] - top) / (float(work.group) * sum) : 0;
 }
 
 // values[j] = mean over the group of the softmax probability of tail token j.

@@ -10,17 +10,28 @@ struct Part {  // of one query's softmax: its largest logit, and the sum of weig
     float largest, sum;
 };
 
-// `count` logits in whole vectors; may be in place.
-static inline Part weigh(const float *logits, uint32_t count, float *weights) {
-    Floats most = spread(lowest), sum{};
+// All of `count` logits in whole vectors.
+static inline float largest_logit(const float *logits, uint32_t count) {
+    Floats most = spread(lowest);
     for (uint32_t j = 0; j < count; j += lanes) most = larger(most, load(logits + j));
-    float largest = largest_of(most);
+    return largest_of(most);
+}
+
+// Weights beside a logit that none is above, which may be in place; returns their sum.
+static inline float weights_beside(float largest, const float *logits, uint32_t count,
+                                   float *weights) {
+    Floats sum{};
     for (uint32_t j = 0; j < count; j += lanes) {
         Floats weight = exponential(load(logits + j) - largest);
         store(weights + j, weight);
         sum += weight;
     }
-    return {largest, sum_of(sum)};
+    return sum_of(sum);
+}
+
+static inline Part weigh(const float *logits, uint32_t count, float *weights) {
+    float largest = largest_logit(logits, count);
+    return {largest, weights_beside(largest, logits, count, weights)};
 }
 
 }  // namespace specache::SPECACHE_ISA
