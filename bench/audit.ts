@@ -10,7 +10,7 @@ import { planCache } from "../engine/plan.ts";
 import { settle } from "../engine/settings.ts";
 import { mean } from "../eval/statistics.ts";
 import { table } from "../eval/table.ts";
-import { KvStore } from "../mod.ts";
+import { ensureLibrary, KvStore } from "../mod.ts";
 import { noise, queryWalk, SHAPE } from "./walk.ts";
 
 const K = 256;
@@ -20,6 +20,7 @@ const ROW_BYTES = 2 * SHAPE.headDim * 2; // key and value, 16 bits each
 
 const at = process.argv.indexOf("--tokens");
 const lengths = at === -1 ? [8_192, 32_768] : process.argv[at + 1].split(",").map(Number);
+await ensureLibrary();
 const walk = queryWalk();
 const rows = [["tokens", "far", "share", "added, of a step", "limit"]];
 for (const tokens of lengths) {

@@ -9,10 +9,12 @@ import process from "node:process";
 import { parseArgs } from "node:util";
 import { bytesText } from "../cli/output.ts";
 import { NativeStore, optionsOf } from "../engine/native.ts";
+import { median } from "../engine/predict/numbers.ts";
 import { settle } from "../engine/settings.ts";
+import { ensureLibrary } from "../ffi/ensure.ts";
 import { noGuesses } from "../engine/stats.ts";
 import { shareText, table } from "../eval/table.ts";
-import { randomProfile } from "./step/layers.ts";
+import { randomProfile } from "./random_profile.ts";
 import { noise, queryWalk, STEPS } from "./walk.ts";
 
 const { values } = parseArgs({
@@ -28,6 +30,7 @@ const { values } = parseArgs({
   },
 });
 const [tokens, layers, k] = [values.tokens, values.layers, values.k].map(Number);
+await ensureLibrary();
 const SHAPE = { layers, kvHeads: 8, queryHeads: 32, headDim: 64 };
 const DEVIATION = 1.5; // of the logits of random rows
 const READS = 16384; // of the disk's own measurement
@@ -50,7 +53,7 @@ class Stack implements Disposable {
       { keys: false, values: true },
       "open a bench",
     );
-    const profile = randomProfile(SHAPE.headDim / 4, layers, SHAPE);
+    const profile = randomProfile({ ...SHAPE, planes: SHAPE.headDim / 4 });
     this.native = NativeStore.open(settings, SHAPE, profile, "open a bench");
     this.sequence = this.native.openSequence();
     this.native.fill(this.sequence, tokens, 1);
@@ -133,8 +136,6 @@ function measure(ways: readonly Way[], betweenLayers: () => void): void {
     }
   }
 }
-
-const median = (x: readonly number[]) => x.toSorted((a, b) => a - b)[x.length >> 1];
 
 /** One row of the result; times are medians, since other programs add to some steps. */
 function result(gigabytes: number, way: Way, ram: Way, reads: { second: number }) {

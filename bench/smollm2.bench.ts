@@ -1,6 +1,6 @@
 // smollm2.bench.ts - SmolLM2-135M behind 3,400 tokens of real text: 16 tokens an iteration, so
 // tokens a second are 16 times iterations a second. Names say what a token must read at the least:
-// the weights, and the cache as in step.bench.ts. A guess shares the reading of the weights.
+// the weights, and the cache as in step/layers.ts. A guess shares the reading of the weights.
 import { rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

@@ -7,7 +7,7 @@ import { stepInput } from "../engine/config.ts";
 import { parse } from "../engine/parse.ts";
 import { table } from "../eval/table.ts";
 import { sharedLibrary } from "../ffi/library.ts";
-import { KvStore } from "../mod.ts";
+import { ensureLibrary, KvStore } from "../mod.ts";
 import { noise } from "./walk.ts";
 
 interface Shape {
@@ -22,6 +22,7 @@ const shapes: readonly Shape[] = [
   { layers: 1, kvHeads: 8, queryHeads: 32, headDim: 128 },
 ];
 const lengths = [128, 4_096, 32_768]; // tokens held
+await ensureLibrary();
 const ROUND_MS = 200;
 const ROUNDS = 5;
 const NO_STORE = 0n; // a handle that is never given: the library looks it up and answers

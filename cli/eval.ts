@@ -54,21 +54,22 @@ export const evalHelp = `specache eval - what each mode loses against the full c
   specache eval --model models/needle --tasks needle,multikey --tokens 1024 --samples 2
 `;
 
-const schema: z.ZodType<EvalOptions> = z.strictObject({
-  model: z.string().min(1),
-  tasks: z.array(z.string()).min(1),
-  tokens: z.array(z.int().min(256).max(2 ** 24)).min(1),
-  samples: z.int().min(1).max(100_000),
-  modes: z.string(),
-  seed: z.int().min(0),
-  threads: z.int().min(0).max(256),
-  far: z.enum(["ram", "file"]),
-  steps: z.int().min(1).max(80).optional(),
-  profile: z.string().min(1).optional(),
-  resume: z.string().min(1).optional(),
-  documents: z.string().min(1).optional(),
-  shard: z.strictObject({ index: z.int().min(0), of: z.int().min(1) }).optional(),
-});
+const schema: z.ZodType<Omit<EvalOptions, "threads"> & { readonly threads?: number }> = z
+  .strictObject({
+    model: z.string().min(1),
+    tasks: z.array(z.string()).min(1),
+    tokens: z.array(z.int().min(256).max(2 ** 24)).min(1),
+    samples: z.int().min(1).max(100_000),
+    modes: z.string(),
+    seed: z.int().min(0),
+    threads: z.int().min(1).max(256).optional(),
+    far: z.enum(["ram", "file"]),
+    steps: z.int().min(1).max(80).optional(),
+    profile: z.string().min(1).optional(),
+    resume: z.string().min(1).optional(),
+    documents: z.string().min(1).optional(),
+    shard: z.strictObject({ index: z.int().min(0), of: z.int().min(1) }).optional(),
+  });
 
 /** Runs the command; it is `eval` on the command line. */
 export async function evalCommand(
@@ -84,7 +85,8 @@ export async function evalCommand(
   checkoutPath(TEXT_FOLDER, ACTION); // before anything is built
   for (const name of ["resume", "documents", "output", "report"]) {
     const given = flags[name] !== undefined && flags[name] !== "none";
-    if (given) checkWritable(flags, name); // now, not when all is done
+    const fresh = name === "output" || name === "report";
+    if (given) checkWritable(flags, name, fresh); // now, not when all is done
   }
   await ensureLibrary(stderr);
   const line = new StatusLine(stderr);
@@ -120,7 +122,7 @@ function optionsOf(flags: Flags): EvalOptions {
       samples: number(flags, "samples") ?? 4,
       modes: String(flags.modes ?? "full,paper,specache"),
       seed: number(flags, "seed") ?? 0,
-      threads: number(flags, "threads") ?? 0,
+      threads: number(flags, "threads"),
       far: flags.far ?? "ram",
       steps: number(flags, "steps"),
       profile: flags.profile,
@@ -129,9 +131,10 @@ function optionsOf(flags: Flags): EvalOptions {
     }),
     ACTION,
   );
-  if (flags.resume === "none") return options;
-  const resume = flags.resume === undefined ? resumePath(options) : String(flags.resume);
-  return { ...options, resume };
+  const settled = { ...options, threads: options.threads ?? 0 };
+  if (flags.resume === "none") return settled;
+  const resume = flags.resume === undefined ? resumePath(settled) : String(flags.resume);
+  return { ...settled, resume };
 }
 
 function shardOf(flags: Flags): EvalOptions["shard"] {

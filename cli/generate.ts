@@ -18,7 +18,7 @@ import {
   promptFlags,
   readFlags,
 } from "./options.ts";
-import { bytesText, progressBar, type Streams } from "./output.ts";
+import { bytesText, harmless, progressBar, type Streams } from "./output.ts";
 
 const ACTION = "generate";
 const text = { type: "string" } as const;
@@ -97,13 +97,15 @@ export async function generate(
   const progress = progressBar("prefill", stderr);
   const run = engine.generate({ ...asked, signal: interrupt.signal, progress });
   if (!flags.json) {
-    for await (const piece of run) stdout.write(piece.text);
+    for await (const { text } of run) stdout.write(stdout.isTTY ? harmless(text) : text);
     stdout.write("\n");
   }
   const result = await run.result;
   if (flags.json) stdout.write(JSON.stringify(result) + "\n");
   else stderr.write(summary(result) + "\n");
-  if (result.cache.audit?.warning) stderr.write(warningOf(result.cache.audit) + "\n");
+  if (result.cache.audit?.warning) {
+    stderr.write(`${warningOf(result.cache.audit)} ${flags["audit-warn"]}\n`);
+  }
 }
 
 // Prompt and answer; at least one token.

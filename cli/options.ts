@@ -279,16 +279,20 @@ export function readUserFile(flags: Flags, name: string): string {
 
 /**
  * Refuses a file that a flag names where it cannot be written, before there is anything to write.
- * Folders are not made: one that does not exist is a path that was mistyped.
+ * Folders are not made: one that does not exist is a path that was mistyped. A `fresh` file is one
+ * that is written whole: what holds something already is somebody's, and stays.
  *
  * @throws {SpecacheError} file
  */
-export function checkWritable(flags: Flags, name: string): void {
+export function checkWritable(flags: Flags, name: string, fresh = false): void {
   const path = String(flags[name]);
   if (path === "") throw emptyPath("write", name);
   try {
     const status = statSync(path, { throwIfNoEntry: false });
     if (status?.isDirectory()) throw Object.assign(new Error(), { code: "EISDIR" });
+    if (fresh && status?.isFile() && status.size > 0) {
+      throw Object.assign(new Error(), { code: "EEXIST" });
+    }
     accessSync(status === undefined ? dirname(path) : path, constants.W_OK);
   } catch (cause) {
     throw unwritable(name, path, cause);

@@ -5,7 +5,7 @@ import { type CacheOptions, engineOptions, kvStoreOptions, TOKENS_MAX } from "..
 import { generateOptions } from "../engine/config_generate.ts";
 import { SpecacheError } from "../engine/errors.ts";
 import { budgets, longestFit } from "../engine/fit.ts";
-import { describeModel, type ModelDescription } from "../engine/model/describe.ts";
+import { checkLength, describeModel, type ModelDescription } from "../engine/model/describe.ts";
 import { tensorTypes } from "../engine/model/roles.ts";
 import type { StoreShape } from "../engine/native.ts";
 import { parse } from "../engine/parse.ts";
@@ -93,6 +93,7 @@ async function planOf(flags: Flags, tokens: number): Promise<Plan> {
   const { "far-bytes": farBytes, near, ...rest } = flags;
   const options = { ...cacheOptions(rest), contextTokens: tokens };
   const subject = subjectOf(flags, options);
+  if (subject.description !== null) checkLength(tokens, subject.description, ACTION);
   const own = parse(budgets, {
     nearBytes: near === undefined ? undefined : number(flags, "near"),
     farBytes: farBytes === undefined ? undefined : number(flags, "far-bytes"),

@@ -58,7 +58,7 @@ export async function profile(
     threads: number(flags, "threads"),
   }, ACTION);
   const description = describeModel(model);
-  if (output !== undefined) checkWritable(flags, "output");
+  if (output !== undefined) checkWritable(flags, "output", true);
   const ids = idsOf(model, flags).slice(0, tokens ?? PROFILE_TOKENS);
   await ensureLibrary(stderr);
   const progress = progressBar("profile", stderr);

@@ -8,7 +8,12 @@ import { conversationOptions, type GenerateOptions, type Message } from "./confi
 import type { EngineStats } from "./engine_stats.ts";
 import { SpecacheError } from "./errors.ts";
 import type { Generation } from "./generation.ts";
-import { describeModel, type ModelDescription, type ModelShape } from "./model/describe.ts";
+import {
+  checkLength,
+  describeModel,
+  type ModelDescription,
+  type ModelShape,
+} from "./model/describe.ts";
 import type { Tokenizer } from "./model/tokenizer.ts";
 import { parse } from "./parse.ts";
 import { type CachePlan, planCache } from "./plan.ts";
@@ -201,12 +206,6 @@ function settingsOf(
   profile: ProfileParts | null,
 ): Settings {
   const tokensMax = asked.contextTokens ?? description.tokensMax;
-  if (tokensMax > description.tokensMax) {
-    throw new SpecacheError(
-      "capacity",
-      `Cannot ${ACTION}: contextTokens ${tokensMax} is above the model's ${description.tokensMax}`,
-      { details: { contextTokens: tokensMax, positions: description.tokensMax } },
-    );
-  }
+  checkLength(tokensMax, description, ACTION);
   return settle(asked, tokensMax, profile, ACTION);
 }

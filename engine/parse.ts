@@ -56,8 +56,13 @@ function sentence(issue: Issue, name: string, value: unknown): string {
     return `option ${issue.keys[0]}${owner} is not known`;
   }
   if (value === undefined) return `${name} is missing`;
-  return `${name} ${shown(value)} ${relation(issue)}`;
+  const quoted = issue.code === "invalid_type" && isNumeric(value); // else "2 is not a number"
+  return `${name} ${quoted ? JSON.stringify(value) : shown(value)} ${relation(issue)}`;
 }
+
+const isNumeric = (value: unknown) =>
+  typeof value === "string" && value.trim() !== "" && !Number.isNaN(Number(value)) &&
+  value.length <= SHOWN_MAX;
 
 function relation(issue: Issue): string {
   switch (issue.code) {

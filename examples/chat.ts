@@ -24,6 +24,7 @@ async function main([model, templateFile]: readonly string[]): Promise<void> {
   }
 }
 
+process.stdout.on("error", () => process.exit()); // who reads may stop reading, as head does
 await main(process.argv.slice(2)).catch((error) => {
   console.error(error.message);
   process.exitCode = 2;

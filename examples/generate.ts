@@ -16,6 +16,7 @@ async function main([model, prompt]: readonly string[]): Promise<void> {
   console.log(`\n${usage.completionTokens} tokens, ${cache.nearBytes} bytes near`);
 }
 
+process.stdout.on("error", () => process.exit()); // who reads may stop reading, as head does
 await main(process.argv.slice(2)).catch((error) => {
   console.error(error.message); // one sentence, with the value and the limit
   process.exitCode = 2;

@@ -27,6 +27,8 @@ export interface BuildOptions {
   readonly tests?: boolean;
   /** nvcc and the folder of the CUDA sources: the library gets device cuda. */
   readonly cuda?: CudaOptions;
+  /** Called once before anything is compiled or linked; not where all is built. */
+  readonly begin?: () => void;
   /** Told of each file that is compiled. */
   readonly progress?: (text: string) => void;
 }
@@ -93,10 +95,16 @@ interface Unit {
  * @throws {SpecacheError} unsupported: not Linux x86-64, or no compiler; device: the build failed
  */
 export async function build(options: BuildOptions): Promise<Built> {
-  const { compiler, folder, sanitize, units } = await compileAll(options);
+  const { compiler, folder, sanitize, units, begin } = await compileAll(options);
   const objects = units.filter((unit) => !inTests(options, unit)).map(({ object }) => object);
   const link = (target: string, files: readonly string[], more: readonly string[]) =>
-    linkOnce(compiler, target, files, [...sanitize, ...more, ...cudaRuntime(options), "-pthread"]);
+    linkOnce(
+      compiler,
+      target,
+      files,
+      [...sanitize, ...more, ...cudaRuntime(options), "-pthread"],
+      begin,
+    );
   const name = options.cuda === undefined ? "libspecache.so" : cudaLibrary;
   const library = await link(join(folder, name), objects, ["-shared"]);
   if (!options.tests) return { library, tests: null };
@@ -122,12 +130,22 @@ async function compileAll(options: BuildOptions) {
   const plain = unitsOf(options, folder, compiler, [...standard, ...sanitize]);
   const units = [...plain, ...cudaUnits(options, folder, compiler)];
   const missing = units.filter(({ object }) => !existsSync(object));
+  const begin = once(options.begin);
+  if (missing.length > 0) begin();
   let done = 0;
   await inParallel(missing, async (unit) => {
     await compile(unit);
     options.progress?.(`${++done}/${missing.length} ${relative(options.native, unit.source)}`);
   });
-  return { compiler, folder, sanitize, units };
+  return { compiler, folder, sanitize, units, begin };
+}
+
+function once(call: () => void = () => {}): () => void {
+  let called = false;
+  return () => {
+    if (!called) call();
+    called = true;
+  };
 }
 
 function checkPlatform(): void {
@@ -239,6 +257,7 @@ async function linkOnce(
   target: string,
   objects: readonly string[],
   flags: readonly string[],
+  begin: () => void,
 ): Promise<string> {
   const key = createHash("sha256").update(objects.join("\n")).digest("hex").slice(0, 16);
   const made = target.replace(/(\.so)?$/, `-${key}$1`);
@@ -247,6 +266,7 @@ async function linkOnce(
     return made;
   }
   const temporary = `${made}.${process.pid}`;
+  begin();
   await call(compiler, ["-o", temporary, ...objects, ...flags]);
   renameSync(temporary, made);
   return made;

@@ -84,8 +84,8 @@ export async function buildLibrary(options: LibraryBuild): Promise<void> {
     : fetched
     ? "with the fetched compiler, some minutes"
     : "a minute or two";
-  notice(`Building the native library (once; ${duration}) in ${output}`);
-  await build({ native, output, cuda, progress });
+  const begin = () => notice(`Building the native library (once; ${duration}) in ${output}`);
+  await build({ native, output, cuda, begin, progress });
 }
 
 /** Whether there is a library to load, which has `device`. */

@@ -2,9 +2,9 @@
 // Layers are taken in turn, so that a layer has left every cache when its turn comes again.
 import { NativeStore, optionsOf } from "../../engine/native.ts";
 import { planCache } from "../../engine/plan.ts";
-import type { Profile } from "../../engine/profile.ts";
 import { settle } from "../../engine/settings.ts";
 import type { CacheOptions } from "../../mod.ts";
+import { randomProfile } from "../random_profile.ts";
 import { noise } from "../walk.ts";
 
 /** 8 KV heads of 128, 32 query heads. */
@@ -28,7 +28,7 @@ export function leastBytes({ options, planes }: Variant, tokens: number, k: numb
   if (options.mode === "full") return tokens * kvHeads * ROW_BYTES;
   const settings = settle(options, tokens, partsOf(planes), "plan a bench");
   const shape = { ...SHAPE, layers: 1 };
-  const profile = planes === 0 ? null : randomProfile(planes, 1);
+  const profile = planes === 0 ? null : randomProfile({ ...SHAPE, planes, layers: 1 });
   const codes = planCache(settings, shape, profile, tokens).parts.codes;
   return codes + Math.min(k, tokens) * kvHeads * ROW_BYTES;
 }
@@ -49,7 +49,7 @@ export class RandomLayers implements Disposable {
   constructor(variant: Variant, readonly layers: number, readonly tokens: number, k: number) {
     const { options, planes } = variant;
     const settings = settle({ k, ...options }, tokens + 64, partsOf(planes), "open a bench");
-    const profile = planes === 0 ? null : randomProfile(planes, layers);
+    const profile = planes === 0 ? null : randomProfile({ ...SHAPE, planes, layers });
     this.native = NativeStore.open(settings, { ...SHAPE, layers }, profile, "open a bench");
     this.#sequence = this.native.openSequence();
     this.native.fill(this.#sequence, tokens, 1);
@@ -89,37 +89,4 @@ export class RandomLayers implements Disposable {
   [Symbol.dispose](): void {
     this.native.close();
   }
-}
-
-/** A profile of `planes` planes in a random orthonormal basis, which all heads share. */
-export function randomProfile(planes: number, layers: number, shape = SHAPE): Profile {
-  const { kvHeads, headDim } = shape;
-  const heads = layers * kvHeads;
-  const basis = orthonormal(noise(headDim * headDim, 3), headDim);
-  const valueBasis = new Float32Array(heads * basis.length);
-  for (let head = 0; head < heads; head++) valueBasis.set(basis, head * basis.length);
-  return {
-    valuePlanes: planes,
-    keyBits: null,
-    valueBasis,
-    planeChannel: Uint32Array.from({ length: heads * planes }, (_, i) => i % planes),
-    planeWeight: new Float32Array(heads * planes).fill(0.8),
-  };
-}
-
-/** Rows made orthonormal one after the other (Gram and Schmidt). */
-function orthonormal(rows: Float32Array, count: number): Float32Array {
-  const row = (i: number) => rows.subarray(i * count, (i + 1) * count);
-  const dot = (a: Float32Array, b: Float32Array) => a.reduce((sum, x, i) => sum + x * b[i], 0);
-  for (let i = 0; i < count; i++) {
-    for (let pass = 0; pass < 2; pass++) {
-      for (let j = 0; j < i; j++) {
-        const part = dot(row(i), row(j));
-        row(j).forEach((x, at) => row(i)[at] -= part * x);
-      }
-    }
-    const norm = Math.sqrt(dot(row(i), row(i)));
-    row(i).forEach((x, at) => row(i)[at] = x / norm);
-  }
-  return rows;
 }

@@ -8,7 +8,10 @@ import { freemem } from "node:os";
 import { parseArgs } from "node:util";
 import { bytesText } from "../../cli/output.ts";
 import type { Isa } from "../../engine/config.ts";
+import { SpecacheError } from "../../engine/errors.ts";
+import { median } from "../../engine/predict/numbers.ts";
 import { table } from "../../eval/table.ts";
+import { ensureLibrary } from "../../ffi/ensure.ts";
 import { leastBytes, RandomLayers, ROW_BYTES, SHAPE, type Variant } from "./layers.ts";
 
 // Layers are taken until their codes are this much, or as much of free memory as their rows may be:
@@ -48,6 +51,11 @@ const { values } = parseArgs({
     layers: { type: "string", default: "512" },
   },
 });
+if (!["profile", "none"].includes(values.recipe)) {
+  const sentence = `Cannot measure: --recipe ${values.recipe} is none of profile, none`;
+  throw new SpecacheError("argument", sentence);
+}
+await ensureLibrary();
 const isa = values.isa === undefined ? {} : { isa: values.isa as Isa };
 const [k, seconds] = [Number(values.k), Number(values.seconds)];
 const planes = values.recipe === "none" ? 0 : PLANES;
@@ -80,10 +88,6 @@ function measure(tokens: number): StepRow {
     readGbPerSecond: speed / 1e9,
     specacheBytes: bytes,
   };
-}
-
-function median(numbers: readonly number[]): number {
-  return numbers.toSorted((a, b) => a - b)[numbers.length >> 1];
 }
 
 function print(rows: readonly StepRow[]): void {

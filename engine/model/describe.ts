@@ -102,3 +102,21 @@ function statusOf(path: string) {
     return unreadable(path, cause);
   }
 }
+
+/**
+ * Refuses a text that is longer than the model's positions.
+ *
+ * @throws {SpecacheError} capacity
+ */
+export function checkLength(
+  contextTokens: number,
+  { tokensMax }: Pick<ModelDescription, "tokensMax">,
+  action: string,
+): void {
+  if (contextTokens <= tokensMax) return;
+  throw new SpecacheError(
+    "capacity",
+    `Cannot ${action}: contextTokens ${contextTokens} is above the model's ${tokensMax}`,
+    { details: { contextTokens, positions: tokensMax } },
+  );
+}

@@ -7,7 +7,7 @@ namespace specache {
 struct Features {
     bool crc32;   // SSE4.2
     bool avx2;    // with FMA, F16C and BMI2, as the kernels are compiled
-    bool avx512;  // with the above, F, BW, VL and DQ
+    bool avx512;  // with the above, F, BW, VL, DQ, VBMI and VNNI
 };
 
 const Features &features();

@@ -9,7 +9,8 @@
 
 namespace specache {
 
-// Tasks a queue can hold: a step puts at most three a layer that nobody waits for at once, and layers_max is 1,024.
+// Tasks a queue can hold: a step puts at most three a layer that nobody waits for at once, and
+// layers_max is 1,024.
 constexpr size_t queue_tasks = 4096;
 
 uint64_t now_ns() {

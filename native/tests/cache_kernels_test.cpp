@@ -1,5 +1,4 @@
 // cache_kernels_test.cpp - every kernel table against the reference, over odd shapes.
-#include <array>
 #include <cstring>
 #include <limits>
 #include <memory>
@@ -8,84 +7,19 @@
 #include "../reference/codes.h"
 #include "bounds.h"
 #include "fixture.h"
+#include "known_layers.h"
 #include "tables.h"
 #include "test.h"
 #include "tolerances.h"
 
 using namespace specache;
+using fixture::known_layers;
 using fixture::largest_value;
 using fixture::Layer;
 using fixture::logits_off;
+using fixture::odd_shapes;
 using fixture::one_level;
 using fixture::Options;
-
-namespace {
-
-// Pairwise: every head_dim, group, type, rule and edge of pages and windows appears with several of
-// the others.
-std::vector<Options> odd_shapes() {
-    std::vector<Options> list;
-    const uint32_t dims[] = {16, 24, 64, 80, 128, 256};
-    const uint32_t positions[] = {0, 3, 63, 127, 128, 129, 191, 192, 193, 320, 1300};
-    const uint32_t groups[] = {1, 3, 4, 8};
-    for (uint32_t i = 0; i < 44; i++) {
-        Options options;
-        options.head_dim = dims[i % 6];
-        options.position = positions[i % 11];
-        options.group = groups[i % 4];
-        options.inputs = i % 4 + 1;
-        options.kv_type = Type(i % 3);
-        options.rule = i % 5 == 4 ? Rule::paper : i % 11 == 10 ? Rule::none : Rule::rotated;
-        options.key_bits = i / 2 % 2 + 1;
-        options.value_bits = options.rule == Rule::paper ? i / 5 % 2 + 1 : i % 3;
-        options.scale_group = i / 3 % 2 == 0 ? 32 : 64;
-        options.k = i % 7 == 0 ? 0 : i % 7 == 1 ? 5000 : 17;
-        options.constant = i % 13 == 12;
-        list.push_back(options);
-    }
-    // Several blocks of 32 pages, and more of them than a vector holds; inputs on both sides of a
-    // page's end.
-    for (auto [dim, group, inputs, position] : {std::array{40u, 5u, 3u, 2238u},
-                                                std::array{16u, 1u, 3u, 34110u}}) {
-        Options options;
-        options.head_dim = dim;
-        options.group = group;
-        options.inputs = inputs;
-        options.position = position;
-        list.push_back(options);
-    }
-    return list;
-}
-
-// A layer of each odd shape with what the reference makes of it: made once, since the reference is
-// slow. A test overwrites the layer's outputs, and may not look at what another one left in them.
-struct Known {
-    Layer layer;
-    std::vector<float> logits, values, outputs;
-    std::vector<uint32_t> chosen, counts;
-    explicit Known(const Options &options) : layer(options) {
-        layer.scan(reference_kernels);
-        logits = layer.logits;
-        layer.choose(reference_kernels);
-        layer.attend(reference_kernels);
-        values = layer.values;
-        chosen = layer.chosen;
-        counts = layer.counts;
-        outputs = layer.outputs;
-    }
-};
-
-const std::vector<std::unique_ptr<Known>> &known_layers() {
-    static std::vector<std::unique_ptr<Known>> list;
-    if (list.empty()) {
-        for (const Options &options : odd_shapes()) {
-            list.push_back(std::make_unique<Known>(options));
-        }
-    }
-    return list;
-}
-
-}  // namespace
 
 TEST("one KV head after the other gives the bits of all at once") {
     std::vector<const Kernels *> tables = fast_tables();
@@ -306,82 +240,6 @@ TEST("attend() gives the reference's outputs") {
                                  std::fabs(double(known->outputs[i]) - double(layer.outputs[i])));
             }
             CHECK_NEAR(worst, 0.0, off);
-        }
-    }
-}
-
-TEST("weights that a scan leaves give the bits that logits give") {
-    for (const auto &known : known_layers()) {
-        Layer &layer = known->layer;
-        if (layer.options.rule == Rule::none) continue;
-        for (const Kernels *kernels : fast_tables()) {
-            layer.blocks.clear();
-            layer.step(*kernels, layer.kv_heads);
-            auto chosen = layer.chosen;
-            auto values = layer.values, outputs = layer.outputs;
-            layer.weigh();
-            std::fill(layer.outputs.begin(), layer.outputs.end(), 0);
-            layer.step(*kernels, layer.kv_heads);
-            CHECK(chosen == layer.chosen);
-            CHECK(values == layer.values);
-            CHECK(outputs == layer.outputs);
-        }
-        layer.blocks.clear();
-    }
-}
-
-TEST("choose() takes k tokens where a near row's logit is infinite") {
-    Options options;
-    options.position = 700;
-    for (const Kernels *kernels : fast_tables()) {
-        Layer layer(options);
-        layer.scan(*kernels);
-        std::fill(layer.queries.begin(), layer.queries.end(), 0.0f);
-        for (uint32_t head = 0; head < options.inputs * layer.shape.query_heads; head++) {
-            layer.queries[head * options.head_dim] = head % 2 == 0 ? 3e38f : -3e38f;
-        }
-        layer.choose(*kernels);
-        for (uint32_t pair = 0; pair < layer.counts.size(); pair++) {
-            CHECK(layer.counts[pair] == options.k);
-            for (uint32_t i = 0; i < layer.counts[pair]; i++) {
-                uint32_t token = layer.chosen[pair * layer.k_max + i];
-                CHECK(token >= sink_tokens && token < layer.tokens_max);
-                CHECK(i == 0 || token > layer.chosen[pair * layer.k_max + i - 1]);
-            }
-        }
-    }
-}
-
-// Such a token is largest in its block, where all else has its weight beside it.
-TEST("attend() keeps all others where the codes hold a chosen token for far more than its row") {
-    for (const auto &known : known_layers()) {
-        Layer &layer = known->layer;
-        if (layer.options.rule == Rule::none) continue;
-        double off = tolerance::output(layer.options.position + 1, layer.options.head_dim,
-                                       logits_off(layer), largest_value(layer));
-        for (const Kernels *kernels : fast_tables()) {
-            for (float above : {20.0f, 40.0f, 60.0f}) {
-                layer.logits = known->logits;
-                layer.chosen = known->chosen;
-                layer.counts = known->counts;
-                uint32_t group = layer.options.group;
-                for (uint32_t pair = 0; pair < layer.counts.size(); pair++) {
-                    if (layer.counts[pair] == 0) continue;
-                    uint32_t token = layer.chosen[pair * layer.k_max];
-                    for (uint32_t g = 0; g < group; g++) {
-                        layer.logits[(uint64_t(pair) * group + g) * layer.tokens_max + token] +=
-                            above;
-                    }
-                }
-                std::fill(layer.outputs.begin(), layer.outputs.end(), 0);
-                layer.attend(*kernels);
-                double worst = 0;
-                for (size_t i = 0; i < layer.outputs.size(); i++) {
-                    worst = test::larger(worst, std::fabs(double(known->outputs[i]) -
-                                                          double(layer.outputs[i])));
-                }
-                CHECK_NEAR(worst, 0.0, off);
-            }
         }
     }
 }

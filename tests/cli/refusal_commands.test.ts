@@ -95,7 +95,7 @@ const evaluations: readonly Row[] = [
     { flag: "samples", least: 1, most: 100_000 },
     { flag: "steps", least: 1, most: 80 },
     { flag: "seed", least: 0, most: 2 ** 53 - 1 },
-    { flag: "threads", least: 0, most: 256 },
+    { flag: "threads", least: 1, most: 256 },
   ].flatMap(({ flag, least, most }): Row[] => [
     [`${evalNeedle} --${flag} -1`, new RegExp(`--${flag} -1 is below ${least}$`)],
     [`${evalNeedle} --${flag} many`, new RegExp(`--${flag} many is not a number$`)],
@@ -121,6 +121,14 @@ const evaluations: readonly Row[] = [
 const profiles: readonly Row[] = [
   ["profile --model NEEDLE --tokens 1e30", /--tokens 1e\+30 is above 16777216$/],
   ["profile --model NEEDLE --threads 0", /--threads 0 is below 1$/],
+  // What is there is somebody's.
+  ["profile --model NEEDLE --output BROKEN", /--output BROKEN: it exists; name a new one$/],
+  ["eval --model NEEDLE --output BROKEN", /--output BROKEN: it exists; name a new one$/],
+  ["eval --model NEEDLE --report BROKEN", /--report BROKEN: it exists; name a new one$/],
+  [
+    "plan --model NEEDLE --tokens 16385 --no-measure",
+    /^Cannot plan: --tokens 16385 is above the model's 16384/,
+  ],
   ["profile --model NEEDLE --text NONE", /^Cannot read --text NONE: it does not exist$/],
   ["profile --model NEEDLE --text EMPTY", /^Cannot read --text EMPTY: it is a folder, not a file$/],
   ["profile --model NEEDLE --text=", /--text "" is empty$/],

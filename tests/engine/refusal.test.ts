@@ -47,7 +47,7 @@ const cacheRows: readonly Row<CacheOptions>[] = [
   [{ k: 2.5 }, "k 2.5 is not an integer"],
   [{ k: NaN }, "k NaN is not a number"],
   [{ k: Infinity }, "k Infinity is not a number"],
-  [untyped({ k: "16" }), "k 16 is not a number"],
+  [untyped({ k: "16" }), 'k "16" is not a number'],
   [{ k: 17, kMax: 16 }, "k 17 is above kMax 16"],
   [{ kMax: -1 }, "kMax -1 is below 0"],
   [{ slots: -1 }, "slots -1 is below 0"],
@@ -217,7 +217,7 @@ const samplingRows: readonly Row<GenerateOptions>[] = [
     (name): Row<GenerateOptions>[] => [
       [untyped({ ids, [name]: NaN }), `${name} NaN is not a number`],
       [untyped({ ids, [name]: Infinity }), `${name} Infinity is not a number`],
-      [untyped({ ids, [name]: "1" }), `${name} 1 is not a number`],
+      [untyped({ ids, [name]: "1" }), `${name} "1" is not a number`],
       [untyped({ ids, [name]: null }), `${name} null is not a number`],
       [untyped({ ids, [name]: [1] }), `${name} [ 1 ] is not a number`],
       [untyped({ ids, [name]: -3 }), `${name} -3 is `],

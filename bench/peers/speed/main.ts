@@ -64,9 +64,19 @@ async function main(args: readonly string[]): Promise<void> {
   const asked = askedOf(args);
   if (asked.help) return console.log(HELP);
   await ensureLibrary();
+  const found = await measured(asked);
+  if (asked.json) console.log(JSON.stringify(found, null, 1));
+  else print(found, asked);
+  // Last: a plot that cannot be written costs no figures.
+  if (asked.svg !== undefined) writeFileSync(asked.svg, attentionPlot(found.attention));
+}
+
+type Found = Awaited<ReturnType<typeof measured>>;
+
+async function measured(asked: Asked) {
   const wants = (part: Part) => asked.parts.includes(part);
   const loadBefore = loadavg()[0]; // what else runs: a ratio of a loaded machine is a hint
-  const found = {
+  return {
     machine: { cpu: cpus()[0].model, cores: cpus().length, loadBefore },
     threads: asked.threads,
     attention: wants("attention") ? await attention(asked) : [],
@@ -74,15 +84,16 @@ async function main(args: readonly string[]): Promise<void> {
     chat: wants("chat") ? await chat(asked) : [],
     shape: wants("shape") ? await shape(asked) : [],
   };
-  if (asked.svg !== undefined) writeFileSync(asked.svg, attentionPlot(found.attention));
-  if (asked.json) return console.log(JSON.stringify(found, null, 1));
-  const { cpu, cores } = found.machine;
+}
+
+function print(found: Found, { parts, threads }: Asked): void {
+  const { cpu, cores, loadBefore } = found.machine;
   const load = `load average ${loadBefore.toFixed(1)} before`;
-  console.log(`${cpu}, ${cores} cores, ${asked.threads} threads a side, ${load}\n`);
-  if (wants("attention")) console.log(`${attentionTable(found.attention)}\n`);
-  if (wants("scan")) console.log(`${scanTable(found.scan)}\n`);
-  if (wants("chat")) console.log(`${chatTable(found.chat)}\n`);
-  if (wants("shape")) console.log(`${shapeTable(found.shape)}\n`);
+  console.log(`${cpu}, ${cores} cores, ${threads} threads a side, ${load}\n`);
+  if (parts.includes("attention")) console.log(`${attentionTable(found.attention)}\n`);
+  if (parts.includes("scan")) console.log(`${scanTable(found.scan)}\n`);
+  if (parts.includes("chat")) console.log(`${chatTable(found.chat)}\n`);
+  if (parts.includes("shape")) console.log(`${shapeTable(found.shape)}\n`);
 }
 
 if (import.meta.main) {
