@@ -1,6 +1,6 @@
 // Profiles that are measured: deterministic, better than Hadamard planes at equal bits, kept and
 // found again.
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import { command, jsonOf } from "../cli/command.ts";
@@ -18,6 +18,7 @@ import {
   assertEquals,
   assertGreater,
   assertLess,
+  assertMatch,
   test,
 } from "../harness.ts";
 import { randomNumbers } from "./kv.ts";
@@ -208,6 +209,10 @@ test("specache profile prints each head, and what it wrote is used", () =>
     const { status, stdout } = await command(asked);
     assertEquals(status, 0);
     assertEquals(stdout.trim().split("\n").length, 2 + needle.layers * needle.kvHeads);
+    const { stderr, status: second } = await command(asked);
+    assertEquals(second, 2);
+    assertMatch(stderr, /exists/);
+    rmSync(path);
     const { keyBits, tokens } = await jsonOf([...asked, "--json"]);
     assertEquals([keyBits.length, tokens], [needle.layers * needle.kvHeads, TOKENS]);
     const ask = ["generate", "--model", needleModel, "--prompt", "The code", "--max-tokens", "1"];

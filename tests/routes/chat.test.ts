@@ -162,7 +162,7 @@ const refused: readonly [fields: object, param: string, sentence: RegExp][] = [
   [{ max_tokens: 1, max_completion_tokens: 1 }, "max_tokens", /are both given$/],
   [{ temperature: 2.1 }, "temperature", /temperature 2\.1 is above 2$/],
   [{ temperature: -0.1 }, "temperature", /temperature -0\.1 is below 0$/],
-  [{ temperature: "1" }, "temperature", /temperature 1 is not a number$/],
+  [{ temperature: "1" }, "temperature", /temperature "1" is not a number$/],
   [{ top_p: 1.1 }, "top_p", /top_p 1\.1 is above 1$/],
   [{ presence_penalty: -2.1 }, "presence_penalty", /is below -2$/],
   [{ frequency_penalty: 2.1 }, "frequency_penalty", /is above 2$/],
