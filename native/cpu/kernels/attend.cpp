@@ -76,25 +76,22 @@ struct RunningSums {
     uint32_t first;  // query
     ValueSums sums[Queries];
 
-    // `of` gives a query's sums.
+    // `of` gives a query's sums, which go on from what they are.
     template <class Of>
     RunningSums(const Work &work_in, uint32_t first_in, Of of) : work(work_in), first(first_in) {
-        for (uint32_t q = 0; q < Queries; q++) {
-            sums[q] = of(first + q);
-            work.clear(sums[q]);
-        }
+        for (uint32_t q = 0; q < Queries; q++) sums[q] = of(first + q);
     }
     // `count` rows, at most a page's, that begin at row(r); the first `hidden_rows` are not seen.
-    // Before row r is read, soon(r) may prefetch another.
-    template <class Row, class Soon>
-    void add(uint32_t count, uint32_t hidden_rows, Row row, Soon soon) {
+    // ask(lines) may ask for as many lines as were read.
+    template <class Row, class Ask>
+    void add(uint32_t count, uint32_t hidden_rows, Row row, Ask ask) {
         alignas(64) float logits[Queries][page_tokens];
         for (uint32_t r = 0; r < count; r += lanes) {
             Floats products[Queries];
             uint32_t part = std::min(lanes, count - r);
             dot_rows<type, Queries>(
                 part, work.query(first), work.dim, [&](uint32_t i) { return row(r + i); },
-                [&](uint32_t i) { soon(r + i); }, products);
+                ask, products);
             for (uint32_t q = 0; q < Queries; q++) {
                 store(logits[q] + r, products[q] * work.shape.scale);
                 std::fill(logits[q] + r + part, logits[q] + r + lanes, hidden);
@@ -110,7 +107,7 @@ struct RunningSums {
         }
         uint64_t half = row_bytes(work.shape) / 2;
         add_rows<type, Queries>(
-            count, weights, work.dim, [&](uint32_t r) { return row(r) + half; }, out);
+            count, weights, work.dim, [&](uint32_t r) { return row(r) + half; }, ask, out);
     }
 
 private:
@@ -132,19 +129,18 @@ void sum_exact(const Work &work, uint32_t input, uint32_t head) {
     uint32_t pair = input * work.shape.kv_heads + head;
     const uint8_t **rows = &work.scratch.rows[uint64_t(pair) * work.exact_max];
     uint32_t count = exact_rows(work, input, head, rows);
-    uint64_t bytes = row_bytes(work.shape);
-    constexpr uint32_t ahead = lanes;  // rows lie anywhere: each is asked for 16 rows before
-    for (uint32_t r = 0; r < std::min(count, ahead); r++) prefetch_row(rows[r], bytes);
+    // Rows lie anywhere: each is asked for while those 16 before it are read.
+    Ahead ahead(count, row_bytes(work.shape), [&](uint32_t r) { return rows[r]; });
+    ahead.ask(uint32_t(row_bytes(work.shape) * lanes / line_bytes));
     with_row_type(work.shape.kv_type, [&]<Type type>() {
         by_queries(work.group, [&]<uint32_t Queries>(uint32_t g) {
-            RunningSums<type, Queries> running(work, work.first_query(input, head) + g,
-                                               [&](uint32_t at) { return work.exact(at); });
+            auto of = [&](uint32_t at) { return work.exact(at); };
+            RunningSums<type, Queries> running(work, work.first_query(input, head) + g, of);
+            for (uint32_t q = 0; q < Queries; q++) work.clear(running.sums[q]);
             for (uint32_t i = 0; i < count; i += lanes) {
                 running.add(
                     std::min(lanes, count - i), 0, [&](uint32_t r) { return rows[i + r]; },
-                    [&](uint32_t r) {
-                        if (i + r + ahead < count) prefetch_row(rows[i + r + ahead], bytes);
-                    });
+                    [&](uint32_t lines) { ahead.ask(lines); });
             }
         });
     });
@@ -202,29 +198,12 @@ void sum_coded_pages(const Work &work, uint32_t head, uint32_t page, uint32_t en
         }
         if (page + pages_ahead < end) {
             const uint8_t *soon = code.page(work.attend.pages[page + pages_ahead]);
-            prefetch_row(soon + layout.values, layout.bytes - layout.values);
+            for (uint32_t at = layout.values; at < layout.bytes; at += line_bytes) {
+                __builtin_prefetch(soon + at);
+            }
         }
         add_page_values(code, layout, code.page(work.attend.pages[page]), work.dim, Queries,
                         weights, sums);
-    }
-}
-
-// Mode full: the rows of pages [page, end), without the sinks.
-template <Type type, uint32_t Queries>
-void sum_resident_pages(const Work &work, uint32_t head, uint32_t page, uint32_t end,
-                        uint32_t first) {
-    uint64_t row = row_bytes(work.shape);
-    RunningSums<type, Queries> running(
-        work, first, [&](uint32_t at) { return work.sums(page / block_pages, at); });
-    for (; page < end; page++) {
-        const uint8_t *rows =
-            work.attend.near.resident.page(page) + uint64_t(head) * page_tokens * row;
-        for (uint32_t j = 0; j < page_tokens; j += rows_at_a_time) {
-            running.add(
-                rows_at_a_time, page == 0 && j == 0 ? sink_tokens : 0,
-                [&](uint32_t r) { return rows + (j + r) * row; },
-                [](uint32_t) {});
-        }
     }
 }
 
@@ -234,17 +213,65 @@ void sum_block(const Work &work, uint32_t head, uint32_t block) {
     for (uint32_t input = 0; input < attend.inputs; input++) {
         uint32_t end = std::min(coded_pages(attend.positions[input]), page + block_pages);
         if (end <= page) continue;  // finish() does not ask for it
-        if (work.coded) {
-            find_largest(work, input, head, page, end);
-            hide_chosen(work, input, head, page * page_tokens, end * page_tokens);
-        }
+        find_largest(work, input, head, page, end);
+        hide_chosen(work, input, head, page * page_tokens, end * page_tokens);
         by_queries(work.group, [&]<uint32_t Queries>(uint32_t g) {
             uint32_t first = work.first_query(input, head) + g;
-            if (work.coded) return sum_coded_pages<Queries>(work, head, page, end, first);
-            with_row_type(work.shape.kv_type, [&]<Type type>() {
-                sum_resident_pages<type, Queries>(work, head, page, end, first);
-            });
+            sum_coded_pages<Queries>(work, head, page, end, first);
         });
+    }
+}
+
+// Mode full: pages are read where they lie, [heads][64] rows each, by neighbouring heads.
+struct ResidentHeads {
+    uint32_t at_once, pieces;  // heads of a piece, pieces of a block: many enough for the threads
+    explicit ResidentHeads(const Work &work) {
+        constexpr uint32_t pieces_least = 16;
+        uint32_t heads = work.attend.heads.count, blocks = std::max(work.blocks, 1u);
+        at_once = std::max(heads / std::max(pieces_least / blocks, 1u), 1u);
+        pieces = (heads + at_once - 1) / at_once;
+    }
+};
+
+// The rows of a page of one head for an input's queries [first, first + Queries), without the
+// sinks.
+template <Type type, uint32_t Queries, class Ask>
+void sum_resident_page(const Work &work, const uint8_t *rows, uint32_t page, uint32_t first,
+                       Ask ask) {
+    uint64_t row = row_bytes(work.shape);
+    uint32_t block = page / block_pages;
+    RunningSums<type, Queries> running(work, first,
+                                       [&](uint32_t at) { return work.sums(block, at); });
+    for (uint32_t q = 0; page % block_pages == 0 && q < Queries; q++) work.clear(running.sums[q]);
+    for (uint32_t j = 0; j < page_tokens; j += rows_at_a_time) {
+        running.add(
+            rows_at_a_time, page == 0 && j == 0 ? sink_tokens : 0,
+            [&](uint32_t r) { return rows + (j + r) * row; }, ask);
+    }
+}
+
+void sum_resident_block(const Work &work, uint32_t block, uint32_t first_head, uint32_t heads) {
+    const Attend &attend = work.attend;
+    uint64_t bytes = page_tokens * row_bytes(work.shape);
+    uint32_t begin = block * block_pages, end = std::min(work.pages, begin + block_pages);
+    auto rows_at = [&](uint32_t i) {  // the i-th page of a head in the order in which they lie
+        return attend.near.resident.page(begin + i / heads) + (first_head + i % heads) * bytes;
+    };
+    uint32_t count = (end - begin) * heads;
+    Ahead ahead(count - 1, bytes, [&](uint32_t i) { return rows_at(i + 1); });
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t page = begin + i / heads, head = first_head + i % heads;
+        for (uint32_t input = 0; input < attend.inputs; input++) {
+            if (page >= coded_pages(attend.positions[input])) continue;
+            with_row_type(work.shape.kv_type, [&]<Type type>() {
+                by_queries(work.group, [&]<uint32_t Queries>(uint32_t g) {
+                    bool leads = input == 0 && g == 0;
+                    sum_resident_page<type, Queries>(
+                        work, rows_at(i), page, work.first_query(input, head) + g,
+                        [&](uint32_t lines) { if (leads) ahead.ask(lines); });
+                });
+            });
+        }
     }
 }
 
@@ -308,12 +335,19 @@ void attend(Stream &stream, const Attend &attend) {
     Work work{attend};
     const HeadRun &run = attend.heads;
     uint32_t pairs = attend.inputs * run.count;
-    parallel(stream, pairs + run.count * work.blocks, [&](uint32_t piece) {
+    ResidentHeads resident(work);
+    uint32_t pieces = (work.coded ? run.count : resident.pieces) * work.blocks;
+    parallel(stream, pairs + pieces, [&](uint32_t piece) {
         if (piece < pairs) {
             return sum_exact(work, piece / run.count, run.first + piece % run.count);
         }
         piece -= pairs;
-        sum_block(work, run.first + piece / work.blocks, piece % work.blocks);
+        if (work.coded) {
+            return sum_block(work, run.first + piece / work.blocks, piece % work.blocks);
+        }
+        uint32_t head = piece % resident.pieces * resident.at_once;
+        sum_resident_block(work, piece / resident.pieces, run.first + head,
+                           std::min(resident.at_once, run.count - head));
     });
     parallel(stream, attend.inputs * run.count * work.group, [&](uint32_t i) {
         uint32_t pair = i / work.group;

@@ -2,6 +2,7 @@
 #pragma once
 #include "../kernels.h"
 #include "../simd.h"
+#include "ahead.h"
 
 namespace specache::SPECACHE_ISA {
 
@@ -25,21 +26,17 @@ static inline void by_queries(uint32_t count, Body body) {
     if (count - first == 1) body.template operator()<1>(first);
 }
 
-static inline void prefetch_row(const uint8_t *row, uint64_t bytes) {
-    for (uint64_t at = 0; at < bytes; at += 64) __builtin_prefetch(row + at);
-}
-
 // products[q][r] = query q . row r of up to 16 rows, whose keys begin at key(r): as dot_row().
-// Before row r is read, soon(r) may prefetch another. queries [Queries][dim].
-template <Type type, uint32_t Queries, class Key, class Soon>
-static inline void dot_rows(uint32_t count, const float *queries, uint32_t dim, Key key, Soon soon,
+// ask(lines) may ask for as many lines as were read. queries [Queries][dim].
+template <Type type, uint32_t Queries, class Key, class Ask>
+static inline void dot_rows(uint32_t count, const float *queries, uint32_t dim, Key key, Ask ask,
                             Floats *products) {
     Floats sums[Queries][lanes];
     float rest[Queries][lanes] = {};
     for (uint32_t r = 0; r < lanes; r++) {
         for (uint32_t q = 0; q < Queries; q++) sums[q][r] = Floats{};
         if (r >= count) continue;
-        soon(r);
+        ask((dim * type_bytes(type) + line_bytes - 1) / line_bytes);
         const uint8_t *row = key(r);
         Floats sum[Queries] = {};
         uint32_t i = 0;
@@ -57,16 +54,18 @@ static inline void dot_rows(uint32_t count, const float *queries, uint32_t dim, 
     for (uint32_t q = 0; q < Queries; q++) products[q] = sums_of(sums[q]) + load(rest[q]);
 }
 
-// out[q][dim] += sum over rows of weights[q][r] * row r, whose values begin at value(r).
-template <Type type, uint32_t Queries, class Value>
+// out[q][dim] += sum over rows of weights[q][r] * row r, whose values begin at value(r); ask() as
+// above.
+template <Type type, uint32_t Queries, class Value, class Ask>
 static inline void add_rows(uint32_t count, const float *const *weights, uint32_t dim, Value value,
-                            float *const *out) {
+                            Ask ask, float *const *out) {
     auto add = [&]<uint32_t Vectors>(uint32_t i) {
         Floats sum[Queries][Vectors];
         for (uint32_t q = 0; q < Queries; q++) {
             for (uint32_t v = 0; v < Vectors; v++) sum[q][v] = load(out[q] + i + v * lanes);
         }
         for (uint32_t r = 0; r < count; r++) {
+            ask((Vectors * lanes * type_bytes(type) + line_bytes - 1) / line_bytes);
             const uint8_t *row = value(r) + i * type_bytes(type);
             Floats x[Vectors];
             for (uint32_t v = 0; v < Vectors; v++) {
