@@ -97,7 +97,7 @@ void weigh_near(const Work &work, uint32_t pair) {
                 }
             }
             for (uint32_t q = 0; q < Queries; q++) {
-                work.scratch.near[work.place(pair, g + q)] = weigh(logits[q], count, logits[q]);
+                work.scratch.near[work.place(pair, g + q)] = weigh(logits[q], count, logits[q], [] {});
                 fill_last_vector(work, pair, g + q);
             }
         });
@@ -110,7 +110,7 @@ void weigh_block(const Work &work, uint32_t pair, uint32_t block) {
     for (uint32_t g = 0; g < work.group; g++) {
         uint64_t at = work.choose.tokens_max * work.place(pair, g) + first * page_tokens;
         Part part = weigh(work.choose.logits + at, (end - first) * page_tokens,
-                          work.scratch.weights.data() + at);
+                          work.scratch.weights.data() + at, [] {});
         Blocks blocks = work.blocks_of(pair, g);
         blocks.largest[block] = part.largest;
         blocks.sums[block] = part.sum;

@@ -16,21 +16,20 @@
 namespace specache::SPECACHE_ISA {
 namespace {
 
-constexpr uint32_t pages_ahead = 2;       // that are asked for while one is scored
-
 struct Query {
     CodedQuery coded;
     Tables tables;
 };
 
 // products[q] = Hq . (levels of c').
-template <uint32_t Queries>
-void centre_products(const Query *const *queries, const int8_t *levels, uint32_t dim,
+template <uint32_t Queries, class Ask>
+void centre_products(const Query *const *queries, const int8_t *levels, uint32_t dim, Ask ask,
                      float *products) {
     Floats sums[Queries] = {};
     uint32_t i = 0;
     for (; i + lanes <= dim; i += lanes) {
         Floats level = signed_bytes_at(levels + i);
+        ask();
         for (uint32_t q = 0; q < Queries; q++) {
             sums[q] += load(queries[q]->coded.rotated + i) * level;
         }
@@ -43,19 +42,17 @@ void centre_products(const Query *const *queries, const int8_t *levels, uint32_t
     }
 }
 
-// One page, `Queries` queries, while another, `soon`, is on its way:
-// logit = (Hq . c' + unit s_j I_j) scale.
-template <uint32_t Queries>
+// One page, `Queries` queries: logit = (Hq . c' + unit s_j I_j) scale. ask() as in scores.h.
+template <uint32_t Queries, class Ask>
 void score_page(const Query *const *queries, const CodeLayout &layout, const uint8_t *codes,
-                const uint8_t *soon, uint32_t dim, float scale, float *const *logits) {
+                Ask ask, uint32_t dim, float scale, float *const *logits) {
     const Tables *tables[Queries];
     for (uint32_t q = 0; q < Queries; q++) tables[q] = &queries[q]->tables;
     alignas(64) int32_t scores[Queries][page_tokens];
-    integer_scores<Queries>(tables, codes + layout.keys, soon + layout.keys, layout.key_tables,
-                            scores);
+    integer_scores<Queries>(tables, codes + layout.keys, ask, layout.key_tables, scores);
     const int8_t *levels = reinterpret_cast<const int8_t *>(codes + layout.key_centre);
     float products[Queries];
-    centre_products<Queries>(queries, levels, dim, products);
+    centre_products<Queries>(queries, levels, dim, ask, products);
     float centre_scale = half_at(codes + layout.key_parameters) * scale;
     float largest = half_at(codes + layout.key_parameters + 2) / 255 * scale;
     for (uint32_t q = 0; q < Queries; q++) {
@@ -100,9 +97,9 @@ void hide_sinks(float *logits) {
 
 // Queries [first, first + Queries) of a KV head over a page. Query c of the head is that of input
 // c / group; `queries` lie as logits do.
-template <uint32_t Queries>
+template <uint32_t Queries, class Ask>
 void scan_queries(const Scan &scan, const Query *queries, uint32_t head, uint32_t first,
-                  uint32_t page, uint32_t soon) {
+                  uint32_t page, Ask ask) {
     const Shape &shape = scan.shape;
     uint32_t group = shape.query_heads / shape.kv_heads;
     const HeadCode &code = scan.codes_of[head];
@@ -115,17 +112,19 @@ void scan_queries(const Scan &scan, const Query *queries, uint32_t head, uint32_
         logits[q] = scan.logits + at * scan.tokens_max + page * page_tokens;
     }
     score_page<Queries>(of, code_layout(code, shape.head_dim), code.page(scan.pages[page]),
-                        code.page(scan.pages[soon]), shape.head_dim, shape.scale, logits);
+                        ask, shape.head_dim, shape.scale, logits);
     for (uint32_t q = 0; page == 0 && q < Queries; q++) hide_sinks(logits[q]);
 }
 
-void scan_rotated(const Scan &scan, const Query *queries, uint32_t head, uint32_t page,
-                  uint32_t soon) {
+template <class Ask>
+void scan_rotated(const Scan &scan, const Query *queries, uint32_t head, uint32_t page, Ask ask) {
     // Later inputs see more pages: those that see this one are the last.
     uint32_t group = scan.shape.query_heads / scan.shape.kv_heads, first = 0;
     while (page >= coded_pages(scan.positions[first / group])) first += group;
     by_queries(scan.inputs * group - first, [&]<uint32_t Queries>(uint32_t next) {
-        scan_queries<Queries>(scan, queries, head, first + next, page, soon);
+        bool leads = next == 0;  // it reads what the others find in the caches
+        scan_queries<Queries>(scan, queries, head, first + next, page,
+                              [&] { if (leads) ask(); });
     });
 }
 
@@ -148,7 +147,9 @@ void scan_paper(const Scan &scan, uint32_t head, uint32_t first_page, uint32_t e
 }
 
 // The logits of a block are still in the first-level cache when they become weights.
-void weigh_block(const Scan &scan, uint32_t head, uint32_t first_page, uint32_t end_page) {
+template <class Ask>
+void weigh_block(const Scan &scan, uint32_t head, uint32_t first_page, uint32_t end_page,
+                 Ask ask) {
     const Shape &shape = scan.shape;
     uint32_t group = shape.query_heads / shape.kv_heads;
     for (uint32_t c = 0; c < scan.inputs * group; c++) {
@@ -156,21 +157,34 @@ void weigh_block(const Scan &scan, uint32_t head, uint32_t first_page, uint32_t 
         if (end <= first_page) continue;
         uint64_t place = logits_place(shape, scan.heads, c / group, head * group + c % group);
         float *logits = scan.logits + place * scan.tokens_max + first_page * page_tokens;
-        Part part = weigh(logits, (end - first_page) * page_tokens, logits);
+        Part part = weigh(logits, (end - first_page) * page_tokens, logits, ask);
         Blocks blocks = Blocks::of(scan.blocks, place, scan.tokens_max);
         blocks.largest[first_page / block_pages] = part.largest;
         blocks.sums[first_page / block_pages] = part.sum;
     }
 }
 
-void scan_pages(const Scan &scan, const Query *queries, uint32_t head, uint32_t first_page,
-                uint32_t end_page) {
-    if (scan.codes_of[head].rule == Rule::paper) {
-        return scan_paper(scan, head, first_page, end_page);
+// A piece of work: neighbouring pages of a head.
+struct Piece {
+    uint32_t head, first, end;  // page
+};
+
+void scan_piece(const Scan &scan, const Query *queries, const Piece &piece, const Piece &next) {
+    // What a page of the next piece takes is asked for in each page's steps: in two thirds of them
+    // codes are read, in the others, which weigh, nothing.
+    constexpr uint32_t steps = 40;
+    const HeadCode &code = scan.codes_of[next.head];
+    uint32_t bytes = code_layout(code, scan.shape.head_dim).bytes;
+    uint32_t lines = (bytes + steps * line_bytes - 1) / (steps * line_bytes);
+    Ahead ahead(next.end - next.first, bytes, [&](uint32_t page) {
+        return code.page(scan.pages[next.first + page]);
+    });
+    auto ask = [&] { ahead.ask(lines); };
+    if (code.rule == Rule::paper) scan_paper(scan, piece.head, piece.first, piece.end);
+    for (uint32_t page = piece.first; code.rule != Rule::paper && page < piece.end; page++) {
+        scan_rotated(scan, queries, piece.head, page, ask);
     }
-    for (uint32_t page = first_page; page < end_page; page++) {
-        scan_rotated(scan, queries, head, page, std::min(page + pages_ahead, end_page - 1));
-    }
+    if (scan.blocks != nullptr) weigh_block(scan, piece.head, piece.first, piece.end, ask);
 }
 
 }  // namespace
@@ -191,12 +205,15 @@ void scan(Stream &stream, const Scan &scan) {
         queries[i].coded = code_query(scan.queries + at * dim, dim, code.key_bits);
         fill_tables(queries[i].coded.levels, dim, code.key_bits, queries[i].tables);
     });
-    uint32_t pieces = (pages + block_pages - 1) / block_pages;
-    parallel(stream, scan.heads.count * pieces, [&](uint32_t piece) {
-        uint32_t head = scan.heads.first + piece / pieces, first = piece % pieces * block_pages;
-        uint32_t end = std::min(pages, first + block_pages);
-        scan_pages(scan, queries, head, first, end);
-        if (scan.blocks != nullptr) weigh_block(scan, head, first, end);
+    uint32_t blocks = (pages + block_pages - 1) / block_pages, pieces = scan.heads.count * blocks;
+    auto piece_of = [&](uint32_t i) {
+        uint32_t first = i % blocks * block_pages;
+        return Piece{scan.heads.first + i / blocks, first, std::min(pages, first + block_pages)};
+    };
+    parallel(stream, pieces, [&](uint32_t i) {
+        // A thread mostly goes on with the next piece.
+        Piece next = i + 1 < pieces ? piece_of(i + 1) : Piece{scan.heads.first, 0, 0};
+        scan_piece(scan, queries, piece_of(i), next);
     });
 }
 

@@ -62,11 +62,10 @@ static inline void unpack(const uint8_t *keys, __m512i *parts) {
     }
 }
 
-// scores [Queries][64] of a page's keys. `soon`: keys that are scored soon.
-template <uint32_t Queries>
-static inline void integer_scores(const Tables *const *queries, const uint8_t *keys,
-                                  const uint8_t *soon, uint32_t tables,
-                                  int32_t (*scores)[page_tokens]) {
+// scores [Queries][64] of a page's keys. ask() may ask for a part of what is read later.
+template <uint32_t Queries, class Ask>
+static inline void integer_scores(const Tables *const *queries, const uint8_t *keys, Ask ask,
+                                  uint32_t tables, int32_t (*scores)[page_tokens]) {
     const __m512i ones = _mm512_set1_epi8(1);
     __m512i sums[Queries][4];
     for (auto &query : sums) {
@@ -74,8 +73,7 @@ static inline void integer_scores(const Tables *const *queries, const uint8_t *k
     }
     for (uint32_t t = 0; t < tables; t += tables_at_once) {
         __m512i parts[4];
-        __builtin_prefetch(soon + t * 32);
-        __builtin_prefetch(soon + t * 32 + 64);
+        ask();
         unpack(keys + t * 32, parts);
         for (uint32_t q = 0; q < Queries; q++) {
             __m512i table = _mm512_load_si512(queries[q]->sums[t]);
@@ -91,10 +89,9 @@ static inline void integer_scores(const Tables *const *queries, const uint8_t *k
 }
 #elif defined(__AVX2__)
 // Two tables' numbers of 32 tokens are added up side by side in 16 bits: at most 64 sums of |254|.
-template <uint32_t Queries>
-static inline void integer_scores(const Tables *const *queries, const uint8_t *keys,
-                                  const uint8_t *soon, uint32_t tables,
-                                  int32_t (*scores)[page_tokens]) {
+template <uint32_t Queries, class Ask>
+static inline void integer_scores(const Tables *const *queries, const uint8_t *keys, Ask ask,
+                                  uint32_t tables, int32_t (*scores)[page_tokens]) {
     const __m256i nibble = _mm256_set1_epi8(15), ones = _mm256_set1_epi8(1);
     for (uint32_t half = 0; half < 2; half++) {
         auto indices = [&](uint32_t t) {
@@ -106,7 +103,7 @@ static inline void integer_scores(const Tables *const *queries, const uint8_t *k
         for (uint32_t q = 0; q < Queries; q++) low[q] = high[q] = _mm256_setzero_si256();
         for (uint32_t t = 0; t < tables; t += 2) {
             __m256i first = indices(t), second = indices(t + 1);
-            if (half == 0) __builtin_prefetch(soon + t * 32);
+            if (t % 4 == 0 && half == 0) ask();
             for (uint32_t q = 0; q < Queries; q++) {
                 auto numbers = [&](uint32_t table, __m256i index) {
                     return _mm256_shuffle_epi8(
@@ -135,10 +132,9 @@ static inline void integer_scores(const Tables *const *queries, const uint8_t *k
     }
 }
 #else
-template <uint32_t Queries>
-static inline void integer_scores(const Tables *const *queries, const uint8_t *keys,
-                                  const uint8_t *, uint32_t tables,
-                                  int32_t (*scores)[page_tokens]) {
+template <uint32_t Queries, class Ask>
+static inline void integer_scores(const Tables *const *queries, const uint8_t *keys, Ask,
+                                  uint32_t tables, int32_t (*scores)[page_tokens]) {
     for (uint32_t q = 0; q < Queries; q++) {
         int16_t sums[page_tokens] = {};  // at most 128 tables of |127|
         for (uint32_t t = 0; t < tables; t++) {

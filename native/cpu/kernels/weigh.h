@@ -17,21 +17,30 @@ static inline float largest_logit(const float *logits, uint32_t count) {
     return largest_of(most);
 }
 
-// Weights beside a logit that none is above, which may be in place; returns their sum.
+// Weights beside a logit that none is above, which may be in place; returns their sum. ask() may ask
+// for a part of what is read later.
+template <class Ask>
 static inline float weights_beside(float largest, const float *logits, uint32_t count,
-                                   float *weights) {
+                                   float *weights, Ask ask) {
     Floats sum{};
     for (uint32_t j = 0; j < count; j += lanes) {
         Floats weight = exponential(load(logits + j) - largest);
         store(weights + j, weight);
         sum += weight;
+        ask();
     }
     return sum_of(sum);
 }
 
-static inline Part weigh(const float *logits, uint32_t count, float *weights) {
+static inline float weights_beside(float largest, const float *logits, uint32_t count,
+                                   float *weights) {
+    return weights_beside(largest, logits, count, weights, [] {});
+}
+
+template <class Ask>
+static inline Part weigh(const float *logits, uint32_t count, float *weights, Ask ask) {
     float largest = largest_logit(logits, count);
-    return {largest, weights_beside(largest, logits, count, weights)};
+    return {largest, weights_beside(largest, logits, count, weights, ask)};
 }
 
 }  // namespace specache::SPECACHE_ISA
