@@ -14,7 +14,7 @@ export type Setting = "default" | "compact";
 /** What keys and values are rounded to before anything else uses them. */
 export type KvType = "bf16" | "f16" | "f32";
 /** Instruction set of the kernels. */
-export type Isa = "reference" | "portable" | "avx2" | "avx512";
+export type Isa = "reference" | "portable" | "avx2" | "avx512" | "neon";
 /** Device cuda: rows are read in place by a kernel, or gathered by the host and copied at once. */
 export type Prefetch = "read" | "gather";
 /**
@@ -187,7 +187,7 @@ const cacheFields = {
   threads: z.int().min(1).max(256).optional(),
   device: z.enum(["auto", "cpu", "cuda"]).optional(),
   prefetch: z.enum(["read", "gather"]).optional(),
-  isa: z.enum(["reference", "portable", "avx2", "avx512"]).optional(),
+  isa: z.enum(["reference", "portable", "avx2", "avx512", "neon"]).optional(),
 };
 
 /** Checks k of a step. */

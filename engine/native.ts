@@ -21,7 +21,9 @@ import { type CacheStats, type GuessStats, readStats, STATS_COUNT } from "./stat
 const MODES: readonly Mode[] = ["full", "paper", "specache"];
 const RULES: readonly ("own" | Rule)[] = ["own", "paper", "rotated"];
 const KV_TYPES: readonly KvType[] = ["f32", "f16", "bf16"];
-const ISAS: readonly ("best" | Isa)[] = ["best", "reference", "portable", "avx2", "avx512"];
+const ISAS: readonly ("best" | Isa)[] = [
+  ...["best", "reference", "portable", "avx2", "avx512", "neon"] as const,
+];
 const DEVICES: readonly Settings["device"][] = ["cpu", "cuda"];
 const PREFETCHES: readonly Prefetch[] = ["read", "gather"];
 const PREFILLS: readonly Prefill[] = ["exact", "fast"];

@@ -25,12 +25,24 @@ export interface BuildOptions {
   readonly sanitize?: string;
   /** Also build the test program. */
   readonly tests?: boolean;
+  /** For another architecture than this machine's. */
+  readonly cross?: Cross;
   /** nvcc and the folder of the CUDA sources: the library gets device cuda. */
   readonly cuda?: CudaOptions;
   /** Called once before anything is compiled or linked; not where all is built. */
   readonly begin?: () => void;
   /** Told of each file that is compiled. */
   readonly progress?: (text: string) => void;
+}
+
+/** An architecture that the library is built for, as the runtimes call it. */
+export type Architecture = "x64" | "arm64";
+
+/** What builds for another architecture. */
+export interface Cross {
+  readonly architecture: Architecture;
+  /** The C++ compiler for it. */
+  readonly compiler: string;
 }
 
 /** How to build device cuda. */
@@ -61,14 +73,24 @@ const standard = [
   "-Werror",
   "-Wno-psabi", // 64-byte vectors only pass between functions of one file
 ];
-// Each kernel is compiled for three instruction sets; the library picks one when it is loaded.
-const isas: Record<string, readonly string[]> = {
-  portable: [],
-  avx2: ["-mavx2", "-mfma", "-mf16c", "-mbmi2"],
-  avx512: [
-    ..."-mavx2 -mfma -mf16c -mbmi2 -mavx512f -mavx512bw -mavx512vl -mavx512dq".split(" "),
-    ...["-mavx512vbmi", "-mavx512vnni"],
-  ],
+// Each kernel is compiled for all instruction sets of an architecture; the library picks one when
+// it is loaded.
+const isas: Record<Architecture, Record<string, readonly string[]>> = {
+  x64: {
+    portable: [],
+    avx2: ["-mavx2", "-mfma", "-mf16c", "-mbmi2"],
+    avx512: [
+      ..."-mavx2 -mfma -mf16c -mbmi2 -mavx512f -mavx512bw -mavx512vl -mavx512dq".split(" "),
+      ...["-mavx512vbmi", "-mavx512vnni"],
+    ],
+  },
+  arm64: { portable: [], neon: ["-DSPECACHE_NEON", "-ffp-contract=fast"] },
+};
+// Every arm64 CPU fuses a product and a sum, and compilers make use of it: portable kernels and all
+// that is no kernel must not, so that they round as on x86-64.
+const unfused: Record<Architecture, readonly string[]> = {
+  x64: [],
+  arm64: ["-ffp-contract=off"],
 };
 const kernels = "cpu/kernels";
 /** Machine code is made for each major, and PTX of the last for what comes after. */
@@ -92,7 +114,8 @@ interface Unit {
 /**
  * Builds the library, and the tests if asked; quick where nothing changed.
  *
- * @throws {SpecacheError} unsupported: not Linux x86-64, or no compiler; device: the build failed
+ * @throws {SpecacheError} unsupported: not Linux on x86-64 or arm64, or no compiler; device: the build
+ * failed
  */
 export async function build(options: BuildOptions): Promise<Built> {
   const { compiler, folder, sanitize, units, begin } = await compileAll(options);
@@ -122,12 +145,13 @@ const inTests = ({ native }: BuildOptions, { source }: Unit) =>
   relative(native, source).startsWith("tests/");
 
 async function compileAll(options: BuildOptions) {
-  checkPlatform();
-  const compiler = await compilerOf();
+  const architecture = options.cross?.architecture ?? ownArchitecture();
+  const compiler = options.cross?.compiler ?? await compilerOf();
   const sanitize = options.sanitize === undefined ? [] : [`-fsanitize=${options.sanitize}`, "-g"];
   const folder = join(options.output, options.sanitize?.replaceAll(",", "-") ?? "release");
   mkdirSync(folder, { recursive: true });
-  const plain = unitsOf(options, folder, compiler, [...standard, ...sanitize]);
+  const common = [...standard, ...unfused[architecture], ...sanitize];
+  const plain = unitsOf(options, folder, compiler, common, isas[architecture]);
   const units = [...plain, ...cudaUnits(options, folder, compiler)];
   const missing = units.filter(({ object }) => !existsSync(object));
   const begin = once(options.begin);
@@ -148,12 +172,13 @@ function once(call: () => void = () => {}): () => void {
   };
 }
 
-function checkPlatform(): void {
-  if (process.platform === "linux" && process.arch === "x64") return;
+function ownArchitecture(): Architecture {
+  const { platform, arch } = process;
+  if (platform === "linux" && (arch === "x64" || arch === "arm64")) return arch;
   throw new SpecacheError(
     "unsupported",
-    `Cannot build libspecache: ${process.platform} ${process.arch} is not linux x64`,
-    { details: { platform: process.platform, arch: process.arch } },
+    `Cannot build libspecache: ${platform} ${arch} is neither linux x64 nor linux arm64`,
+    { details: { platform, arch } },
   );
 }
 
@@ -172,6 +197,7 @@ function unitsOf(
   folder: string,
   compiler: string,
   common: readonly string[],
+  sets: Record<string, readonly string[]>,
 ): Unit[] {
   const files = listFiles(options.native);
   const headersOf = (tests: boolean) => {
@@ -201,7 +227,7 @@ function unitsOf(
     });
   // The least instruction set is linked first: of a function that several objects carry (the
   // standard library's templates) the linker takes the first, and that one runs everywhere.
-  const perIsa = Object.entries(isas).flatMap(([isa, flags]) =>
+  const perIsa = Object.entries(sets).flatMap(([isa, flags]) =>
     sources.filter((name) => name.startsWith(kernels))
       .map((file) => unit(file, isa, [`-DSPECACHE_ISA=${isa}`, ...flags]))
   );

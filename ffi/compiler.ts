@@ -16,11 +16,12 @@ const PROGRAM = "c++"; // in that folder: what a compiler is called by
 /** What a fetch of the compiler takes, as a sentence says it. */
 export const COMPILER_SIZE = "101 MB to fetch, 500 MB on disk"; // with what its first use adds
 
+const CPU = process.arch === "arm64" ? "aarch64" : "x86_64"; // as zig calls it
 // glibc 2.28 is of 2018; zig keeps the libraries that it makes beside itself.
 const SCRIPT = `#!/bin/sh
 folder=\${0%/*}
 export ZIG_GLOBAL_CACHE_DIR="$folder/cache" ZIG_LOCAL_CACHE_DIR="$folder/cache"
-exec "$folder/ziglang/zig" c++ -target x86_64-linux-gnu.2.28 "$@"
+exec "$folder/ziglang/zig" c++ -target ${CPU}-linux-gnu.2.28 "$@"
 `;
 
 const run = promisify(execFile);

@@ -37,8 +37,8 @@ const building = new Map<Device, Promise<void>>();
  * some minutes, once. `Engine.open` does it by itself; before `KvStore.open`, which cannot wait, it
  * must have been done. Says on standard error that it builds, unless there is a `notice`.
  *
- * @throws {SpecacheError} unsupported: no compiler, or not Linux x86-64; device: the build failed;
- * file: the cache folder cannot be written
+ * @throws {SpecacheError} unsupported: no compiler, or not Linux on x86-64 or arm64; device: the
+ * build failed; file: the cache folder cannot be written
  */
 export async function ensureLibrary(options: LibraryOptions = {}): Promise<void> {
   const { device = "cpu", notice = toStandardError, progress } = options;

@@ -68,6 +68,7 @@ import cpuKernelsValuesCpp from "../native/cpu/kernels/values.cpp" with { type: 
 import cpuKernelsValuesH from "../native/cpu/kernels/values.h" with { type: "text" };
 import cpuKernelsWeighH from "../native/cpu/kernels/weigh.h" with { type: "text" };
 import cpuKernelsWeightsH from "../native/cpu/kernels/weights.h" with { type: "text" };
+import cpuNeonH from "../native/cpu/neon.h" with { type: "text" };
 import cpuReadersCpp from "../native/cpu/readers.cpp" with { type: "text" };
 import cpuReadsH from "../native/cpu/reads.h" with { type: "text" };
 import cpuSimdH from "../native/cpu/simd.h" with { type: "text" };
@@ -177,6 +178,7 @@ export const sources: Readonly<Record<string, string>> = {
   "native/cpu/kernels/values.h": cpuKernelsValuesH,
   "native/cpu/kernels/weigh.h": cpuKernelsWeighH,
   "native/cpu/kernels/weights.h": cpuKernelsWeightsH,
+  "native/cpu/neon.h": cpuNeonH,
   "native/cpu/readers.cpp": cpuReadersCpp,
   "native/cpu/reads.h": cpuReadsH,
   "native/cpu/simd.h": cpuSimdH,

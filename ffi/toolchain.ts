@@ -47,9 +47,11 @@ export async function findNvcc(): Promise<string | null> {
 
 /**
  * What build() needs for device cuda: sources beside `native`, an nvcc, the runtime of its toolkit,
- * and what of the usual architectures it knows. Undefined where one of these is missing.
+ * and what of the usual architectures it knows. Undefined where one of these is missing, and on
+ * arm64, where none of it was ever tried.
  */
 export async function findCuda(native: string): Promise<CudaOptions | undefined> {
+  if (process.arch !== "x64") return undefined;
   const sources = join(native, "..", "cuda");
   const nvcc = await exists(sources) ? await findNvcc() : null;
   if (nvcc === null) return undefined;

@@ -367,7 +367,7 @@ struct Audit {
     AuditResult *result;
 };
 struct Kernels {
-    const char *isa;  // "reference", "portable", "avx2", "avx512"
+    const char *isa;  // "reference", "portable", "avx2", "avx512", "neon"
     void (*embed)(Stream &, const Embed &);
     void (*project)(Stream &, const Project &);
     void (*normalize)(Stream &, const Normalize &);

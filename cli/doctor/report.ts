@@ -66,17 +66,23 @@ function runtimeProblems({ runtime, platform }: Findings): Problem[] {
       todo: `${runtime.name} upgrade`,
     });
   }
-  if (platform !== "linux x64") {
+  if (platform === "linux arm64") {
+    problems.push({
+      needed: false,
+      sentence: "the arm64 kernels were tested under emulation alone, never on a CPU",
+      todo: "in a checkout, deno task test:native tests them on this one",
+    });
+  } else if (platform !== "linux x64") {
     problems.push({
       needed: true,
-      sentence: `${platform} is not linux x64, the only platform that the library is built on`,
-      todo: "use a Linux machine, container or WSL of x86-64",
+      sentence: `${platform} is neither linux x64 nor linux arm64: the library is built on these`,
+      todo: "use a Linux machine, container or WSL of x86-64 or arm64",
     });
   }
   return problems;
 }
 
-function buildProblems({ compiler, library, isa }: Findings): Problem[] {
+function buildProblems({ compiler, library, isa, platform }: Findings): Problem[] {
   const problems: Problem[] = [];
   if (compiler === null) {
     const need = library.path === null ? "" : ", which only the next build of the library needs";
@@ -93,9 +99,10 @@ function buildProblems({ compiler, library, isa }: Findings): Problem[] {
     });
   }
   if (isa === "portable") {
+    const lacks = platform === "linux arm64" ? "NEON" : "AVX2";
     problems.push({
       needed: false,
-      sentence: "this CPU has no AVX2: the portable kernels run, several times slower",
+      sentence: `this CPU has no ${lacks}: the portable kernels run, several times slower`,
       todo: "in a virtual machine, pass the host's CPU on",
     });
   }

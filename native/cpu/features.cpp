@@ -4,6 +4,9 @@
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+#elif defined(__aarch64__)
+#include <asm/hwcap.h>
+#include <sys/auxv.h>
 #endif
 
 namespace specache {
@@ -44,6 +47,14 @@ Features ask() {
     out.avx2 = all(saved, ymm) && all(first.c, fma | avx | f16c) && all(seventh.b, avx2 | bmi2);
     out.avx512 = out.avx2 && all(saved, zmm) && all(seventh.b, f | dq | bw | vl) &&
                  all(seventh.c, vbmi | vnni);
+    return out;
+}
+#elif defined(__aarch64__)
+Features ask() {
+    unsigned long told = getauxval(AT_HWCAP);
+    Features out{};
+    out.crc32 = (told & HWCAP_CRC32) != 0;
+    out.neon = (told & HWCAP_ASIMD) != 0;
     return out;
 }
 #else

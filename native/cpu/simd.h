@@ -1,7 +1,7 @@
 // simd.h - vectors of 16 floats on every instruction set: GCC splits them where registers are
-// narrower, so the order of a sum is the same everywhere.
+// narrower, and neon.h does for NEON, so the order of a sum is the same everywhere.
 //
-// Everything lives in the instruction set's own namespace: this file is compiled three times.
+// Everything lives in the instruction set's own namespace: this file is compiled once for each.
 #pragma once
 #include <cmath>
 #include <cstdint>
@@ -10,6 +10,9 @@
 
 #include "../numbers.h"
 
+#if defined(SPECACHE_NEON)
+#include "neon.h"
+#else
 #if defined(__AVX2__)
 #include <immintrin.h>
 #endif
@@ -24,6 +27,8 @@ typedef int8_t Bytes __attribute__((vector_size(16)));
 typedef uint8_t Octets __attribute__((vector_size(16)));
 
 constexpr uint32_t lanes = 16;
+// Running sums of a kernel's innermost loop: AVX-512 has 32 registers.
+constexpr uint32_t sums_held = 16;
 
 // Whole numbers, widened. GCC 12 converts vectors of bytes and halves one number at a time.
 static inline Ints ints_of(Bytes x) {
@@ -73,7 +78,13 @@ static inline Floats load(const float *from) {
     return x;
 }
 static inline void store(float *to, Floats x) { std::memcpy(to, &x, sizeof x); }
+static inline Floats floats_at(const int32_t *from) {
+    Ints x;
+    std::memcpy(&x, from, sizeof x);
+    return __builtin_convertvector(x, Floats);
+}
 static inline Floats spread(float x) { return x - Floats{}; }
+static inline Floats select(Ints holds, Floats x, Floats y) { return holds ? x : y; }
 static inline Floats larger(Floats a, Floats b) { return a > b ? a : b; }
 
 // Lanes i and (i + half) % 16 change places.
@@ -148,32 +159,10 @@ static inline Floats sums_of(const Floats *x) {
                                    31);
 }
 
-// e^x for x <= 0, relative error below 2e-7; exactly 0 from -87.3 down (the least normal number).
-// x = n ln 2 + r, |r| <= ln 2 / 2; ln 2 in two parts, the first short enough for n times it to be
-// exact; e^r by the polynomial 1 + r + r^2 (..) of degree 6 whose largest relative error is least,
-// 3.1e-9 (fitted by reweighted least squares).
-static inline Floats exponential(Floats x) {
-    Floats clamped = larger(x, spread(-87.3f));
-    Floats n =
-        (clamped * 1.44269504f + 12582912.0f) - 12582912.0f;  // 1.5 * 2^23 rounds to integers
-    Floats r = (clamped - n * 0.693359375f) - n * -2.12194440e-4f;
-    Floats p = spread(0.001381454f);
-    p = p * r + 0.008368745f;
-    p = p * r + 0.04166839f;
-    p = p * r + 0.16666521f;
-    p = p * r + 0.49999994f;
-    p = p * r + 1.0f;
-    p = p * r + 1.0f;
-#if defined(__AVX512F__)
-    __mmask16 normal = _mm512_cmp_ps_mask((__m512)x, _mm512_set1_ps(-87.3f), _CMP_GE_OQ);
-    return (Floats)_mm512_maskz_scalef_ps(normal, (__m512)p, (__m512)n);  // p 2^n
-#else
-    Ints power = (__builtin_convertvector(n, Ints) + 127) << 23;
-    Floats result = p * (Floats)power;
-    return x < -87.3f ? Floats{} : result;
-#endif
+// 2^n of whole n from -126 to 127.
+static inline Floats power_of_two(Floats n) {
+    return (Floats)((__builtin_convertvector(n, Ints) + 127) << 23);
 }
-static inline float exponential(float x) { return exponential(spread(x))[0]; }
 
 static inline float half_at(const uint8_t *from) {
     uint16_t half;
@@ -183,18 +172,6 @@ static inline float half_at(const uint8_t *from) {
 #else
     return half_to_float(half);
 #endif
-}
-
-// 16 bytes, widened.
-static inline Floats bytes_at(const uint8_t *from) {
-    Octets bytes;
-    std::memcpy(&bytes, from, sizeof bytes);
-    return floats_of(bytes);
-}
-static inline Floats signed_bytes_at(const int8_t *from) {
-    Bytes bytes;
-    std::memcpy(&bytes, from, sizeof bytes);
-    return floats_of(bytes);
 }
 
 // Adds w to the lanes whose bit of the mask is set.
@@ -228,6 +205,48 @@ static inline Floats widen(Type type, const uint8_t *from) {
     for (uint32_t i = 0; i < lanes; i++) wide[i] = half_to_float(bits[i]);
     return wide;
 #endif
+}
+
+}  // namespace specache::SPECACHE_ISA
+#endif
+
+namespace specache::SPECACHE_ISA {
+
+// e^x for x <= 0, relative error below 2e-7; exactly 0 from -87.3 down (the least normal number).
+// x = n ln 2 + r, |r| <= ln 2 / 2; ln 2 in two parts, the first short enough for n times it to be
+// exact; e^r by the polynomial 1 + r + r^2 (..) of degree 6 whose largest relative error is least,
+// 3.1e-9 (fitted by reweighted least squares).
+static inline Floats exponential(Floats x) {
+    Floats clamped = larger(x, spread(-87.3f));
+    Floats n =
+        (clamped * 1.44269504f + 12582912.0f) - 12582912.0f;  // 1.5 * 2^23 rounds to integers
+    Floats r = (clamped - n * 0.693359375f) - n * -2.12194440e-4f;
+    Floats p = spread(0.001381454f);
+    p = p * r + 0.008368745f;
+    p = p * r + 0.04166839f;
+    p = p * r + 0.16666521f;
+    p = p * r + 0.49999994f;
+    p = p * r + 1.0f;
+    p = p * r + 1.0f;
+#if defined(__AVX512F__)
+    __mmask16 normal = _mm512_cmp_ps_mask((__m512)x, _mm512_set1_ps(-87.3f), _CMP_GE_OQ);
+    return (Floats)_mm512_maskz_scalef_ps(normal, (__m512)p, (__m512)n);  // p 2^n
+#else
+    return select(x < -87.3f, Floats{}, p * power_of_two(n));
+#endif
+}
+static inline float exponential(float x) { return exponential(spread(x))[0]; }
+
+// 16 bytes, widened.
+static inline Floats bytes_at(const uint8_t *from) {
+    Octets bytes;
+    std::memcpy(&bytes, from, sizeof bytes);
+    return floats_of(bytes);
+}
+static inline Floats signed_bytes_at(const int8_t *from) {
+    Bytes bytes;
+    std::memcpy(&bytes, from, sizeof bytes);
+    return floats_of(bytes);
 }
 
 // head_dim is a multiple of 8, so a row ends in a whole vector or in half of one.

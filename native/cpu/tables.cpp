@@ -4,20 +4,49 @@
 #include "features.h"
 
 namespace specache {
+namespace {
+
+struct Table {
+    const char *name;
+    const Kernels *kernels;  // null: of another architecture
+    bool here;               // this CPU can run them
+};
+
+const Table &table_of(uint32_t isa) {
+    const Features &found = features();
+#if defined(__x86_64__)
+    const Kernels *avx2 = &avx2::kernels, *avx512 = &avx512::kernels, *neon = nullptr;
+#elif defined(__aarch64__)
+    const Kernels *avx2 = nullptr, *avx512 = nullptr, *neon = &neon::kernels;
+#else
+    const Kernels *avx2 = nullptr, *avx512 = nullptr, *neon = nullptr;
+#endif
+    static const Table tables[isa_last + 1] = {{"best", nullptr, false},
+                                               {"reference", &reference_kernels, true},
+                                               {"portable", &portable::kernels, true},
+                                               {"avx2", avx2, found.avx2},
+                                               {"avx512", avx512, found.avx512},
+                                               {"neon", neon, found.neon}};
+    return tables[isa];
+}
+
+}  // namespace
+
+bool has_isa(uint32_t isa) { return table_of(isa).here; }
 
 uint32_t best_isa() {
-    return features().avx512 ? 4 : features().avx2 ? 3 : 2;
+    uint32_t best = isa_last;
+    while (!has_isa(best)) best--;
+    return best;
 }
 
 const Kernels &kernels_for(uint32_t isa) {
-    static const Kernels *const tables[] = {nullptr, &reference_kernels, &portable::kernels,
-                                            &avx2::kernels, &avx512::kernels};
-    uint32_t best = best_isa();
-    if (isa > best) {
-        fail(SPECACHE_DEVICE, "this CPU has no %s, its best is %s", tables[isa]->isa,
-             tables[best]->isa);
+    uint32_t wanted = isa == 0 ? best_isa() : isa;
+    if (!has_isa(wanted)) {
+        fail(SPECACHE_DEVICE, "this CPU has no %s, its best is %s", table_of(wanted).name,
+             table_of(best_isa()).name);
     }
-    return *tables[isa == 0 ? best : isa];
+    return *table_of(wanted).kernels;
 }
 
 }  // namespace specache

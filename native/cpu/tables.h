@@ -6,11 +6,19 @@ namespace specache {
 
 extern const Kernels reference_kernels;
 namespace portable { extern const Kernels kernels; }
+#if defined(__x86_64__)
 namespace avx2 { extern const Kernels kernels; }
 namespace avx512 { extern const Kernels kernels; }
+#elif defined(__aarch64__)
+namespace neon { extern const Kernels kernels; }
+#endif
 
-uint32_t best_isa();  // 2 portable, 3 avx2, 4 avx512: the best that this CPU has
-// isa as in specache.h; one that the CPU lacks is Failure (device).
+constexpr uint32_t isa_last = 5;
+
+// isa as in specache.h.
+bool has_isa(uint32_t isa);  // whether this CPU has it; 1 and 2 all have
+uint32_t best_isa();         // the best that it has, 2 or more
+// One that the CPU lacks is Failure (device).
 const Kernels &kernels_for(uint32_t isa);
 
 }  // namespace specache

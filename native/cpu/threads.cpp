@@ -21,6 +21,8 @@ constexpr uint32_t spins = 2000;
 inline void relax() {
 #if defined(__x86_64__)
     _mm_pause();
+#elif defined(__aarch64__)
+    asm volatile("isb");  // about as long as x86's pause; `yield` ends at once on most CPUs
 #endif
 }
 

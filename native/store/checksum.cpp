@@ -1,5 +1,5 @@
 // checksum.cpp - CRC32C (Castagnoli, reflected polynomial 82F63B78), eight bits at a time, or by
-// the instruction that x86 has for it.
+// the instruction that the CPU has for it.
 #include <array>
 #include <cstring>
 
@@ -8,11 +8,20 @@
 
 #if defined(__x86_64__)
 #include <immintrin.h>
-#endif
+#define CRC32_WORD _mm_crc32_u64
 #ifdef __clang__
 #define CRC32_TARGET "sse4.2,crc32"  // zig's clang does not count crc32 in with sse4.2
 #else
 #define CRC32_TARGET "sse4.2"
+#endif
+#elif defined(__aarch64__)
+#ifdef __clang__
+#define CRC32_WORD __builtin_arm_crc32cd
+#define CRC32_TARGET "crc"
+#else
+#define CRC32_WORD __builtin_aarch64_crc32cx
+#define CRC32_TARGET "+crc"
+#endif
 #endif
 
 namespace specache {
@@ -34,14 +43,14 @@ uint32_t plain(uint32_t crc, const uint8_t *bytes, uint64_t count) {
     return crc;
 }
 
-#if defined(__x86_64__)
+#if defined(CRC32_WORD)
 __attribute__((target(CRC32_TARGET))) uint32_t fast(uint32_t crc, const uint8_t *bytes,
                                                     uint64_t count) {
     uint64_t wide = crc;
     for (; count >= 8; bytes += 8, count -= 8) {
         uint64_t word;
         std::memcpy(&word, bytes, 8);
-        wide = _mm_crc32_u64(wide, word);
+        wide = CRC32_WORD(wide, word);
     }
     return plain(uint32_t(wide), bytes, count);
 }
@@ -50,7 +59,7 @@ __attribute__((target(CRC32_TARGET))) uint32_t fast(uint32_t crc, const uint8_t 
 }  // namespace
 
 uint32_t crc32c(const uint8_t *bytes, uint64_t count) {
-#if defined(__x86_64__)
+#if defined(CRC32_WORD)
     if (features().crc32) return ~fast(~0u, bytes, count);
 #endif
     return ~plain(~0u, bytes, count);

@@ -1,8 +1,34 @@
-// features_test.cpp - what cpuid tells, against the compiler's own runtime.
+// features_test.cpp - what the CPU and its system tell, against the compiler's own runtime, and
+// what kernels follow from it.
+#include <algorithm>
+#include <cstring>
+
 #include "../cpu/features.h"
+#include "tables.h"
 #include "test.h"
 
-#ifndef __clang__  // whose runtime may answer no to all
+TEST("each instruction set that the CPU has runs the kernels of its name, the best by default") {
+    using namespace specache;
+    const char *names[isa_last + 1] = {"",     "reference", "portable",
+                                       "avx2", "avx512",    "neon"};
+    std::vector<const Kernels *> tables = kernel_tables();
+    for (uint32_t isa = 1; isa <= isa_last; isa++) {
+        if (!has_isa(isa)) continue;
+        CHECK(std::strcmp(kernels_for(isa).isa, names[isa]) == 0);
+        CHECK(std::count(tables.begin(), tables.end(), &kernels_for(isa)) == 1);
+    }
+    CHECK(&kernels_for(0) == &kernels_for(best_isa()));
+    CHECK(&kernels_for(0) == tables.back());
+}
+
+#if defined(__aarch64__)
+TEST("an arm64 CPU runs the kernels of NEON") {
+    using namespace specache;
+    CHECK(features().neon);
+    CHECK(std::strcmp(kernels_for(0).isa, "neon") == 0);
+    CHECK(fast_tables().size() == 2 && fast_tables()[1] == &neon::kernels);
+}
+#elif !defined(__clang__)  // whose runtime may answer no to all
 TEST("features() are those that the compiler's runtime finds") {
     using namespace specache;
     bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
@@ -13,5 +39,6 @@ TEST("features() are those that the compiler's runtime finds") {
     CHECK(features().crc32 == (__builtin_cpu_supports("sse4.2") != 0));
     CHECK(features().avx2 == avx2);
     CHECK(features().avx512 == avx512);
+    CHECK(!features().neon);
 }
 #endif

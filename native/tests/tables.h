@@ -7,9 +7,10 @@
 
 inline std::vector<const specache::Kernels *> fast_tables() {
     using namespace specache;
-    std::vector<const Kernels *> tables{&portable::kernels};
-    if (best_isa() >= 3) tables.push_back(&avx2::kernels);
-    if (best_isa() >= 4) tables.push_back(&avx512::kernels);
+    std::vector<const Kernels *> tables;
+    for (uint32_t isa = 2; isa <= isa_last; isa++) {
+        if (has_isa(isa)) tables.push_back(&kernels_for(isa));
+    }
     return tables;
 }
 

@@ -50,11 +50,17 @@ const lacking: readonly Row[] = [
     /^bun 1\.2\.9 is older than 1\.3$/,
     /^bun/,
   ],
-  [{ platform: "darwin arm64" }, true, /^darwin arm64 is not linux x64/, /Linux/],
+  [{ platform: "darwin arm64" }, true, /^darwin arm64 is neither linux x64 nor linux arm64/, /L/],
   [{ compiler: null }, false, /no C\+\+ compiler, which only the next build/, /apt-get install g/],
   [{ compiler: null, ...noLibrary }, true, /^there is no C\+\+ compiler$/, /specache toolchain c/],
   [noLibrary, true, /^the library does not work: Cannot load libspecache: no$/, /deno task build/],
   [{ isa: "portable" }, false, /no AVX2/, /virtual machine/],
+  [
+    { platform: "linux arm64", isa: "neon" },
+    false,
+    /tested under emulation alone, never on a CPU$/,
+    /deno task test:native/,
+  ],
   [
     { gpu: true },
     false,
@@ -115,7 +121,7 @@ test("doctor measures this machine, and leaves nothing in the cache folder", asy
     const found = await jsonOf(["doctor"]);
     assertEquals(found.ok, true);
     assertEquals(found.runtime.name, runtime);
-    assert(["portable", "avx2", "avx512"].includes(found.isa));
+    assert(["portable", "avx2", "avx512", "neon"].includes(found.isa));
     assert(found.threads >= 1);
     assert(found.memoryBytesPerSecond > 0 && found.calls.call > 0 && found.calls.bufferCall > 0);
     assert(found.cache.disk.freeBytes > 0);

@@ -62,8 +62,8 @@ void gate(Stream &stream, const Gate &gate) {
         uint64_t i = index * piece, end = i + piece < gate.values ? i + piece : gate.values;
         // silu(x) = x / (1 + e^-x); e^-|x| never overflows.
         auto silu = [](Floats x) {
-            Floats e = exponential(x > 0.0f ? -x : x);
-            return x * ((x > 0.0f ? spread(1) : e) / (1.0f + e));
+            Floats e = exponential(select(x > 0.0f, -x, x));
+            return x * (select(x > 0.0f, spread(1), e) / (1.0f + e));
         };
         for (; i + lanes <= end; i += lanes) {
             store(gate.out + i, silu(load(gate.gate + i)) * load(gate.up + i));

@@ -2,7 +2,7 @@
 //
 // A piece of work is one KV head and 32 tokens: with the group that is about a hundred queries,
 // which share each page's keys and values, widened once to panels. Products of panels are register
-// blocked: 4 queries by 64 columns. A query's sums depend on its own page order alone: a page that
+// blocked: 4 queries by 64 columns, or by 16. A query's sums depend on its own page order alone: a page that
 // it may not see adds exact zeroes.
 #include <algorithm>
 #include <limits>
@@ -56,8 +56,10 @@ template <bool Add>
 void product_wide(const float *a, uint32_t a_stride, const float *b, uint32_t b_stride,
                   uint32_t inner, float *out, uint32_t out_stride, uint32_t columns) {
     uint32_t v = 0;
-    for (; v + 4 * lanes <= columns; v += 4 * lanes) {
-        product<4, Add>(a, a_stride, b + v, b_stride, inner, out + v, out_stride);
+    if constexpr (4 * tile <= sums_held) {
+        for (; v + 4 * lanes <= columns; v += 4 * lanes) {
+            product<4, Add>(a, a_stride, b + v, b_stride, inner, out + v, out_stride);
+        }
     }
     for (; v < columns; v += lanes) {
         product<1, Add>(a, a_stride, b + v, b_stride, inner, out + v, out_stride);

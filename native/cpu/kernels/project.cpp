@@ -2,8 +2,8 @@
 //
 // Decode: a dot product for each row, which reads every weight once for up to four inputs: memory
 // bandwidth is the limit. Prefill: 32 rows are widened to a panel once for all inputs, then
-// register blocks of 8 inputs by 32 rows: arithmetic is the limit. Either way the order of a sum is
-// fixed.
+// register blocks of 8 inputs, or 2, by 32 rows: arithmetic is the limit. Either way the order of a
+// sum is fixed.
 #include <algorithm>
 
 #include "../kernels.h"
@@ -16,6 +16,9 @@ namespace {
 constexpr uint32_t panel_rows = 32;
 constexpr uint32_t panel_columns = 256;  // a panel is 32 KiB: it stays in the first-level cache
 constexpr uint32_t rows_at_a_time = 16;  // of a thread's piece in decode
+// An input has two vectors of sums.
+constexpr uint32_t dots_at_a_time = std::min(4u, sums_held / 2);
+constexpr uint32_t inputs_at_a_time = std::min(8u, sums_held / 2);  // of a panel
 
 void put(const Project &project, uint32_t input, uint32_t row, float sum) {
     float &out = project.out[uint64_t(input) * project.weights.rows + row];
@@ -54,10 +57,14 @@ void dot_inputs(const Project &project, uint32_t row, uint32_t first) {
 template <Type type>
 void dot_row_of(const Project &project, uint32_t row) {
     uint32_t first = 0;
-    for (; first + 4 <= project.count; first += 4) dot_inputs<type, 4>(project, row, first);
+    for (; first + dots_at_a_time <= project.count; first += dots_at_a_time) {
+        dot_inputs<type, dots_at_a_time>(project, row, first);
+    }
     uint32_t rest = project.count - first;
-    if (rest == 3) dot_inputs<type, 3>(project, row, first);
-    if (rest == 2) dot_inputs<type, 2>(project, row, first);
+    if constexpr (dots_at_a_time == 4) {
+        if (rest == 3) dot_inputs<type, 3>(project, row, first);
+        if (rest == 2) dot_inputs<type, 2>(project, row, first);
+    }
     if (rest == 1) dot_inputs<type, 1>(project, row, first);
 }
 
@@ -115,8 +122,9 @@ void multiply_panel(const Project &project, uint32_t first_row, Scratch &scratch
         uint32_t part = std::min(panel_columns, columns - column), c = 0;
         fill_panel<type>(project.weights, first_row, column, part, panel);
         const float *in = project.in + column;
-        for (; c + 8 <= project.count; c += 8) {
-            multiply<8>(in + uint64_t(c) * columns, columns, panel, part, sums + c * panel_rows);
+        for (; c + inputs_at_a_time <= project.count; c += inputs_at_a_time) {
+            multiply<inputs_at_a_time>(in + uint64_t(c) * columns, columns, panel, part,
+                                       sums + c * panel_rows);
         }
         for (; c < project.count; c++) {
             multiply<1>(in + uint64_t(c) * columns, columns, panel, part, sums + c * panel_rows);

@@ -81,7 +81,9 @@ static inline void add_rows(uint32_t count, const float *const *weights, uint32_
         }
     };
     uint32_t i = 0;
-    for (; i + 2 * lanes <= dim; i += 2 * lanes) add.template operator()<2>(i);
+    if constexpr (2 * Queries <= sums_held) {
+        for (; i + 2 * lanes <= dim; i += 2 * lanes) add.template operator()<2>(i);
+    }
     for (; i + lanes <= dim; i += lanes) add.template operator()<1>(i);
     for (; i < dim; i++) {
         for (uint32_t q = 0; q < Queries; q++) {

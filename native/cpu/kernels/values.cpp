@@ -47,12 +47,17 @@ void add_set(const uint8_t *values, uint32_t stride, uint32_t first,
 template <uint32_t Queries>
 void add_set_bits(const uint8_t *values, uint32_t stride, uint32_t first, uint32_t vectors,
                   const float (*weights)[page_tokens], const ValueSums *sums) {
-    for (; vectors >= 4 && (first + 4) * 2 <= stride; first += 4, vectors -= 4) {
-        add_set<4, true, Queries>(values, stride, first, weights, sums);
-    }
-    for (; vectors >= 2 && (first + 2) * 2 <= stride; first += 2, vectors -= 2) {
-        add_set<2, true, Queries>(values, stride, first, weights, sums);
-    }
+    auto add = [&]<uint32_t Vectors>() {
+        if constexpr (Vectors * Queries > sums_held) return;
+        else for (; vectors >= Vectors && (first + Vectors) * 2 <= stride;
+                  first += Vectors, vectors -= Vectors) {
+            add_set<Vectors, true, Queries>(values, stride, first, weights, sums);
+        }
+    };
+    // NEON keeps a mask as ones and zeroes, in registers too.
+    if constexpr (sums_held >= 16) add.template operator()<4>();
+    add.template operator()<2>();
+    if constexpr (2 * Queries > sums_held) add.template operator()<1>();
     for (; vectors >= 1; first++, vectors--) {
         add_set<1, false, Queries>(values, stride, first, weights, sums);
     }
