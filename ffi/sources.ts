@@ -43,6 +43,7 @@ import benchCpp from "../native/bench.cpp" with { type: "text" };
 import benchH from "../native/bench.h" with { type: "text" };
 import borrowedH from "../native/borrowed.h" with { type: "text" };
 import codesH from "../native/codes.h" with { type: "text" };
+import cpuAvx2H from "../native/cpu/avx2.h" with { type: "text" };
 import cpuDeviceCpp from "../native/cpu/device.cpp" with { type: "text" };
 import cpuFarFileCpp from "../native/cpu/far_file.cpp" with { type: "text" };
 import cpuFarFileH from "../native/cpu/far_file.h" with { type: "text" };
@@ -51,6 +52,7 @@ import cpuFeaturesH from "../native/cpu/features.h" with { type: "text" };
 import cpuIoCpp from "../native/cpu/io.cpp" with { type: "text" };
 import cpuIoH from "../native/cpu/io.h" with { type: "text" };
 import cpuKernelsH from "../native/cpu/kernels.h" with { type: "text" };
+import cpuKernelsAheadH from "../native/cpu/kernels/ahead.h" with { type: "text" };
 import cpuKernelsAttendCpp from "../native/cpu/kernels/attend.cpp" with { type: "text" };
 import cpuKernelsAuditCpp from "../native/cpu/kernels/audit.cpp" with { type: "text" };
 import cpuKernelsChooseCpp from "../native/cpu/kernels/choose.cpp" with { type: "text" };
@@ -153,6 +155,7 @@ export const sources: Readonly<Record<string, string>> = {
   "native/bench.h": benchH,
   "native/borrowed.h": borrowedH,
   "native/codes.h": codesH,
+  "native/cpu/avx2.h": cpuAvx2H,
   "native/cpu/device.cpp": cpuDeviceCpp,
   "native/cpu/far_file.cpp": cpuFarFileCpp,
   "native/cpu/far_file.h": cpuFarFileH,
@@ -161,6 +164,7 @@ export const sources: Readonly<Record<string, string>> = {
   "native/cpu/io.cpp": cpuIoCpp,
   "native/cpu/io.h": cpuIoH,
   "native/cpu/kernels.h": cpuKernelsH,
+  "native/cpu/kernels/ahead.h": cpuKernelsAheadH,
   "native/cpu/kernels/attend.cpp": cpuKernelsAttendCpp,
   "native/cpu/kernels/audit.cpp": cpuKernelsAuditCpp,
   "native/cpu/kernels/choose.cpp": cpuKernelsChooseCpp,

@@ -1,5 +1,5 @@
-// simd.h - vectors of 16 floats on every instruction set: GCC splits them where registers are
-// narrower, and neon.h does for NEON, so the order of a sum is the same everywhere.
+// simd.h - vectors of 16 floats on every instruction set, so that the order of a sum is the same
+// everywhere. avx2.h and neon.h make them of narrower registers; elsewhere GCC does.
 //
 // Everything lives in the instruction set's own namespace: this file is compiled once for each.
 #pragma once
@@ -12,8 +12,10 @@
 
 #if defined(SPECACHE_NEON)
 #include "neon.h"
+#elif defined(__AVX2__) && !defined(__AVX512F__)
+#include "avx2.h"
 #else
-#if defined(__AVX2__)
+#if defined(__AVX512F__)
 #include <immintrin.h>
 #endif
 
@@ -34,11 +36,6 @@ constexpr uint32_t sums_held = 16;
 static inline Ints ints_of(Bytes x) {
 #if defined(__AVX512F__)
     return (Ints)_mm512_maskz_cvtepi8_epi32(0xFFFF, (__m128i)x);
-#elif defined(__AVX2__)
-    return (Ints)__builtin_shufflevector((__v4di)_mm256_cvtepi8_epi32((__m128i)x),
-                                         (__v4di)_mm256_cvtepi8_epi32(
-                                             _mm_unpackhi_epi64((__m128i)x, (__m128i)x)),
-                                         0, 1, 2, 3, 4, 5, 6, 7);
 #else
     return __builtin_convertvector(x, Ints);
 #endif
@@ -46,11 +43,6 @@ static inline Ints ints_of(Bytes x) {
 static inline Ints ints_of(Octets x) {
 #if defined(__AVX512F__)
     return (Ints)_mm512_maskz_cvtepu8_epi32(0xFFFF, (__m128i)x);
-#elif defined(__AVX2__)
-    return (Ints)__builtin_shufflevector((__v4di)_mm256_cvtepu8_epi32((__m128i)x),
-                                         (__v4di)_mm256_cvtepu8_epi32(
-                                             _mm_unpackhi_epi64((__m128i)x, (__m128i)x)),
-                                         0, 1, 2, 3, 4, 5, 6, 7);
 #else
     return __builtin_convertvector(x, Ints);
 #endif
@@ -58,11 +50,6 @@ static inline Ints ints_of(Octets x) {
 static inline Words words_of(Halves x) {
 #if defined(__AVX512F__)
     return (Words)_mm512_maskz_cvtepu16_epi32(0xFFFF, (__m256i)x);
-#elif defined(__AVX2__)
-    return (Words)__builtin_shufflevector(
-        (__v4di)_mm256_cvtepu16_epi32(_mm256_castsi256_si128((__m256i)x)),
-        (__v4di)_mm256_cvtepu16_epi32(_mm256_extracti128_si256((__m256i)x, 1)), 0, 1, 2, 3, 4, 5,
-        6, 7);
 #else
     return __builtin_convertvector(x, Words);
 #endif
@@ -193,13 +180,6 @@ static inline Floats widen(Type type, const uint8_t *from) {
     if (type == Type::bf16) return (Floats)(words_of(bits) << 16);
 #if defined(__AVX512F__)
     return (Floats)_mm512_maskz_cvtph_ps(0xFFFF, (__m256i)bits);
-#elif defined(__F16C__)
-    float wide[lanes];
-    _mm256_storeu_ps(wide,
-                     _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i *>(from))));
-    _mm256_storeu_ps(wide + 8, _mm256_cvtph_ps(_mm_loadu_si128(
-                                   reinterpret_cast<const __m128i *>(from + 16))));
-    return load(wide);
 #else
     Floats wide{};
     for (uint32_t i = 0; i < lanes; i++) wide[i] = half_to_float(bits[i]);

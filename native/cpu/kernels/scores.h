@@ -153,17 +153,16 @@ static inline void unpack(const uint8_t *keys, uint8x16_t *parts) {
     }
 }
 
-template <uint32_t half, uint32_t Queries>
-static inline void integer_scores_of(const Tables *const *queries, const uint8_t *keys,
-                                     const uint8_t *soon, uint32_t tables,
-                                     int32_t (*scores)[page_tokens]) {
+template <uint32_t half, uint32_t Queries, class Ask>
+static inline void integer_scores_of(const Tables *const *queries, const uint8_t *keys, Ask ask,
+                                     uint32_t tables, int32_t (*scores)[page_tokens]) {
     int16x8_t sums[Queries][4];  // at most 128 tables of |127|
     for (auto &query : sums) {
         for (int16x8_t &sum : query) sum = vdupq_n_s16(0);
     }
     for (uint32_t t = 0; t < tables; t += 2) {
         uint8x16_t parts[4];
-        if (half == 0) __builtin_prefetch(soon + t * 32);
+        if (half == 0 && t % 4 == 0) ask();
         unpack<half>(keys + t * 32, parts);
         for (uint32_t q = 0; q < Queries; q++) {
             int8x16x2_t both = vld1q_s8_x2(queries[q]->sums[t]);
@@ -182,12 +181,11 @@ static inline void integer_scores_of(const Tables *const *queries, const uint8_t
 }
 
 // Of half a page at a time registers hold the sums of four queries.
-template <uint32_t Queries>
-static inline void integer_scores(const Tables *const *queries, const uint8_t *keys,
-                                  const uint8_t *soon, uint32_t tables,
-                                  int32_t (*scores)[page_tokens]) {
-    integer_scores_of<0, Queries>(queries, keys, soon, tables, scores);
-    integer_scores_of<1, Queries>(queries, keys, soon, tables, scores);
+template <uint32_t Queries, class Ask>
+static inline void integer_scores(const Tables *const *queries, const uint8_t *keys, Ask ask,
+                                  uint32_t tables, int32_t (*scores)[page_tokens]) {
+    integer_scores_of<0, Queries>(queries, keys, ask, tables, scores);
+    integer_scores_of<1, Queries>(queries, keys, ask, tables, scores);
 }
 #else
 template <uint32_t Queries, class Ask>
