@@ -97,7 +97,8 @@ void weigh_near(const Work &work, uint32_t pair) {
                 }
             }
             for (uint32_t q = 0; q < Queries; q++) {
-                work.scratch.near[work.place(pair, g + q)] = weigh(logits[q], count, logits[q], [] {});
+                work.scratch.near[work.place(pair, g + q)] =
+                    weigh(logits[q], count, logits[q], [] {});
                 fill_last_vector(work, pair, g + q);
             }
         });

@@ -17,8 +17,8 @@ static inline float largest_logit(const float *logits, uint32_t count) {
     return largest_of(most);
 }
 
-// Weights beside a logit that none is above, which may be in place; returns their sum. ask() may ask
-// for a part of what is read later.
+// Weights beside a logit that none is above, which may be in place; returns their sum. ask() may
+// ask for a part of what is read later.
 template <class Ask>
 static inline float weights_beside(float largest, const float *logits, uint32_t count,
                                    float *weights, Ask ask) {
