@@ -129,17 +129,19 @@ void sum_exact(const Work &work, uint32_t input, uint32_t head) {
     uint32_t pair = input * work.shape.kv_heads + head;
     const uint8_t **rows = &work.scratch.rows[uint64_t(pair) * work.exact_max];
     uint32_t count = exact_rows(work, input, head, rows);
-    // Rows lie anywhere: each is asked for while those 16 before it are read.
+    // Rows lie anywhere: each is asked for while those before it are read.
+    constexpr uint32_t first_asked = 16;
     Ahead ahead(count, row_bytes(work.shape), [&](uint32_t r) { return rows[r]; });
-    ahead.ask(uint32_t(row_bytes(work.shape) * lanes / line_bytes));
+    ahead.ask(uint32_t(row_bytes(work.shape) * first_asked / line_bytes));
     with_row_type(work.shape.kv_type, [&]<Type type>() {
         by_queries(work.group, [&]<uint32_t Queries>(uint32_t g) {
             auto of = [&](uint32_t at) { return work.exact(at); };
             RunningSums<type, Queries> running(work, work.first_query(input, head) + g, of);
             for (uint32_t q = 0; q < Queries; q++) work.clear(running.sums[q]);
-            for (uint32_t i = 0; i < count; i += lanes) {
+            for (uint32_t i = 0; i < count; i += rows_at_a_time) {
                 running.add(
-                    std::min(lanes, count - i), 0, [&](uint32_t r) { return rows[i + r]; },
+                    std::min(rows_at_a_time, count - i), 0,
+                    [&](uint32_t r) { return rows[i + r]; },
                     [&](uint32_t lines) { ahead.ask(lines); });
             }
         });

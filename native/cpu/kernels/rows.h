@@ -1,5 +1,7 @@
 // rows.h - products with stored rows, for up to four queries at a time: a row is widened once.
 #pragma once
+#include <algorithm>
+
 #include "../kernels.h"
 #include "../simd.h"
 #include "ahead.h"
@@ -26,28 +28,48 @@ static inline void by_queries(uint32_t count, Body body) {
     if (count - first == 1) body.template operator()<1>(first);
 }
 
+// sums[q][r] of rows r of one vector of numbers or more: the query's are loaded once for all of them.
+template <Type type, uint32_t Queries, uint32_t Rows>
+static inline uint32_t dot_vectors(const uint8_t *const *rows, const float *queries, uint32_t dim,
+                                   Floats (*sums)[lanes], uint32_t first) {
+    const float *query[Queries];
+    Floats sum[Queries][Rows] = {};
+    for (uint32_t q = 0; q < Queries; q++) query[q] = queries + q * dim;
+    uint32_t i = 0;
+    for (; i + lanes <= dim; i += lanes) {
+        Floats x[Rows];
+        for (uint32_t r = 0; r < Rows; r++) x[r] = widen(type, rows[r] + i * type_bytes(type));
+#pragma GCC unroll 4
+        for (uint32_t q = 0; q < Queries; q++) {
+            Floats number = load(query[q] + i);
+            for (uint32_t r = 0; r < Rows; r++) sum[q][r] += x[r] * number;
+        }
+    }
+#pragma GCC unroll 4
+    for (uint32_t q = 0; q < Queries; q++) {
+        for (uint32_t r = 0; r < Rows; r++) sums[q][first + r] = sum[q][r];
+    }
+    return i;
+}
+
 // products[q][r] = query q . row r of up to 16 rows, whose keys begin at key(r): as dot_row().
 // ask(lines) may ask for as many lines as were read. queries [Queries][dim].
 template <Type type, uint32_t Queries, class Key, class Ask>
 static inline void dot_rows(uint32_t count, const float *queries, uint32_t dim, Key key, Ask ask,
                             Floats *products) {
+    constexpr uint32_t at_once = Queries * 2 <= sums_held ? 2 : 1;
     Floats sums[Queries][lanes];
     float rest[Queries][lanes] = {};
-    for (uint32_t r = 0; r < lanes; r++) {
-        for (uint32_t q = 0; q < Queries; q++) sums[q][r] = Floats{};
-        if (r >= count) continue;
-        ask((dim * type_bytes(type) + line_bytes - 1) / line_bytes);
-        const uint8_t *row = key(r);
-        Floats sum[Queries] = {};
-        uint32_t i = 0;
-        for (; i + lanes <= dim; i += lanes) {
-            Floats x = widen(type, row + i * type_bytes(type));
-            for (uint32_t q = 0; q < Queries; q++) sum[q] += x * load(queries + q * dim + i);
-        }
-        for (uint32_t q = 0; q < Queries; q++) {
-            sums[q][r] = sum[q];
-            for (uint32_t k = i; k < dim; k++) {
-                rest[q][r] += load_number(type, row, k) * queries[q * dim + k];
+    for (uint32_t r = 0; r < lanes; r += at_once) {
+        const uint8_t *rows[at_once];  // of rows that are not there the last one's products
+        for (uint32_t i = 0; i < at_once; i++) rows[i] = key(std::min(r + i, count - 1));
+        if (r < count) ask(at_once * ((dim * type_bytes(type) + line_bytes - 1) / line_bytes));
+        uint32_t whole = dot_vectors<type, Queries, at_once>(rows, queries, dim, sums, r);
+        for (uint32_t q = 0; whole < dim && q < Queries; q++) {
+            for (uint32_t k = whole; k < dim; k++) {
+                for (uint32_t i = 0; i < at_once; i++) {
+                    rest[q][r + i] += load_number(type, rows[i], k) * queries[q * dim + k];
+                }
             }
         }
     }
