@@ -217,6 +217,7 @@ class Chat {
     const counts = (["turns", "commands"] as const)
       .filter((kind) => this.#failed[kind] > 0)
       .map((kind) => `${this.#failed[kind]} of ${this.#asked[kind]} ${kind}`);
-    throw new SpecacheError(fault.code, `Cannot ${ACTION}: ${counts.join(" and ")} failed`);
+    const sentence = `Cannot ${ACTION}: ${counts.join(" and ")} failed`;
+    throw new SpecacheError(fault.code, sentence, { cause: fault });
   }
 }

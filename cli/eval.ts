@@ -1,6 +1,7 @@
 // eval.ts - `specache eval`: what each mode loses against the full cache, on tasks from a seed.
-import { writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { Buffer } from "node:buffer";
+import { closeSync, existsSync, openSync, readSync, writeFileSync } from "node:fs";
+import { join, resolve } from "node:path";
 import { createHash } from "node:crypto";
 import { z } from "zod";
 import { SpecacheError } from "../engine/errors.ts";
@@ -88,6 +89,7 @@ export async function evalCommand(
     const fresh = name === "output" || name === "report";
     if (given) checkWritable(flags, name, fresh); // now, not when all is done
   }
+  checkApart(flags);
   await ensureLibrary(stderr);
   const line = new StatusLine(stderr);
   const started = performance.now();
@@ -109,6 +111,34 @@ export async function evalCommand(
     writeOutput(flags, "report", reportHtml(report));
   }
   stdout.write(flags.json ? JSON.stringify({ rows: report.rows }) + "\n" : tableOf(report) + "\n");
+}
+
+// Each file has one content, and what is gone on behind holds objects, a line each.
+function checkApart(flags: Flags): void {
+  const given = ["resume", "documents", "output", "report"].flatMap((name) =>
+    flags[name] === undefined ? [] : [{ name, path: resolve(String(flags[name])) }]
+  );
+  for (const [i, { name, path }] of given.entries()) {
+    const other = given.slice(0, i).find((before) => before.path === path);
+    if (other !== undefined) {
+      const sentence = `Cannot ${ACTION}: --${other.name} and --${name} are both ${path}`;
+      throw new SpecacheError("argument", sentence);
+    }
+    if (name === "documents" && existsSync(path) && !/^(\{"|$)/.test(firstLine(path))) {
+      const sentence = `Cannot ${ACTION}: --documents ${path} holds something else; name a new one`;
+      throw new SpecacheError("data", sentence);
+    }
+  }
+}
+
+function firstLine(path: string): string {
+  const start = Buffer.alloc(64);
+  const file = openSync(path, "r");
+  try {
+    return start.toString("latin1", 0, readSync(file, start)).split("\n")[0];
+  } finally {
+    closeSync(file);
+  }
 }
 
 function optionsOf(flags: Flags): EvalOptions {

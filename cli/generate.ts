@@ -2,7 +2,7 @@
 import process from "node:process";
 import { type EngineOptions, engineOptions } from "../engine/config.ts";
 import { type GenerateOptions, generateOptions } from "../engine/config_generate.ts";
-import type { AuditStats } from "../engine/audit.ts";
+import type { AuditStats, Estimate } from "../engine/audit.ts";
 import { Engine } from "../engine/engine.ts";
 import { SpecacheError } from "../engine/errors.ts";
 import type { GenerateResult } from "../engine/generation.ts";
@@ -103,6 +103,7 @@ export async function generate(
   const result = await run.result;
   if (flags.json) stdout.write(JSON.stringify(result) + "\n");
   else stderr.write(summary(result) + "\n");
+  if (result.cache.audit && !flags.json) stderr.write(`${auditText(result.cache.audit)}\n`);
   if (result.cache.audit?.warning) {
     stderr.write(`${warningOf(result.cache.audit)} ${flags["audit-warn"]}\n`);
   }
@@ -129,6 +130,15 @@ function onInterrupt(): Disposable & { readonly signal: AbortSignal } {
   const abort = () => stop.abort();
   process.once("SIGINT", abort);
   return { signal: stop.signal, [Symbol.dispose]: () => void process.off("SIGINT", abort) };
+}
+
+function auditText({ lostMass, outputDivergence, samples }: AuditStats): string {
+  const shown = ({ mean, low, high }: Estimate) =>
+    `${mean.toFixed(4)} (95 %: ${low.toFixed(4)} to ${high.toFixed(4)})`;
+  const found = lostMass && outputDivergence
+    ? `lost mass ${shown(lostMass)}, divergence of outputs ${shown(outputDivergence)}`
+    : "too few for a mean";
+  return `audited ${samples} times: ${found}`;
 }
 
 function warningOf({ lostMass }: AuditStats): string {

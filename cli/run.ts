@@ -1,6 +1,8 @@
 // run.ts - runs a command line. Errors are one sentence on standard error; exit status 2 for what
 // the user can mend, 1 otherwise.
 import { type ErrorCode, SpecacheError } from "../engine/errors.ts";
+import { refusedAs } from "../engine/system.ts";
+import { version } from "../ffi/version.ts";
 import { chat, chatFlags, chatHelp } from "./chat.ts";
 import { doctor, doctorFlags, doctorHelp } from "./doctor.ts";
 import { evalCommand, evalFlags, evalHelp } from "./eval.ts";
@@ -45,6 +47,10 @@ export async function run(args: readonly string[], streams: Streams): Promise<nu
     if (command !== null) return await command.run(rest, streams) ?? 0; // its own: doctor's
     return helped(name, streams);
   } catch (error) {
+    if (isOutputLost(error)) {
+      streams.stderr.write(`Cannot write the output: it ${refusedAs(error, "written")}\n`);
+      return 2;
+    }
     const verbose = args.includes("--verbose");
     streams.stderr.write(`${sentenceOf(error, command?.flags ?? {}, verbose)}\n`);
     return statusOf(error);
@@ -54,10 +60,20 @@ export async function run(args: readonly string[], streams: Streams): Promise<nu
 /** The exit status of an error. */
 export function statusOf(error: unknown): number {
   if (!(error instanceof SpecacheError)) return 1;
-  return mendable.includes(error.code) || isDeviceMissing(error) ? 2 : 1;
+  if (mendable.includes(error.code) || isDeviceMissing(error)) return 2;
+  return error.cause instanceof SpecacheError ? statusOf(error.cause) : 1;
+}
+
+// Deno throws it, Bun emits it (main.ts); what fails of files of ours is a SpecacheError.
+function isOutputLost(error: unknown): boolean {
+  return ["ENOSPC", "EDQUOT", "EIO"].includes((error as { code?: string })?.code ?? "");
 }
 
 function helped(name: string, { stdout }: Streams): number {
+  if (name === "--version") {
+    stdout.write(`specache ${version}\n`);
+    return 0;
+  }
   if (name !== "--help" && name !== "help") {
     const known = Object.keys(commands).join(", ");
     const shown = name || '""';

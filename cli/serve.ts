@@ -79,18 +79,25 @@ export async function serve(args: readonly string[], { stdout, stderr }: Streams
   const name = nameOf(flags, options);
   await ensureLibrary(stderr, options.device);
   const say = (sentence: string) => void stderr.write(`${sentence}\n`);
-  await using engine = await Engine.open({ ...options, notice: say });
-  checkConverses(engine);
-  const closing = new AbortController();
-  const report = (error: unknown) => say(error instanceof Error ? error.message : String(error));
-  const app = createApp(engine, { name, keys, closing: closing.signal, report });
-  using end = onEnd();
-  const server = await listen(app.fetch, where);
-  stdout.write(`Serving ${name} at ${server.url}/v1\n`);
-  await end.ended;
-  say("Finishing what runs; again ends it at once");
-  closing.abort();
-  await server.close();
+  // The port first: a taken one is told at once, not behind a model that takes a minute to open.
+  let answer = (_: Request): Response | Promise<Response> => new Response(null, { status: 503 });
+  const server = await listen((request) => answer(request), where);
+  try {
+    await using engine = await Engine.open({ ...options, notice: say });
+    checkConverses(engine);
+    const closing = new AbortController();
+    const report = (error: unknown) => say(error instanceof Error ? error.message : String(error));
+    const app = createApp(engine, { name, keys, closing: closing.signal, report });
+    answer = (request) => app.fetch(request);
+    using end = onEnd();
+    stdout.write(`Serving ${name} at ${server.url}/v1\n`);
+    await end.ended;
+    say("Finishing what runs; again ends it at once");
+    closing.abort();
+    await server.close();
+  } finally {
+    await server.close();
+  }
 }
 
 // What the user typed, and not what the file says of itself, which may be a sentence.

@@ -215,7 +215,7 @@ export const kvStoreOptions: z.ZodType<KvStoreOptions> = z.strictObject({
   kvHeads: z.int().min(1).max(1024),
   queryHeads: z.int().min(1).max(4096),
   headDim: z.int().min(16).max(256).multipleOf(8),
-  scale: z.number().positive().optional(),
+  scale: z.number().positive().max(1e6).optional(),
   ...cacheFields,
 });
 

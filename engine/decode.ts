@@ -289,12 +289,19 @@ function drawsOf(
   trusted: readonly number[],
   guesses: readonly number[],
 ): Draws | null {
-  let draws: Draws | null = null;
+  let draws: Draws | null;
   try {
-    return draws = drawRows(run, rows, trusted, guesses);
-  } finally {
-    if (draws === null) run.store.keep(run.state.sequence, 0);
+    draws = drawRows(run, rows, trusted, guesses);
+  } catch (error) {
+    try {
+      run.store.keep(run.state.sequence, 0);
+    } catch {
+      // A store that cannot drop a step says so at its next call; what came first is told here.
+    }
+    throw error;
   }
+  if (draws === null) run.store.keep(run.state.sequence, 0);
+  return draws;
 }
 
 // What input i predicts stands behind the guesses before it; those of true rows are true. A draw

@@ -98,8 +98,16 @@ export class Session implements AsyncDisposable {
     this.#checkIdle();
     parse(promptOptions, options, "append");
     const before = { begun: this.#begun, conversation: this.#conversation };
-    const prompt = promptOf(this.#host, options, before, false);
-    const { stop } = await this.#go({ ...options, maxTokens: 0 }, prompt).result;
+    let stop;
+    try {
+      const prompt = promptOf(this.#host, options, before, false);
+      if ([options.prompt, options.messages, options.ids].every((given) => given === undefined)) {
+        throw new SpecacheError("argument", "Cannot append: no prompt, messages or ids are given");
+      }
+      ({ stop } = await this.#go({ ...options, maxTokens: 0 }, prompt).result);
+    } catch (error) {
+      throw ofAppend(error);
+    }
     if (stop !== "cancelled") return;
     throw new SpecacheError("cancelled", "Cannot append: the signal ended it");
   }
@@ -252,4 +260,13 @@ function generation(
       }
     },
   });
+}
+
+// What reads the prompt is what generates, and says so in its errors.
+function ofAppend(error: unknown): unknown {
+  if (!(error instanceof SpecacheError)) return error;
+  const message = error.message.replace(/^Cannot generate: /, "Cannot append: ")
+    .replace("maxTokens 0", "nothing more");
+  if (message === error.message) return error;
+  return new SpecacheError(error.code, message, { cause: error, details: error.details });
 }

@@ -31,6 +31,7 @@ export interface LibraryOptions extends BuildListener {
 type Device = NonNullable<LibraryOptions["device"]>;
 
 const building = new Map<Device, Promise<void>>();
+let toldNoCuda = false; // once a process: each engine of it would say the same
 
 /**
  * Builds the native library where none is built yet: a C++ compiler is needed, and half a minute to
@@ -69,13 +70,15 @@ export async function buildLibrary(options: LibraryBuild): Promise<void> {
   const { output = buildFolder(), notice = () => {}, progress, again = true } = options;
   const { device = "cpu" } = options;
   using _lock = await lockFolder(output, "build libspecache", () => {
-    notice("Waiting for another process, which builds the native library");
+    notice("Waiting for a build of the native library that is under way");
   });
   if (!again && isBuilt(device)) return; // the one that was waited for has done it
   const native = options.native ?? await sourceFolder(output);
   const cuda = device === "cuda" ? await findCuda(native) : undefined;
   if (device === "cuda" && cuda === undefined) {
-    notice('No device cuda is built: no nvcc was found ("specache toolchain nvcc" fetches one)');
+    const advice = '"specache toolchain nvcc" fetches one';
+    if (!toldNoCuda) notice(`No device cuda is built: no nvcc was found (${advice})`);
+    toldNoCuda = true;
     if (!again && isBuilt("cpu")) return;
   }
   const fetched = (await findCompiler())?.fetched;

@@ -67,9 +67,22 @@ async function ask(
   try {
     return await fetch(url, { headers, redirect: "manual", signal });
   } catch (cause) {
-    const why = signal?.aborted ? "no answer in time" : (cause as Error).message;
+    const why = signal?.aborted ? "no answer in time" : reasonOf(cause);
     throw new TransientError(`${shown(url)}: ${why}`, 0, cause);
   }
+}
+
+// Node says no more than "fetch failed", and why in its cause; Deno names an address at length.
+function reasonOf(cause: unknown): string {
+  const inner = (cause as Error).cause ?? cause;
+  const { code, message } = inner as { code?: string; message: string };
+  const unreachable = "cannot be reached; is this machine online?";
+  if (["ENOTFOUND", "EAI_AGAIN", "ECONNREFUSED", "ENETUNREACH"].includes(code ?? "")) {
+    return unreachable;
+  }
+  return /^(fetch failed|error sending request|Unable to connect|Was there a typo)/.test(message)
+    ? unreachable
+    : message;
 }
 
 function redirected(home: URL, from: URL, location: string): URL {

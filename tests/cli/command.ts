@@ -1,9 +1,9 @@
 // command.ts - command lines run within the test's process, or a program in one of its own, with
 // what they write kept.
 
-import { spawn } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { closeSync, mkdtempSync, openSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
@@ -75,6 +75,22 @@ export async function spawned(
   child.stderr.on("data", (data) => texts.stderr += data);
   const [status] = await once(child, "close");
   return { status, ...texts };
+}
+
+/** Runs main.ts with its standard output going to a file. */
+export function spawnedTo(path: string, args: readonly string[]): Omit<Ended, "stdout"> {
+  const command = runtime === "deno" ? ["run", "--no-check", "--no-prompt", "-A"] : [];
+  const output = openSync(path, "w");
+  try {
+    const { status, stderr } = spawnSync(
+      process.execPath,
+      [...command, pathOf("main.ts"), ...args],
+      { stdio: ["ignore", output, "pipe"], encoding: "utf8", env: process.env },
+    );
+    return { status: status ?? -1, stderr };
+  } finally {
+    closeSync(output);
+  }
 }
 
 /** Runs a command line that ends well with one JSON object, and nothing but that, on stdout. */

@@ -160,6 +160,15 @@ for (const [flags, holds] of accepted) {
   });
 }
 
+test("--audit tells what was lost behind the answer", async () => {
+  using folder = new Folder();
+  const prompt = ["--ids-file", folder.file("ids.json", idsText(150))];
+  const asked = ["generate", "--model", tiny, ...prompt, "--max-tokens", "4", "--audit", "1"];
+  const { status, stderr } = await command(asked);
+  assertEquals(status, 0);
+  assertMatch(stderr, /^audited \d+ times: lost mass 0\.\d{4} \(95 %: .+\), divergence of .+$/m);
+});
+
 test("the tables of these tests name every flag of generate", () => {
   // --prefetch wants device cuda: cuda/tests/engine.
   const elsewhere = ["model", "prompt", "prompt-file", "ids-file", "logprobs", "json", "help"]

@@ -2,7 +2,8 @@ import { join } from "node:path";
 import { buildLibrary, ensureLibrary } from "../../cli/library.ts";
 import { assertEquals, assertMatch, test } from "../harness.ts";
 import { makeStub } from "../ffi/stub.ts";
-import { spawned, tiny } from "./command.ts";
+import { version } from "../../ffi/version.ts";
+import { command, spawned, spawnedTo, tiny } from "./command.ts";
 
 test("main.ts exits with the command's status", async () => {
   const plan = ["plan", "--model", tiny, "--tokens", "100"];
@@ -22,6 +23,16 @@ test("main.ts exits with the command's status", async () => {
 test("main.ts ends in silence when nobody reads its output any more", async () => {
   const { status, stderr } = await spawned("main.ts", ["--help"], false);
   assertEquals([status, stderr], [0, ""]);
+});
+
+test("output that a full disk does not take is an error", () => {
+  const { status, stderr } = spawnedTo("/dev/full", ["--help"]);
+  assertEquals([status, stderr], [2, "Cannot write the output: it is on a disk that is full\n"]);
+});
+
+test("--version is the package's", async () => {
+  const { status, stdout } = await command(["--version"]);
+  assertEquals([status, stdout], [0, `specache ${version}\n`]);
 });
 
 test("start.ts refuses an unknown option before it builds anything", async () => {

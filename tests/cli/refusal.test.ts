@@ -222,13 +222,19 @@ const files: readonly Row[] = [
     "generate --model BAD/gguf-bad-magic.gguf --ids-file IDS",
     /gguf-bad-magic\.gguf is not a GGUF file; a Hugging Face model is opened by its f/,
   ],
-  ["generate --model BAD/st-missing-tensor --ids-file IDS", /st-missing-tensor/],
-  ["generate --model GOLDEN/mistral-sliding --ids-file IDS", /sliding/],
+  [
+    "generate --model BAD/st-missing-tensor --ids-file IDS",
+    /^Cannot open model: .+: tensor model\.layers\.0\.mlp\.up_proj\.weight is missing$/,
+  ],
+  [
+    "generate --model GOLDEN/mistral-sliding --ids-file IDS",
+    /: sliding_window 32 is below max_position_embeddings 512$/,
+  ],
   ["plan --model NONE --tokens 10", /^Cannot open model: NONE does not exist$/],
   [`${tiny20} --profile NONE`, /^Cannot read profile: NONE does not exist$/],
   [`${tiny20} --profile TEXT`, /^Cannot read profile: TEXT: /],
   [`${tiny20} --profile PROFILE`, /^Cannot read profile: PROFILE: keyBits is .*\[1,2\].*\[2,2\]$/],
-  [`${tiny20} --mode paper --profile PROFILE`, /^Cannot \w/],
+  [`${tiny20} --mode paper --profile PROFILE`, /PROFILE has no use with rule paper$/],
   [
     `${tiny20} --far NONE/far`,
     /--far NONE\/far is in a folder that does not exist; make it first$/,

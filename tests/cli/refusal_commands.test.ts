@@ -124,6 +124,11 @@ const profiles: readonly Row[] = [
   // What is there is somebody's.
   ["profile --model NEEDLE --output BROKEN", /--output BROKEN: it exists; name a new one$/],
   ["eval --model NEEDLE --output BROKEN", /--output BROKEN: it exists; name a new one$/],
+  ["eval --model NEEDLE --documents BROKEN", /--documents BROKEN holds something else; name a new/],
+  [
+    "eval --model NEEDLE --resume FAR --output FAR",
+    /^Cannot evaluate: --resume and --output are both FAR$/,
+  ],
   ["eval --model NEEDLE --report BROKEN", /--report BROKEN: it exists; name a new one$/],
   [
     "plan --model NEEDLE --tokens 16385 --no-measure",

@@ -92,12 +92,12 @@ test("a hub that is slow but sends is waited for", async () => {
       answer.writeHead(200, { "content-length": size });
       for (let at = 0; at < pieces; at++) {
         const [from, to] = [at, at + 1].map((part) => Math.floor(size * part / pieces));
-        setTimeout(() => answer.write(content!.subarray(from, to)), 150 * at);
+        setTimeout(() => answer.write(content!.subarray(from, to)), 300 * at);
       }
-      setTimeout(() => answer.end(), 150 * pieces);
+      setTimeout(() => answer.end(), 300 * pieces);
       return true;
     });
-    await pull(REPO, { patience: { ...HASTE, idleMs: 500 } });
+    await pull(REPO, { patience: { ...HASTE, idleMs: 1500 } });
     assertEquals(hub.askedFor(WEIGHTS).length, 1);
   });
 });

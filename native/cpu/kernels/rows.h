@@ -28,7 +28,7 @@ static inline void by_queries(uint32_t count, Body body) {
     if (count - first == 1) body.template operator()<1>(first);
 }
 
-// sums[q][r] of rows r of one vector of numbers or more: the query's are loaded once for all of them.
+// sums[q][first + r]: the vectors of products of row r. A query is loaded once for all rows.
 template <Type type, uint32_t Queries, uint32_t Rows>
 static inline uint32_t dot_vectors(const uint8_t *const *rows, const float *queries, uint32_t dim,
                                    Floats (*sums)[lanes], uint32_t first) {
