@@ -1,6 +1,7 @@
 // listen.ts - serves an application on a port: by Bun.serve, and in Deno by node:http. Deno.serve
 // (2.9) does not tell that a client has left when the head and the body of its request came in two
 // packets, as they often do, and a generation that nobody reads would go on to its end.
+import { lookup } from "node:dns/promises";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { getRequestListener } from "@hono/node-server";
@@ -30,6 +31,7 @@ export interface Place {
  */
 export async function listen(fetch: Fetch, place: Place): Promise<Listening> {
   try {
+    await lookup(place.hostname); // Bun's own error of a name that is none has any code
     return "Bun" in globalThis ? listenInBun(fetch, place) : await listenInDeno(fetch, place);
   } catch (cause) {
     const { hostname, port } = place;
