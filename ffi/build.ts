@@ -114,8 +114,8 @@ interface Unit {
 /**
  * Builds the library, and the tests if asked; quick where nothing changed.
  *
- * @throws {SpecacheError} unsupported: not Linux on x86-64 or arm64, or no compiler; device: the build
- * failed
+ * @throws {SpecacheError} unsupported: not Linux on x86-64 or arm64, or no compiler; device: the
+ * build failed
  */
 export async function build(options: BuildOptions): Promise<Built> {
   const { compiler, folder, sanitize, units, begin } = await compileAll(options);

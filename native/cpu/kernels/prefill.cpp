@@ -2,8 +2,8 @@
 //
 // A piece of work is one KV head and 32 tokens: with the group that is about a hundred queries,
 // which share each page's keys and values, widened once to panels. Products of panels are register
-// blocked: 4 queries by 64 columns, or by 16. A query's sums depend on its own page order alone: a page that
-// it may not see adds exact zeroes.
+// blocked: 4 queries by 64 columns, or by 16. A query's sums depend on its own page order alone: a
+// page that it may not see adds exact zeroes.
 #include <algorithm>
 #include <limits>
 
