@@ -16,6 +16,7 @@
 #if defined(__AVX2__)
 #include <immintrin.h>
 #endif
+#define SPECACHE_UNROLL  // the compiler sees to it
 
 namespace specache::SPECACHE_ISA {
 

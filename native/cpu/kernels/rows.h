@@ -45,11 +45,10 @@ static inline void dot_rows(uint32_t count, const float *queries, uint32_t dim, 
         uint32_t i = 0;
         for (; i + lanes <= dim; i += lanes) {
             Floats x = widen(type, row + i * type_bytes(type));
-            // Unrolled late, GCC would keep sums of NEON in memory.
-#pragma GCC unroll 4
+            SPECACHE_UNROLL
             for (uint32_t q = 0; q < Queries; q++) sum[q] += x * load(queries + q * dim + i);
         }
-#pragma GCC unroll 4
+        SPECACHE_UNROLL
         for (uint32_t q = 0; q < Queries; q++) {
             sums[q][r] = sum[q];
             for (uint32_t k = i; k < dim; k++) {

@@ -24,8 +24,7 @@ template <uint32_t Vectors, bool Whole, uint32_t Queries>
 void add_set(const uint8_t *values, uint32_t stride, uint32_t first,
              const float (*weights)[page_tokens], const ValueSums *sums) {
     Floats sum[Queries][Vectors];
-    // Unrolled late, GCC would keep sums of NEON in memory.
-#pragma GCC unroll 4
+    SPECACHE_UNROLL
     for (uint32_t q = 0; q < Queries; q++) {
         for (uint32_t v = 0; v < Vectors; v++) sum[q][v] = load(sums[q].set + (first + v) * lanes);
     }
@@ -34,7 +33,7 @@ void add_set(const uint8_t *values, uint32_t stride, uint32_t first,
         for (uint32_t v = 0; v < Vectors; v++) {
             masks[v] = mask_of<Whole>(values + j * stride, stride, first + v);
         }
-#pragma GCC unroll 4
+        SPECACHE_UNROLL
         for (uint32_t q = 0; q < Queries; q++) {
             Floats weight = spread(weights[q][j]);
             for (uint32_t v = 0; v < Vectors; v++) {
@@ -42,7 +41,7 @@ void add_set(const uint8_t *values, uint32_t stride, uint32_t first,
             }
         }
     }
-#pragma GCC unroll 4
+    SPECACHE_UNROLL
     for (uint32_t q = 0; q < Queries; q++) {
         for (uint32_t v = 0; v < Vectors; v++) store(sums[q].set + (first + v) * lanes, sum[q][v]);
     }
