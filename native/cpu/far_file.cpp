@@ -20,7 +20,7 @@ constexpr uint32_t window = 1024;  // copies that are sorted together: two layer
 // on, 4 KiB take as long as 512 bytes (docs/NOTES.md).
 constexpr uint64_t gap_most = 4096;
 constexpr uint32_t threads_most = 16;
-constexpr uint64_t page_bytes = 4096;  // of the page cache
+constexpr uint64_t page_bytes = 4096;
 
 uint64_t down(uint64_t x, uint64_t to) { return x / to * to; }
 uint64_t up(uint64_t x, uint64_t to) { return (x + to - 1) / to * to; }
@@ -201,9 +201,10 @@ void FarFile::write(const Write &write) {
     drop(write.to, write.bytes);
 }
 
-// Of the page cache. Only whole pages go.
+// Of the page cache. Only whole pages go, which arm64 may have of 16 or 64 KiB.
 void FarFile::drop(uint64_t from, uint64_t bytes) const {
-    uint64_t begin = down(from, page_bytes), end = up(from + bytes, page_bytes);
+    static const uint64_t page = uint64_t(sysconf(_SC_PAGESIZE));
+    uint64_t begin = down(from, page), end = up(from + bytes, page);
     posix_fadvise(file_, off_t(begin), off_t(end - begin), POSIX_FADV_DONTNEED);
 }
 

@@ -12,6 +12,9 @@
 
 #include "../numbers.h"
 
+// Before a loop over queries: unrolled late, GCC would keep its sums in memory.
+#define SPECACHE_UNROLL _Pragma("GCC unroll 4")
+
 namespace specache::SPECACHE_ISA {
 
 typedef float Four __attribute__((vector_size(16)));
@@ -84,9 +87,11 @@ static inline void store(float *to, Floats x) {
     vst1q_f32(to + 12, x.d);
 }
 
-static inline Floats floats_at(const int32_t *from) {
-    return {vcvtq_f32_s32(vld1q_s32(from)), vcvtq_f32_s32(vld1q_s32(from + 4)),
-            vcvtq_f32_s32(vld1q_s32(from + 8)), vcvtq_f32_s32(vld1q_s32(from + 12))};
+static inline Ints load(const int32_t *from) {
+    return {vld1q_s32(from), vld1q_s32(from + 4), vld1q_s32(from + 8), vld1q_s32(from + 12)};
+}
+static inline Floats floats_of(Ints x) {
+    return {vcvtq_f32_s32(x.a), vcvtq_f32_s32(x.b), vcvtq_f32_s32(x.c), vcvtq_f32_s32(x.d)};
 }
 static inline Floats floats_of(Bytes x) {
     int8x16_t bytes = (int8x16_t)x;

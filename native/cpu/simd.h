@@ -18,6 +18,7 @@
 #if defined(__AVX512F__)
 #include <immintrin.h>
 #endif
+#define SPECACHE_UNROLL  // the compiler sees to it
 
 namespace specache::SPECACHE_ISA {
 
@@ -54,6 +55,7 @@ static inline Words words_of(Halves x) {
     return __builtin_convertvector(x, Words);
 #endif
 }
+static inline Floats floats_of(Ints x) { return __builtin_convertvector(x, Floats); }
 template <class Small>
 static inline Floats floats_of(Small x) {
     return __builtin_convertvector(ints_of(x), Floats);
@@ -65,10 +67,10 @@ static inline Floats load(const float *from) {
     return x;
 }
 static inline void store(float *to, Floats x) { std::memcpy(to, &x, sizeof x); }
-static inline Floats floats_at(const int32_t *from) {
+static inline Ints load(const int32_t *from) {
     Ints x;
     std::memcpy(&x, from, sizeof x);
-    return __builtin_convertvector(x, Floats);
+    return x;
 }
 static inline Floats spread(float x) { return x - Floats{}; }
 static inline Floats select(Ints holds, Floats x, Floats y) { return holds ? x : y; }

@@ -4,13 +4,16 @@
 #include <cstring>
 
 #include "../cpu/features.h"
+#include "../failure.h"
 #include "tables.h"
 #include "test.h"
 
+// As specache.h counts them.
+static const char *const names[specache::isa_last + 1] = {"",     "reference", "portable",
+                                                          "avx2", "avx512",    "neon"};
+
 TEST("each instruction set that the CPU has runs the kernels of its name, the best by default") {
     using namespace specache;
-    const char *names[isa_last + 1] = {"",     "reference", "portable",
-                                       "avx2", "avx512",    "neon"};
     std::vector<const Kernels *> tables = kernel_tables();
     for (uint32_t isa = 1; isa <= isa_last; isa++) {
         if (!has_isa(isa)) continue;
@@ -19,6 +22,22 @@ TEST("each instruction set that the CPU has runs the kernels of its name, the be
     }
     CHECK(&kernels_for(0) == &kernels_for(best_isa()));
     CHECK(&kernels_for(0) == tables.back());
+}
+
+TEST("an instruction set that the CPU lacks, or another architecture has, is refused by name") {
+    using namespace specache;
+    for (uint32_t isa = 1; isa <= isa_last; isa++) {
+        if (has_isa(isa)) continue;
+        std::string told;
+        try {
+            kernels_for(isa);
+        } catch (const Failure &failure) {
+            CHECK(failure.status == SPECACHE_DEVICE);
+            told = failure.text;
+        }
+        CHECK(told == std::string("this CPU has no ") + names[isa] + ", its best is " +
+                          names[best_isa()]);
+    }
 }
 
 #if defined(__aarch64__)

@@ -39,13 +39,13 @@ static inline uint32_t dot_vectors(const uint8_t *const *rows, const float *quer
     for (; i + lanes <= dim; i += lanes) {
         Floats x[Rows];
         for (uint32_t r = 0; r < Rows; r++) x[r] = widen(type, rows[r] + i * type_bytes(type));
-#pragma GCC unroll 4
+        SPECACHE_UNROLL
         for (uint32_t q = 0; q < Queries; q++) {
             Floats number = load(query[q] + i);
             for (uint32_t r = 0; r < Rows; r++) sum[q][r] += x[r] * number;
         }
     }
-#pragma GCC unroll 4
+    SPECACHE_UNROLL
     for (uint32_t q = 0; q < Queries; q++) {
         for (uint32_t r = 0; r < Rows; r++) sums[q][first + r] = sum[q][r];
     }

@@ -60,8 +60,9 @@ void score_page(const Query *const *queries, const CodeLayout &layout, const uin
         Floats centre = spread(products[q] * centre_scale);
         float unit = coded.unit * largest;
         for (uint32_t j = 0; j < page_tokens; j += lanes) {
+            Ints score = load(scores[q] + j);
             Floats step = unit * bytes_at(codes + layout.key_scales + j);
-            store(logits[q] + j, centre + step * floats_at(scores[q] + j));
+            store(logits[q] + j, centre + step * floats_of(score));
         }
     }
 }

@@ -24,6 +24,7 @@ template <uint32_t Vectors, bool Whole, uint32_t Queries>
 void add_set(const uint8_t *values, uint32_t stride, uint32_t first,
              const float (*weights)[page_tokens], const ValueSums *sums) {
     Floats sum[Queries][Vectors];
+    SPECACHE_UNROLL
     for (uint32_t q = 0; q < Queries; q++) {
         for (uint32_t v = 0; v < Vectors; v++) sum[q][v] = load(sums[q].set + (first + v) * lanes);
     }
@@ -32,6 +33,7 @@ void add_set(const uint8_t *values, uint32_t stride, uint32_t first,
         for (uint32_t v = 0; v < Vectors; v++) {
             masks[v] = mask_of<Whole>(values + j * stride, stride, first + v);
         }
+        SPECACHE_UNROLL
         for (uint32_t q = 0; q < Queries; q++) {
             Floats weight = spread(weights[q][j]);
             for (uint32_t v = 0; v < Vectors; v++) {
@@ -39,6 +41,7 @@ void add_set(const uint8_t *values, uint32_t stride, uint32_t first,
             }
         }
     }
+    SPECACHE_UNROLL
     for (uint32_t q = 0; q < Queries; q++) {
         for (uint32_t v = 0; v < Vectors; v++) store(sums[q].set + (first + v) * lanes, sum[q][v]);
     }
@@ -47,17 +50,15 @@ void add_set(const uint8_t *values, uint32_t stride, uint32_t first,
 template <uint32_t Queries>
 void add_set_bits(const uint8_t *values, uint32_t stride, uint32_t first, uint32_t vectors,
                   const float (*weights)[page_tokens], const ValueSums *sums) {
-    auto add = [&]<uint32_t Vectors>() {
-        if constexpr (Vectors * Queries > sums_held) return;
-        else for (; vectors >= Vectors && (first + Vectors) * 2 <= stride;
-                  first += Vectors, vectors -= Vectors) {
-            add_set<Vectors, true, Queries>(values, stride, first, weights, sums);
+    if constexpr (sums_held >= 16) {  // NEON keeps a mask as ones and zeroes, in registers too
+        for (; vectors >= 4 && (first + 4) * 2 <= stride; first += 4, vectors -= 4) {
+            add_set<4, true, Queries>(values, stride, first, weights, sums);
         }
-    };
-    // NEON keeps a mask as ones and zeroes, in registers too.
-    if constexpr (sums_held >= 16) add.template operator()<4>();
-    add.template operator()<2>();
-    if constexpr (2 * Queries > sums_held) add.template operator()<1>();
+    }
+    constexpr uint32_t most = std::min(2u, sums_held / Queries);
+    for (; vectors >= most && (first + most) * 2 <= stride; first += most, vectors -= most) {
+        add_set<most, true, Queries>(values, stride, first, weights, sums);
+    }
     for (; vectors >= 1; first++, vectors--) {
         add_set<1, false, Queries>(values, stride, first, weights, sums);
     }
