@@ -1,9 +1,15 @@
 // project.cpp - out = weights * in, straight from the stored format.
 //
+<<<<<<< HEAD
 // Decode: a dot product for each row, which reads every weight once for up to four inputs: memory
 // bandwidth is the limit. Prefill: 32 rows are widened to a panel once for all inputs, then
 // register blocks of 8 inputs, or 2, by 32 rows: arithmetic is the limit. Either way the order of a
 // sum is fixed.
+=======
+// Decode: a dot product for each row, two rows and up to four inputs at a time: memory bandwidth is
+// the limit. Prefill: 32 rows are widened to a panel once for all inputs, then register blocks of 8
+// inputs by 32 rows: arithmetic is the limit. Either way the order of a sum is fixed.
+>>>>>>> weights
 #include <algorithm>
 
 #include "../kernels.h"
@@ -26,35 +32,71 @@ void put(const Project &project, uint32_t input, uint32_t row, float sum) {
     out = (project.accumulate ? out : 0) + (sum + bias);
 }
 
-template <Type type, uint32_t Inputs>
-void dot_inputs(const Project &project, uint32_t row, uint32_t first) {
-    uint32_t columns = project.weights.columns, i = 0;
-    const uint8_t *weights = static_cast<const uint8_t *>(project.weights.data) +
-                             row * weight_row_bytes(type, columns);
-    const uint8_t *block = weights;
-    const float *in = project.in + uint64_t(first) * columns;
-    Floats low[Inputs] = {}, high[Inputs] = {};
-    auto add_part = [&](auto part) {
-        Pair pair = load_block<type>(block, part);
-        for (uint32_t c = 0; c < Inputs; c++) {
-            low[c] += pair.low * load(in + uint64_t(c) * columns + i);
-            high[c] += pair.high * load(in + uint64_t(c) * columns + i + lanes);
-        }
-        i += part_values;
-    };
-    for (; i + block_values(type) <= columns; block += block_bytes(type)) {
-        with_parts<type>(add_part);
-    }
-    for (uint32_t c = 0; c < Inputs; c++) {
-        float sum = sum_of(low[c] + high[c]);
-        for (uint32_t rest = i; rest < columns; rest++) {
-            sum += dequantize_number(type, weights, rest) * in[uint64_t(c) * columns + rest];
-        }
-        put(project, first + c, row, sum);
+// Bytes behind those at work that a core asks memory for: left to itself it looks no further ahead
+// than the few blocks whose products it has begun, and a row of weights ends before the hardware
+// knows its stream.
+constexpr uint32_t bytes_ahead = 3072;
+
+template <Type type>
+void prefetch_block(const uint8_t *block) {
+    for (uint32_t byte = 0; byte < block_bytes(type); byte += 64) {
+        __builtin_prefetch(block + bytes_ahead + byte);
     }
 }
 
+// Rows [row, row + Rows) with inputs [first, first + Inputs). Each product has a sum of its own,
+// whose order does not depend on how many there are.
+template <Type type, uint32_t Rows, uint32_t Inputs>
+void dot(const Project &project, const uint8_t *weights, uint32_t row, uint32_t first) {
+    uint32_t columns = project.weights.columns, i = 0;
+    uint64_t row_bytes = weight_row_bytes(type, columns);
+    const float *in = project.in + uint64_t(first) * columns;
+    Floats low[Rows][Inputs] = {}, high[Rows][Inputs] = {};
+    const uint8_t *block = weights;  // of the first row
+    for (; i + block_values(type) <= columns; block += block_bytes(type)) {
+        const Unpacked<type> unpacked[2] = {Unpacked<type>(block),
+                                            Unpacked<type>(block + (Rows - 1) * row_bytes)};
+        for (uint32_t r = 0; r < Rows; r++) prefetch_block<type>(block + r * row_bytes);
+        with_parts<type>([&](auto part) {
+            for (uint32_t r = 0; r < Rows; r++) {
+                Pair pair = load_block<type>(unpacked[r], block + r * row_bytes, part);
+                for (uint32_t c = 0; c < Inputs; c++) {
+                    low[r][c] += pair.low * load(in + uint64_t(c) * columns + i);
+                    high[r][c] += pair.high * load(in + uint64_t(c) * columns + i + lanes);
+                }
+            }
+            i += part_values;
+        });
+    }
+    for (uint32_t r = 0; r < Rows; r++) {
+        for (uint32_t c = 0; c < Inputs; c++) {
+            float sum = sum_of(low[r][c] + high[r][c]);
+            for (uint32_t rest = i; rest < columns; rest++) {
+                sum += dequantize_number(type, weights + r * row_bytes, rest) *
+                       in[uint64_t(c) * columns + rest];
+            }
+            put(project, first + c, row + r, sum);
+        }
+    }
+}
+
+// Neighbouring rows, whose weights are at `weights`, with inputs [first, first + Inputs).
+template <Type type, uint32_t Inputs>
+void dot_rows(const Project &project, const uint8_t *weights, uint32_t row, uint32_t rows,
+              uint32_t first) {
+    uint64_t row_bytes = weight_row_bytes(type, project.weights.columns);
+    uint32_t r = 0;
+    for (; r + 2 <= rows; r += 2) {
+        dot<type, 2, Inputs>(project, weights + r * row_bytes, row + r, first);
+    }
+    if (r < rows) {
+        dot<type, 1, Inputs>(project, weights + r * row_bytes, row + r, first);
+    }
+}
+
+// A piece of decode: its weights stay in a core's cache while all inputs meet them.
 template <Type type>
+<<<<<<< HEAD
 void dot_row_of(const Project &project, uint32_t row) {
     uint32_t first = 0;
     for (; first + dots_at_a_time <= project.count; first += dots_at_a_time) {
@@ -66,6 +108,16 @@ void dot_row_of(const Project &project, uint32_t row) {
         if (rest == 2) dot_inputs<type, 2>(project, row, first);
     }
     if (rest == 1) dot_inputs<type, 1>(project, row, first);
+=======
+void dot_piece(const Project &project, uint32_t row, uint32_t rows) {
+    const uint8_t *weights = static_cast<const uint8_t *>(project.weights.data) +
+                             row * weight_row_bytes(type, project.weights.columns);
+    uint32_t c = 0, count = project.count;
+    for (; c + 4 <= count; c += 4) dot_rows<type, 4>(project, weights, row, rows, c);
+    if (count - c == 3) dot_rows<type, 3>(project, weights, row, rows, c);
+    if (count - c == 2) dot_rows<type, 2>(project, weights, row, rows, c);
+    if (count - c == 1) dot_rows<type, 1>(project, weights, row, rows, c);
+>>>>>>> weights
 }
 
 // sums[input][32] += in[input][first .. first + columns) * panel[columns][32].
@@ -152,10 +204,8 @@ void project(Stream &stream, const Project &project) {
         }
         uint32_t pieces = (rows + rows_at_a_time - 1) / rows_at_a_time;
         parallel_until_cancelled(stream, pieces, [&](uint32_t piece) {
-            uint32_t end = std::min(rows, (piece + 1) * rows_at_a_time);
-            for (uint32_t row = piece * rows_at_a_time; row < end; row++) {
-                dot_row_of<type>(project, row);
-            }
+            uint32_t row = piece * rows_at_a_time;
+            dot_piece<type>(project, row, std::min(rows - row, rows_at_a_time));
         });
     });
 }
