@@ -45,6 +45,15 @@ export const structs = {
   },
   specache_profile: { valuePlanes: "u32", hasKeyBits: "u32", hasValues: "u32" },
   specache_options: { k: "u32", late: "u32", lateAbove: "f32" },
+  specache_step_share: {
+    sequence: "u64",
+    inputs: "u32",
+    trusted: "u32",
+    k: "u32",
+    late: "u32",
+    lateAbove: "f32",
+    logits: "u32",
+  },
   specache_model_config: {
     vocabulary: "u32",
     hidden: "u32",
@@ -69,6 +78,7 @@ export const structs = {
 export type ConfigFields = FieldsOf<typeof structs.specache_config>;
 export type ProfileFields = FieldsOf<typeof structs.specache_profile>;
 export type OptionsFields = FieldsOf<typeof structs.specache_options>;
+export type StepShareFields = FieldsOf<typeof structs.specache_step_share>;
 export type ModelConfigFields = FieldsOf<typeof structs.specache_model_config>;
 export type TensorFields = FieldsOf<typeof structs.specache_tensor>;
 
@@ -89,6 +99,12 @@ export function writeOptions(fields: OptionsFields): Uint32Array {
   return write(structs.specache_options, fields);
 }
 
+/** Writes an array of specache_step_share. */
+export function writeStepShares(shares: readonly StepShareFields[]): Uint32Array {
+  const table = structs.specache_step_share;
+  return Uint32Array.from(shares.flatMap((fields) => wordsOf(table, fields)));
+}
+
 /** Writes a specache_model_config. */
 export function writeModelConfig(fields: ModelConfigFields): Uint32Array {
   return write(structs.specache_model_config, fields);
@@ -100,6 +116,10 @@ export function writeTensor(fields: TensorFields): Uint32Array {
 }
 
 function write<Table extends StructTable>(table: Table, fields: FieldsOf<Table>): Uint32Array {
+  return Uint32Array.from(wordsOf(table, fields));
+}
+
+function wordsOf<Table extends StructTable>(table: Table, fields: FieldsOf<Table>): number[] {
   const words: number[] = [];
   for (const [name, type] of Object.entries(table)) {
     const value = fields[name];
@@ -111,7 +131,7 @@ function write<Table extends StructTable>(table: Table, fields: FieldsOf<Table>)
       if (type === "u64") words.push(Math.floor(value / U32_VALUES));
     }
   }
-  return Uint32Array.from(words);
+  return words;
 }
 
 const float = new Float32Array(1);

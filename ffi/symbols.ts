@@ -49,7 +49,7 @@ export const symbols = {
   specache_model_ready: { args: ["u64"], returns: "i32" },
   specache_prefill: { args: ["u64", "u64", "u32[]", "u32", "f32[]"], returns: "i32" },
   specache_step: {
-    args: ["u64", "u64", "u32[]", "u32", "u32", "u32[]", "u32[]", "f32[]", "f32[]"],
+    args: ["u64", "u32[]", "u32", "u32[]", "u32[]", "f32[]", "f32[]"],
     returns: "i32",
   },
   specache_rows: { args: ["u64", "u64", "u32", "u32", "u32", "f32[]", "f32[]"], returns: "i32" },

@@ -169,7 +169,8 @@ void attend_runs(Store &store, Sequence &sequence, uint32_t layer, const float *
 
 }  // namespace
 
-void begin(Store &store, Sequence &sequence, uint32_t inputs, uint32_t trusted, Options options) {
+void check_begin(const Store &store, const Sequence &sequence, uint32_t inputs, uint32_t trusted,
+                 const Options &options) {
     const Plan &plan = store.plan;
     store.check_ended(sequence);
     if (inputs < 1 || inputs > plan.inputs) {
@@ -184,8 +185,7 @@ void begin(Store &store, Sequence &sequence, uint32_t inputs, uint32_t trusted, 
     if (plan.ahead_only && inputs - trusted > 1) {  // its slots are one guess's
         fail(SPECACHE_ARGUMENT, "guesses %u of mode paper are above 1", inputs - trusted);
     }
-    if (plan.rule == Rule::none) options.k = 0;
-    if (options.k > plan.config.k_max) {
+    if (plan.rule != Rule::none && options.k > plan.config.k_max) {
         fail(SPECACHE_ARGUMENT, "k %u is above k_max %u", options.k, plan.config.k_max);
     }
     uint32_t length = sequence.length + trusted;
@@ -193,7 +193,12 @@ void begin(Store &store, Sequence &sequence, uint32_t inputs, uint32_t trusted, 
         fail(SPECACHE_CAPACITY, "the sequence would hold %u tokens, tokens_max is %u", length,
              plan.config.tokens_max);
     }
-    store.reserve_pages(sequence, length / page_tokens * page_tokens);
+}
+
+void begin(Store &store, Sequence &sequence, uint32_t inputs, uint32_t trusted, Options options) {
+    check_begin(store, sequence, inputs, trusted, options);
+    if (store.plan.rule == Rule::none) options.k = 0;
+    store.reserve_pages(sequence, (sequence.length + trusted) / page_tokens * page_tokens);
     if (sequence.length > 0) store.device->compute().wait(*store.written);
     store.device->check();
     sequence.inputs = inputs;
