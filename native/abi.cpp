@@ -289,16 +289,19 @@ EXPORT int32_t specache_step(uint64_t id, const specache_step_share *shares, uin
                              const uint32_t *tokens, uint32_t *ids, float *largest,
                              float *logits) {
     return on_store(id, [&](Store &store) {
-        not_null("shares", shares);
-        not_null("tokens", tokens);
-        not_null("ids", ids);
-        not_null("largest", largest);
         Model &model = model_of(store);
         uint32_t most = store.plan.config.sequences_max;
         if (count < 1) fail(SPECACHE_ARGUMENT, "sequences %u of a step are below 1", count);
         if (count > most) {
             fail(SPECACHE_ARGUMENT, "sequences %u of a step are above sequences_max %u", count,
                  most);
+        }
+        not_null("shares", shares);
+        bool empty = std::all_of(shares, shares + count, [](auto &of) { return of.inputs == 0; });
+        if (!empty) {  // else refused below
+            not_null("tokens", tokens);
+            not_null("ids", ids);
+            not_null("largest", largest);
         }
         std::vector<StepInputs> &list = model.step_list;  // has room: nothing is allocated
         list.clear();

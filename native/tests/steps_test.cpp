@@ -219,10 +219,10 @@ TEST("a step of several sequences is refused by name, value and limit, and none 
     };
     std::string name = "sequence " + std::to_string(run.sequences[4]) + ": ";
     specache_step_share any = run.share(0);
-    refused({}, "shares is null");
-    CHECK(specache_step(run.store, &any, 0, tokens.data(), ids.data(), largest.data(), nullptr) ==
-          SPECACHE_ARGUMENT);
-    CHECK(last_error() == "sequences 0 of a step are below 1");
+    refused({}, "sequences 0 of a step are below 1");
+    CHECK(specache_step(run.store, nullptr, 1, tokens.data(), ids.data(), largest.data(),
+                        nullptr) == SPECACHE_ARGUMENT);
+    CHECK(last_error() == "shares is null");
     refused(std::vector<specache_step_share>(21, any),
             "sequences 21 of a step are above sequences_max 20");
     refused(changed([&](auto &all) { all[2] = all[0]; }),
