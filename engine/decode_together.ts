@@ -1,4 +1,4 @@
-// decode_together.ts - several requests on one store, whose steps are one: the weights are read once
+// decode_together.ts - several requests on one store whose steps are one: the weights are read once
 // for all of them, and each has the text that it would have alone.
 import {
   type Asking,

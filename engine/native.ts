@@ -9,7 +9,6 @@ import {
   writeProfile,
   writeTensor,
 } from "../ffi/structs.ts";
-import { SpecacheError } from "./errors.ts";
 import { nativeStep, type StepRequest, type StepShare } from "./native_step.ts";
 import type { Isa, KvType, Mode, Prefetch, Prefill, Rule } from "./config.ts";
 import type { ModelDescription } from "./model/describe.ts";
