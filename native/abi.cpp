@@ -18,6 +18,7 @@ using namespace specache;
 namespace specache {
 
 thread_local std::string last_error;
+std::atomic<uint64_t> call_nanoseconds{0};
 
 }  // namespace specache
 

@@ -276,6 +276,9 @@ int32_t specache_hold(uint64_t store, uint32_t layer);
 int32_t specache_release(uint64_t store);
 // Benches and tests of long texts: appends random tokens, numbers of unit variance, of `seed`.
 int32_t specache_fill(uint64_t store, uint64_t sequence, uint32_t tokens, uint32_t seed);
+// Benches: nanoseconds within the library of all calls on stores so far, whoever made them: what a
+// caller waited beyond that is the crossing's and its own.
+int32_t specache_time(uint64_t *nanoseconds_out);
 // Benches: all compute threads read `bytes` of far memory from `first` on and do nothing else.
 int32_t specache_read_far(uint64_t store, uint64_t first, uint64_t bytes,
                           uint64_t *nanoseconds_out);
@@ -288,7 +291,8 @@ int32_t specache_far_reads(uint64_t store, uint32_t reads, uint32_t bytes, uint3
 // Starts or empties the trace of stream events.
 int32_t specache_trace_start(uint64_t store, uint32_t events_max);
 // Copies events, 4 u64 each: what (0 attended, 1 wanted, 2 prefetch begun, 3 prefetch done, 4 late
-// begun, 5 late done, 6 waited), layer, step, nanoseconds. Answers how many by *events_out.
+// begun, 5 late done, 6 waited; of a run of KV heads 7 scanned, 8 chosen, 9 summed), layer, step,
+// nanoseconds. Answers how many by *events_out.
 int32_t specache_trace(uint64_t store, uint64_t *events, uint32_t events_max, uint32_t *events_out);
 
 #ifdef __cplusplus

@@ -113,10 +113,12 @@ void choose_run(Store &store, Sequence &sequence, uint32_t layer, const Run &run
                  {plan.shape, run.heads, work.head_codes + layer * plan.config.kv_heads,
                   sequence.page_ids, queries, positions, run.logits, inputs, run.room,
                   run.blocks});
+    device.trace(Trace::scanned, layer, sequence.step);
     kernels.choose(device.compute(), {plan.shape, run.heads, near_rows(store, sequence, layer),
                                       queries, positions, run.logits, work.chosen, work.values,
                                       work.counts, inputs, run.room, sequence.options.k,
                                       plan.config.k_max, work.choose, run.blocks});
+    device.trace(Trace::chosen, layer, sequence.step);
     kernels.resolve(device.compute(), run.resolve);
     fetch_late(store, sequence, layer, run);
     bool last = run.heads.first + run.heads.count == plan.config.kv_heads;
@@ -142,6 +144,7 @@ void attend_run(Store &store, Sequence &sequence, uint32_t layer, const Run &run
                     plan.ahead_only ? work.exact_counts : work.counts, work.rows, outputs,
                     sequence.inputs, pages_max, run.room, k_max, plan.value_planes, work.attend,
                     run.blocks});
+    device.trace(Trace::summed, layer, sequence.step);
     audit_heads(store, sequence, layer, run.heads, run.logits, run.room, queries, outputs);
     if (plan.slots != 0 && !plan.ahead_only) kernels.settle(device.compute(), run.resolve);
 }
