@@ -43,15 +43,19 @@ export function nativeStep(
   },
   shares: readonly StepShare[],
 ): Stepped {
-  const tokens = shares.flatMap(({ inputs }) => inputs);
+  const [tokens, fields]: [number[], StepShareFields[]] = [[], []];
+  for (const share of shares) {
+    tokens.push(...share.inputs);
+    fields.push(shareOf(share));
+  }
   const ids = new Uint32Array(tokens.length);
   const largest = new Float32Array(tokens.length);
   const logits = logitsOf(shares, vocabulary);
   const status = library.symbols.specache_step(
     id,
-    writeStepShares(shares.map(shareOf)),
+    writeStepShares(fields),
     shares.length,
-    Uint32Array.from(tokens),
+    new Uint32Array(tokens),
     ids,
     largest,
     logits,
@@ -59,30 +63,38 @@ export function nativeStep(
   return {
     status,
     predicted() {
+      const all: Likeliest[][] = [];
       let [row, number] = [0, 0];
-      return shares.map(({ inputs, logits: to }) => {
+      for (const { inputs, logits: to } of shares) {
         if (to !== null && to !== logits) {
           to.set(logits!.subarray(number, number += inputs.length * vocabulary));
         }
-        return inputs.map(() => ({ id: ids[row], logit: largest[row++] }));
-      });
+        const predicted: Likeliest[] = [];
+        for (const end = row + inputs.length; row < end; row++) {
+          predicted.push({ id: ids[row], logit: largest[row] });
+        }
+        all.push(predicted);
+      }
+      return all;
     },
   };
 }
 
 // Where the library writes logits: the only buffer that asks for some, or one for all that do.
 function logitsOf(shares: readonly StepShare[], vocabulary: number): Float32Array | null {
-  const asking = shares.filter(({ logits }) => logits !== null);
+  const asking: Float32Array[] = [];
   let numbers = 0;
-  for (const { inputs, logits } of asking) {
+  for (const { inputs, logits } of shares) {
+    if (logits === null) continue;
     const needed = inputs.length * vocabulary;
-    if (logits!.length < needed) { // the library would write behind its end
-      const sentence = `Cannot decode a step: logits ${logits!.length} are below ${needed}`;
+    if (logits.length < needed) { // the library would write behind its end
+      const sentence = `Cannot decode a step: logits ${logits.length} are below ${needed}`;
       throw new SpecacheError("internal", sentence);
     }
     numbers += needed;
+    asking.push(logits);
   }
-  return asking.length > 1 ? new Float32Array(numbers) : asking[0]?.logits ?? null;
+  return asking.length > 1 ? new Float32Array(numbers) : asking[0] ?? null;
 }
 
 /** The specache_options of a request. */
@@ -100,11 +112,7 @@ function fieldsOf({ k, late }: StepRequest): OptionsFields {
 }
 
 function shareOf({ sequence, inputs, trusted, request, logits }: StepShare): StepShareFields {
-  return {
-    sequence: Number(sequence),
-    inputs: inputs.length,
-    trusted,
-    ...fieldsOf(request),
-    logits: logits === null ? 0 : 1,
-  };
+  const { k, late, lateAbove } = fieldsOf(request);
+  const [id, count, asks] = [Number(sequence), inputs.length, logits === null ? 0 : 1];
+  return { sequence: id, inputs: count, trusted, k, late, lateAbove, logits: asks };
 }

@@ -101,8 +101,9 @@ export function writeOptions(fields: OptionsFields): Uint32Array {
 
 /** Writes an array of specache_step_share. */
 export function writeStepShares(shares: readonly StepShareFields[]): Uint32Array {
-  const table = structs.specache_step_share;
-  return Uint32Array.from(shares.flatMap((fields) => wordsOf(table, fields)));
+  const words: number[] = [];
+  for (const share of shares) addWords(structs.specache_step_share, share, words);
+  return new Uint32Array(words);
 }
 
 /** Writes a specache_model_config. */
@@ -116,13 +117,19 @@ export function writeTensor(fields: TensorFields): Uint32Array {
 }
 
 function write<Table extends StructTable>(table: Table, fields: FieldsOf<Table>): Uint32Array {
-  return Uint32Array.from(wordsOf(table, fields));
+  const words: number[] = [];
+  addWords(table, fields, words);
+  return new Uint32Array(words);
 }
 
-function wordsOf<Table extends StructTable>(table: Table, fields: FieldsOf<Table>): number[] {
-  const words: number[] = [];
-  for (const [name, type] of Object.entries(table)) {
-    const value = fields[name];
+// Plain loops: between two steps of a model all of this has left the caches, and is not compiled.
+function addWords<Table extends StructTable>(
+  table: Table,
+  fields: FieldsOf<Table>,
+  words: number[],
+): void {
+  for (const name in table) {
+    const [type, value] = [table[name], fields[name]];
     if (type === "f32") {
       words.push(floatBits(name, value));
     } else {
@@ -131,7 +138,6 @@ function wordsOf<Table extends StructTable>(table: Table, fields: FieldsOf<Table
       if (type === "u64") words.push(Math.floor(value / U32_VALUES));
     }
   }
-  return words;
 }
 
 const float = new Float32Array(1);
