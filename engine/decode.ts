@@ -15,7 +15,7 @@ import { AcceptPolicy } from "./accept.ts";
 import { SpecacheError } from "./errors.ts";
 import { Chain, countGuess, type TextSource } from "./guesses.ts";
 import { Lookup } from "./lookup.ts";
-import type { NativeStore } from "./native.ts";
+import type { NativeStore, StepShare } from "./native.ts";
 import { type Likeliest, mostProbable, needsLogits, sample } from "./sampler.ts";
 import { type Logprobs, logprobsOf } from "./sampling/logprobs.ts";
 import { penalises, TokenCounts } from "./sampling/penalties.ts";
@@ -123,6 +123,28 @@ export interface Run {
  * one that brings a token with true: then that token is the last.
  */
 export function* decode(run: Run): Generator<DecodeEvent, Stop, boolean | void> {
+  const asking = decodeAsking(run);
+  for (let answer: StepAnswer = undefined;;) {
+    const { done, value } = asking.next(answer);
+    if (done) return value;
+    answer = value.kind === "step" ? run.store.steps([value.share])?.[0] ?? null : yield value;
+  }
+}
+
+/** A decode that waits for a step; no step of its sequence is at work. */
+export interface StepAsk {
+  readonly kind: "step";
+  readonly share: StepShare;
+}
+
+/** Of a StepAsk: what its inputs predict, null where it was cancelled. Of an event: as decode(). */
+export type StepAnswer = Likeliest[] | null | boolean | void;
+
+/** A decode whose steps another makes. */
+export type Asking<Result> = Generator<DecodeEvent | StepAsk, Result, StepAnswer>;
+
+/** As decode(), but asks for its steps, which several decodes may have made together. */
+export function* decodeAsking(run: Run): Asking<Stop> {
   const { state, request } = run;
   if (!(yield* prefill(run))) return "cancelled";
   const policy = new AcceptPolicy(request.accept);
@@ -133,7 +155,7 @@ export function* decode(run: Run): Generator<DecodeEvent, Stop, boolean | void> 
     if (run.cancelled()) return "cancelled";
     const drawn = state.next === null
       ? [first(stepping)]
-      : step(stepping, policy, request.maxTokens - emitted);
+      : yield* step(stepping, policy, request.maxTokens - emitted);
     if (drawn === null) continue; // cancelled for another request: the flag above decides
     const ended = run.eos.includes(drawn.at(-1)!.id);
     const tokens = ended ? drawn.slice(0, -1) : drawn;
@@ -183,13 +205,17 @@ interface Predicted {
 }
 
 // A step of `inputs`: what each of them predicts; null: cancelled.
-function predict(run: Stepping, inputs: readonly number[], trusted: number): Predicted[] | null {
-  const { store, state, request, logits } = run;
-  const likeliest = store.step(state.sequence, inputs, trusted, request, logits);
+function* predict(
+  { store, state, request, logits }: Stepping,
+  inputs: readonly number[],
+  trusted: number,
+): Asking<Predicted[] | null> {
+  const share = { sequence: state.sequence, inputs, trusted, request, logits };
+  const likeliest = (yield { kind: "step", share }) as Likeliest[] | null;
   if (likeliest === null) return null;
   return likeliest.map((each, input) => ({
     likeliest: each,
-    logits: logits === null ? null : row(logits, input, store.vocabulary),
+    logits: logits?.subarray(input * store.vocabulary, (input + 1) * store.vocabulary) ?? null,
   }));
 }
 
@@ -198,7 +224,7 @@ interface Drawn {
   readonly logprobs: Logprobs | null;
 }
 
-function* prefill({ store, state, cancelled }: Run): Generator<DecodeEvent, boolean, unknown> {
+function* prefill({ store, state, cancelled }: Run): Asking<boolean> {
   const { vocabulary } = store;
   while (state.unread.length > 0) {
     if (cancelled()) return false;
@@ -230,12 +256,12 @@ function first(run: Stepping): Drawn {
 }
 
 // Passes over the codes alone that bring the guesses to what the request asks; false: cancelled.
-function predecode(run: Stepping): boolean {
+function* predecode(run: Stepping): Asking<boolean> {
   const { store, state, request } = run;
   const { guesses, sequence } = state;
   while (guesses.length < request.guesses) {
     const inputs = [state.next!, ...guesses.after(request.guesses)];
-    const predicted = predict(run, inputs, 0);
+    const predicted = yield* predict(run, inputs, 0);
     if (predicted === null) return false;
     store.keep(sequence, 0);
     const input = inputs.length - 1;
@@ -246,11 +272,11 @@ function predecode(run: Stepping): boolean {
 }
 
 // The tokens of one step, at least one and at most `left`; null: cancelled.
-function step(run: Stepping, policy: AcceptPolicy, left: number): Drawn[] | null {
+function* step(run: Stepping, policy: AcceptPolicy, left: number): Asking<Drawn[] | null> {
   const { store, state, request } = run;
   const lookups = state.text.after(request.lookups); // the next true token is the text's last
   const trusted = lookups.slice(0, Math.min(policy.inputs(lookups.length), left - 1));
-  const ahead = trusted.length > 0 ? [] : guessesAhead(run, lookups, policy);
+  const ahead = trusted.length > 0 ? [] : yield* guessesAhead(run, lookups, policy);
   if (ahead === null) return null;
   const guesses = [...trusted, ...ahead];
   const { name } = trusted.length > 0 || policy.likely && lookups.length > 0
@@ -258,7 +284,7 @@ function step(run: Stepping, policy: AcceptPolicy, left: number): Drawn[] | null
     : state.guesses;
   const started = performance.now();
   const inputs = [state.next!, ...guesses];
-  const rows = predict(run, inputs, 1 + trusted.length);
+  const rows = yield* predict(run, inputs, 1 + trusted.length);
   if (rows === null) return null;
   policy.timed(trusted.length, performance.now() - started);
   const draws = drawsOf(run, rows, trusted, guesses);
@@ -333,14 +359,14 @@ function drawRows(
 
 // Guesses that run for the prefetch alone: a lookup's while lookups are right, else the chain's,
 // which may have to begin anew. null: cancelled.
-function guessesAhead(
+function* guessesAhead(
   run: Stepping,
   lookups: readonly number[],
   policy: AcceptPolicy,
-): readonly number[] | null {
+): Asking<readonly number[] | null> {
   const { state, request } = run;
   if (lookups.length > 0 && policy.likely) return lookups.slice(0, request.guesses);
-  return predecode(run) ? state.guesses.after(request.guesses) : null;
+  return (yield* predecode(run)) ? state.guesses.after(request.guesses) : null;
 }
 
 function drawTrue(
@@ -378,8 +404,4 @@ function draw(
 ): number {
   return draw?.(logits, position, input) ??
     sample(logits, request, position, counts && counts.with(ahead));
-}
-
-function row(logits: Float32Array, input: number, vocabulary: number): Float32Array {
-  return logits.subarray(input * vocabulary, (input + 1) * vocabulary);
 }

@@ -6,17 +6,18 @@ import {
   type ConfigFields,
   writeConfig,
   writeModelConfig,
-  writeOptions,
   writeProfile,
   writeTensor,
 } from "../ffi/structs.ts";
-import { SpecacheError } from "./errors.ts";
+import { nativeStep, type StepRequest, type StepShare } from "./native_step.ts";
 import type { Isa, KvType, Mode, Prefetch, Prefill, Rule } from "./config.ts";
 import type { ModelDescription } from "./model/describe.ts";
 import type { Profile } from "./profile.ts";
 import type { Likeliest } from "./sampler.ts";
-import type { Request, Settings } from "./settings.ts";
+import type { Settings } from "./settings.ts";
 import { type CacheStats, type GuessStats, readStats, STATS_COUNT } from "./stats.ts";
+
+export { optionsOf, type StepRequest, type StepShare } from "./native_step.ts";
 
 const MODES: readonly Mode[] = ["full", "paper", "specache"];
 const RULES: readonly ("own" | Rule)[] = ["own", "paper", "rotated"];
@@ -27,9 +28,6 @@ const ISAS: readonly ("best" | Isa)[] = [
 const DEVICES: readonly Settings["device"][] = ["cpu", "cuda"];
 const PREFETCHES: readonly Prefetch[] = ["read", "gather"];
 const PREFILLS: readonly Prefill[] = ["exact", "fast"];
-const LATE_NONE = 0;
-const LATE_ALL = 1;
-const LATE_ABOVE = 2;
 
 /** Sizes that a store is opened for. */
 export interface StoreShape {
@@ -40,9 +38,6 @@ export interface StoreShape {
   /** Factor of the logits; left out: 1/sqrt(headDim). */
   readonly scale?: number;
 }
-
-/** What a step is asked to do. */
-export type StepRequest = Pick<Request, "k" | "late">;
 
 /** How a far file is read. */
 export interface FarAccess {
@@ -297,26 +292,17 @@ export class NativeStore {
     request: StepRequest,
     logits: Float32Array | null,
   ): Likeliest[] | null {
-    const needed = inputs.length * this.#vocabulary;
-    if (logits !== null && logits.length < needed) { // the library would write behind its end
-      const sentence = `Cannot decode a step: logits ${logits.length} are below ${needed}`;
-      throw new SpecacheError("internal", sentence);
-    }
-    const ids = new Uint32Array(inputs.length);
-    const largest = new Float32Array(inputs.length);
-    const status = this.library.symbols.specache_step(
-      this.id,
-      sequence,
-      Uint32Array.from(inputs),
-      inputs.length,
-      trusted,
-      optionsOf(request),
-      ids,
-      largest,
-      logits,
-    );
-    if (!this.#ran("decode a step", status)) return null;
-    return Array.from(ids, (id, input) => ({ id, logit: largest[input] }));
+    return this.steps([{ sequence, inputs, trusted, request, logits }])?.[0] ?? null;
+  }
+
+  /**
+   * One step of several sequences, each at most once, which read the weights together: what the
+   * inputs of each predict, the same as if it were stepped alone. Null: cancelled, and no sequence
+   * has a step at work; `keep` ends that of each.
+   */
+  steps(shares: readonly StepShare[]): Likeliest[][] | null {
+    const { status, predicted } = nativeStep(this, shares);
+    return this.#ran("decode a step", status) ? predicted() : null;
   }
 
   /** Ends a step: its first `count` inputs stay; 0 drops it. False: cancelled, and dropped. */
@@ -379,14 +365,4 @@ export class NativeStore {
     this.library.check(action, status);
     return true;
   }
-}
-
-/** The specache_options of a request. */
-export function optionsOf({ k, late }: StepRequest): Uint32Array {
-  const threshold = typeof late === "object";
-  return writeOptions({
-    k,
-    late: threshold ? LATE_ABOVE : late === "all" ? LATE_ALL : LATE_NONE,
-    lateAbove: threshold ? late.above : 0,
-  });
 }

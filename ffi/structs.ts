@@ -45,6 +45,15 @@ export const structs = {
   },
   specache_profile: { valuePlanes: "u32", hasKeyBits: "u32", hasValues: "u32" },
   specache_options: { k: "u32", late: "u32", lateAbove: "f32" },
+  specache_step_share: {
+    sequence: "u64",
+    inputs: "u32",
+    trusted: "u32",
+    k: "u32",
+    late: "u32",
+    lateAbove: "f32",
+    logits: "u32",
+  },
   specache_model_config: {
     vocabulary: "u32",
     hidden: "u32",
@@ -69,6 +78,7 @@ export const structs = {
 export type ConfigFields = FieldsOf<typeof structs.specache_config>;
 export type ProfileFields = FieldsOf<typeof structs.specache_profile>;
 export type OptionsFields = FieldsOf<typeof structs.specache_options>;
+export type StepShareFields = FieldsOf<typeof structs.specache_step_share>;
 export type ModelConfigFields = FieldsOf<typeof structs.specache_model_config>;
 export type TensorFields = FieldsOf<typeof structs.specache_tensor>;
 
@@ -89,6 +99,13 @@ export function writeOptions(fields: OptionsFields): Uint32Array {
   return write(structs.specache_options, fields);
 }
 
+/** Writes an array of specache_step_share. */
+export function writeStepShares(shares: readonly StepShareFields[]): Uint32Array {
+  const words: number[] = [];
+  for (const share of shares) addWords(structs.specache_step_share, share, words);
+  return new Uint32Array(words);
+}
+
 /** Writes a specache_model_config. */
 export function writeModelConfig(fields: ModelConfigFields): Uint32Array {
   return write(structs.specache_model_config, fields);
@@ -101,8 +118,18 @@ export function writeTensor(fields: TensorFields): Uint32Array {
 
 function write<Table extends StructTable>(table: Table, fields: FieldsOf<Table>): Uint32Array {
   const words: number[] = [];
-  for (const [name, type] of Object.entries(table)) {
-    const value = fields[name];
+  addWords(table, fields, words);
+  return new Uint32Array(words);
+}
+
+// Plain loops: between two steps of a model all of this has left the caches, and is not compiled.
+function addWords<Table extends StructTable>(
+  table: Table,
+  fields: FieldsOf<Table>,
+  words: number[],
+): void {
+  for (const name in table) {
+    const [type, value] = [table[name], fields[name]];
     if (type === "f32") {
       words.push(floatBits(name, value));
     } else {
@@ -111,7 +138,6 @@ function write<Table extends StructTable>(table: Table, fields: FieldsOf<Table>)
       if (type === "u64") words.push(Math.floor(value / U32_VALUES));
     }
   }
-  return Uint32Array.from(words);
 }
 
 const float = new Float32Array(1);

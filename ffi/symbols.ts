@@ -49,7 +49,7 @@ export const symbols = {
   specache_model_ready: { args: ["u64"], returns: "i32" },
   specache_prefill: { args: ["u64", "u64", "u32[]", "u32", "f32[]"], returns: "i32" },
   specache_step: {
-    args: ["u64", "u64", "u32[]", "u32", "u32", "u32[]", "u32[]", "f32[]", "f32[]"],
+    args: ["u64", "u32[]", "u32", "u32[]", "u32[]", "f32[]", "f32[]"],
     returns: "i32",
   },
   specache_rows: { args: ["u64", "u64", "u32", "u32", "u32", "f32[]", "f32[]"], returns: "i32" },
@@ -62,6 +62,7 @@ export const symbols = {
   specache_hold: { args: ["u64", "u32"], returns: "i32" },
   specache_release: { args: ["u64"], returns: "i32" },
   specache_fill: { args: ["u64", "u64", "u32", "u32"], returns: "i32" },
+  specache_time: { args: ["u64[]"], returns: "i32" },
   specache_read_far: { args: ["u64", "u64", "u64", "u64[]"], returns: "i32" },
   specache_far_access: { args: ["u64", "u64[]"], returns: "i32" },
   specache_far_reads: { args: ["u64", "u32", "u32", "u32", "u64[]"], returns: "i32" },

@@ -18,6 +18,7 @@ using namespace specache;
 namespace specache {
 
 thread_local std::string last_error;
+std::atomic<uint64_t> call_nanoseconds{0};
 
 }  // namespace specache
 
@@ -34,15 +35,14 @@ std::string text_of(const uint8_t *bytes, uint32_t count) {
                             : std::string(reinterpret_cast<const char *>(bytes), count);
 }
 
-Options options_of(const specache_options *options) {
-    not_null("options", options);
-    float above = std::bit_cast<float>(options->late_above_bits);
-    if (options->late > 2) fail(SPECACHE_ARGUMENT, "late %u is above 2", options->late);
-    if (options->late == 2 && !(above >= 0 && above <= 1)) {
+Options options_of(const specache_options &options) {
+    float above = std::bit_cast<float>(options.late_above_bits);
+    if (options.late > 2) fail(SPECACHE_ARGUMENT, "late %u is above 2", options.late);
+    if (options.late == 2 && !(above >= 0 && above <= 1)) {
         fail(SPECACHE_ARGUMENT, "late_above %g is outside 0..1", double(above));
     }
     constexpr float none = std::numeric_limits<float>::infinity();
-    return {options->k, options->late == 0 ? none : options->late == 1 ? -1.0f : above};
+    return {options.k, options.late == 0 ? none : options.late == 1 ? -1.0f : above};
 }
 
 void check_layer(const Store &store, uint32_t layer) {
@@ -216,7 +216,8 @@ EXPORT int32_t specache_append(uint64_t id, uint64_t sequence, uint32_t layer, u
 EXPORT int32_t specache_begin(uint64_t id, uint64_t sequence, uint32_t inputs, uint32_t trusted,
                               const specache_options *options) {
     return on_store(id, [&](Store &store) {
-        begin(store, store.sequence(sequence), inputs, trusted, options_of(options));
+        not_null("options", options);
+        begin(store, store.sequence(sequence), inputs, trusted, options_of(*options));
     });
 }
 
@@ -285,16 +286,45 @@ EXPORT int32_t specache_prefill(uint64_t id, uint64_t sequence, const uint32_t *
     });
 }
 
-EXPORT int32_t specache_step(uint64_t id, uint64_t sequence, const uint32_t *tokens,
-                             uint32_t inputs, uint32_t trusted, const specache_options *options,
-                             uint32_t *ids, float *largest, float *logits) {
+EXPORT int32_t specache_step(uint64_t id, const specache_step_share *shares, uint32_t count,
+                             const uint32_t *tokens, uint32_t *ids, float *largest,
+                             float *logits) {
     return on_store(id, [&](Store &store) {
-        not_null("tokens", tokens);
-        not_null("ids", ids);
-        not_null("largest", largest);
-        StepInputs list{&store.sequence(sequence), tokens, inputs, trusted, options_of(options),
-                        ids, largest, logits};
-        step(model_of(store), &list, 1);
+        Model &model = model_of(store);
+        uint32_t most = store.plan.config.sequences_max;
+        if (count < 1) fail(SPECACHE_ARGUMENT, "sequences %u of a step are below 1", count);
+        if (count > most) {
+            fail(SPECACHE_ARGUMENT, "sequences %u of a step are above sequences_max %u", count,
+                 most);
+        }
+        not_null("shares", shares);
+        bool empty = std::all_of(shares, shares + count, [](auto &of) { return of.inputs == 0; });
+        if (!empty) {  // else refused below
+            not_null("tokens", tokens);
+            not_null("ids", ids);
+            not_null("largest", largest);
+        }
+        std::vector<StepInputs> &list = model.step_list;  // has room: nothing is allocated
+        list.clear();
+        uint64_t row = 0, logits_row = 0;
+        for (uint32_t i = 0; i < count; i++) {
+            const specache_step_share &share = shares[i];
+            Sequence &sequence =
+                store.sequence(uint64_t(share.sequence_high) << 32 | share.sequence_low);
+            of_sequence(sequence, count, [&] {
+                if (share.logits > 1) fail(SPECACHE_ARGUMENT, "logits %u is above 1", share.logits);
+                if (share.logits == 1) not_null("logits", logits);
+                list.push_back({&sequence, tokens + row, share.inputs, share.trusted,
+                                options_of({share.k, share.late, share.late_above_bits}),
+                                ids + row, largest + row,
+                                share.logits == 0
+                                    ? nullptr
+                                    : logits + logits_row * model.config.vocabulary});
+            });
+            row += share.inputs;
+            logits_row += share.logits == 0 ? 0 : share.inputs;
+        }
+        step(model, list.data(), count);
     });
 }
 

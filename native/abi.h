@@ -1,6 +1,8 @@
 // abi.h - how a call of the C ABI goes: find the store -> one call at a time -> status and text.
 // Nothing is thrown across, nothing printed.
 #pragma once
+#include <atomic>
+#include <chrono>
 #include <memory>
 #include <new>
 #include <string>
@@ -13,6 +15,7 @@
 namespace specache {
 
 extern thread_local std::string last_error;
+extern std::atomic<uint64_t> call_nanoseconds;  // of all calls on stores so far
 std::shared_ptr<Store> find(uint64_t id);  // throws Failure (handle)
 
 template <class Body>
@@ -33,9 +36,19 @@ int32_t guarded(Body body) {
     }
 }
 
+// Adds the time until its end to call_nanoseconds.
+struct CallTime {
+    std::chrono::steady_clock::time_point began = std::chrono::steady_clock::now();
+    ~CallTime() {
+        call_nanoseconds += uint64_t(
+            std::chrono::nanoseconds(std::chrono::steady_clock::now() - began).count());
+    }
+};
+
 // One call at a time on a store.
 template <class Body>
 int32_t on_store(uint64_t id, Body body) {
+    CallTime time;
     return guarded([&] {
         std::shared_ptr<Store> store = find(id);
         std::unique_lock lock(store->running, std::try_to_lock);

@@ -56,6 +56,13 @@ EXPORT int32_t specache_fill(uint64_t id, uint64_t sequence, uint32_t tokens, ui
     });
 }
 
+EXPORT int32_t specache_time(uint64_t *nanoseconds_out) {
+    return guarded([&] {
+        not_null("nanoseconds_out", nanoseconds_out);
+        *nanoseconds_out = call_nanoseconds;
+    });
+}
+
 EXPORT int32_t specache_read_far(uint64_t id, uint64_t first, uint64_t bytes,
                                  uint64_t *nanoseconds_out) {
     return on_store(id, [&](Store &store) {

@@ -62,7 +62,7 @@ struct Write {      // near to far, on the copy stream
 
 enum class Trace : uint32_t {
     attended = 0, wanted = 1, prefetch_begun = 2, prefetch_done = 3, late_begun = 4, late_done = 5,
-    waited = 6
+    waited = 6, scanned = 7, chosen = 8, summed = 9  // the last three of a run of KV heads each
 };
 
 // Work of a device's streams that was queued once and can be queued again as one piece.

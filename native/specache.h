@@ -14,7 +14,7 @@
 extern "C" {
 #endif
 
-#define SPECACHE_ABI_VERSION 5u
+#define SPECACHE_ABI_VERSION 6u
 
 typedef enum specache_status {
     SPECACHE_OK = 0,
@@ -74,6 +74,15 @@ typedef struct specache_options {  // of one step
     uint32_t late;        // 0 none, 1 all, 2 above late_above
     uint32_t late_above_bits;  // f32
 } specache_options;
+
+// One sequence's share of a model's step: its inputs, and how it attends. The first `trusted`
+// inputs (0..inputs; mode paper: 0 or 1) may be kept, as specache_begin says.
+typedef struct specache_step_share {
+    uint32_t sequence_low, sequence_high;
+    uint32_t inputs, trusted;
+    uint32_t k, late, late_above_bits;  // as specache_options
+    uint32_t logits;                    // 1: its inputs' logits are asked for
+} specache_step_share;
 
 // Bytes of each part, in the order of specache_plan's array.
 enum {
@@ -230,17 +239,22 @@ int32_t specache_model_ready(uint64_t store);
 // Exact prefill of `count` tokens; logits [vocabulary] after the last one, or null.
 int32_t specache_prefill(uint64_t store, uint64_t sequence, const uint32_t *tokens, uint32_t count,
                          float *logits);
-// One decode step: specache_begin, the whole model; specache_keep ends it. ids [inputs] of each
-// input's largest logit, the lowest of equal ones, and largest [inputs], those logits; where none
-// is above -infinity (all may be NaN) the id is 0xffffffff. logits [inputs][vocabulary], or null.
-int32_t specache_step(uint64_t store, uint64_t sequence, const uint32_t *tokens, uint32_t inputs,
-                      uint32_t trusted, const specache_options *options, uint32_t *ids,
-                      float *largest, float *logits);
+// One decode step of `count` sequences, 1..sequences_max, each at most once: weights are read once
+// for all of them, and each has the bits that it would have alone. For each it is specache_begin
+// and the whole model; specache_keep, of one sequence after the other, ends it. On failure no
+// sequence has a step at work, and each is as it was.
+// tokens [rows], the inputs of shares[0], then those of shares[1] and so on. ids [rows] of each
+// row's largest logit, the lowest of equal ones, and largest [rows], those logits; where none is
+// above -infinity (all may be NaN) the id is 0xffffffff. logits of the rows whose share asks for
+// them, [such rows][vocabulary], or null where none does.
+int32_t specache_step(uint64_t store, const specache_step_share *shares, uint32_t count,
+                      const uint32_t *tokens, uint32_t *ids, float *largest, float *logits);
 // Copies rows as stored, widened to f32: keys, values [tokens][kv_heads][head_dim] of one layer.
 int32_t specache_rows(uint64_t store, uint64_t sequence, uint32_t layer, uint32_t first,
                       uint32_t tokens, float *keys, float *values);
 
-// Audits: from now on the queries of each step's input 0 are kept, until the next step's.
+// Audits: from now on the queries of each step's input 0 are kept, until the next step's; of a step
+// of several sequences, the last one's.
 int32_t specache_record(uint64_t store);
 // Copies them: [layers][query_heads][head_dim] f32, after rope.
 int32_t specache_recorded(uint64_t store, float *queries);
@@ -262,6 +276,9 @@ int32_t specache_hold(uint64_t store, uint32_t layer);
 int32_t specache_release(uint64_t store);
 // Benches and tests of long texts: appends random tokens, numbers of unit variance, of `seed`.
 int32_t specache_fill(uint64_t store, uint64_t sequence, uint32_t tokens, uint32_t seed);
+// Benches: nanoseconds within the library of all calls on stores so far, whoever made them: what a
+// caller waited beyond that is the crossing's and its own.
+int32_t specache_time(uint64_t *nanoseconds_out);
 // Benches: all compute threads read `bytes` of far memory from `first` on and do nothing else.
 int32_t specache_read_far(uint64_t store, uint64_t first, uint64_t bytes,
                           uint64_t *nanoseconds_out);
@@ -274,7 +291,8 @@ int32_t specache_far_reads(uint64_t store, uint32_t reads, uint32_t bytes, uint3
 // Starts or empties the trace of stream events.
 int32_t specache_trace_start(uint64_t store, uint32_t events_max);
 // Copies events, 4 u64 each: what (0 attended, 1 wanted, 2 prefetch begun, 3 prefetch done, 4 late
-// begun, 5 late done, 6 waited), layer, step, nanoseconds. Answers how many by *events_out.
+// begun, 5 late done, 6 waited; of a run of KV heads 7 scanned, 8 chosen, 9 summed), layer, step,
+// nanoseconds. Answers how many by *events_out.
 int32_t specache_trace(uint64_t store, uint64_t *events, uint32_t events_max, uint32_t *events_out);
 
 #ifdef __cplusplus

@@ -113,10 +113,12 @@ void choose_run(Store &store, Sequence &sequence, uint32_t layer, const Run &run
                  {plan.shape, run.heads, work.head_codes + layer * plan.config.kv_heads,
                   sequence.page_ids, queries, positions, run.logits, inputs, run.room,
                   run.blocks});
+    device.trace(Trace::scanned, layer, sequence.step);
     kernels.choose(device.compute(), {plan.shape, run.heads, near_rows(store, sequence, layer),
                                       queries, positions, run.logits, work.chosen, work.values,
                                       work.counts, inputs, run.room, sequence.options.k,
                                       plan.config.k_max, work.choose, run.blocks});
+    device.trace(Trace::chosen, layer, sequence.step);
     kernels.resolve(device.compute(), run.resolve);
     fetch_late(store, sequence, layer, run);
     bool last = run.heads.first + run.heads.count == plan.config.kv_heads;
@@ -142,6 +144,7 @@ void attend_run(Store &store, Sequence &sequence, uint32_t layer, const Run &run
                     plan.ahead_only ? work.exact_counts : work.counts, work.rows, outputs,
                     sequence.inputs, pages_max, run.room, k_max, plan.value_planes, work.attend,
                     run.blocks});
+    device.trace(Trace::summed, layer, sequence.step);
     audit_heads(store, sequence, layer, run.heads, run.logits, run.room, queries, outputs);
     if (plan.slots != 0 && !plan.ahead_only) kernels.settle(device.compute(), run.resolve);
 }
@@ -169,7 +172,8 @@ void attend_runs(Store &store, Sequence &sequence, uint32_t layer, const float *
 
 }  // namespace
 
-void begin(Store &store, Sequence &sequence, uint32_t inputs, uint32_t trusted, Options options) {
+void check_begin(const Store &store, const Sequence &sequence, uint32_t inputs, uint32_t trusted,
+                 const Options &options) {
     const Plan &plan = store.plan;
     store.check_ended(sequence);
     if (inputs < 1 || inputs > plan.inputs) {
@@ -184,8 +188,7 @@ void begin(Store &store, Sequence &sequence, uint32_t inputs, uint32_t trusted, 
     if (plan.ahead_only && inputs - trusted > 1) {  // its slots are one guess's
         fail(SPECACHE_ARGUMENT, "guesses %u of mode paper are above 1", inputs - trusted);
     }
-    if (plan.rule == Rule::none) options.k = 0;
-    if (options.k > plan.config.k_max) {
+    if (plan.rule != Rule::none && options.k > plan.config.k_max) {
         fail(SPECACHE_ARGUMENT, "k %u is above k_max %u", options.k, plan.config.k_max);
     }
     uint32_t length = sequence.length + trusted;
@@ -193,7 +196,12 @@ void begin(Store &store, Sequence &sequence, uint32_t inputs, uint32_t trusted, 
         fail(SPECACHE_CAPACITY, "the sequence would hold %u tokens, tokens_max is %u", length,
              plan.config.tokens_max);
     }
-    store.reserve_pages(sequence, length / page_tokens * page_tokens);
+}
+
+void begin(Store &store, Sequence &sequence, uint32_t inputs, uint32_t trusted, Options options) {
+    check_begin(store, sequence, inputs, trusted, options);
+    if (store.plan.rule == Rule::none) options.k = 0;
+    store.reserve_pages(sequence, (sequence.length + trusted) / page_tokens * page_tokens);
     if (sequence.length > 0) store.device->compute().wait(*store.written);
     store.device->check();
     sequence.inputs = inputs;

@@ -4,7 +4,12 @@
 
 namespace specache {
 
-// Checks and starts a step of `inputs` tokens, the first `trusted` of them true.
+// Throws where a step of `inputs` tokens, the first `trusted` of them true, may not begin; only
+// pages may be wanting besides.
+void check_begin(const Store &store, const Sequence &sequence, uint32_t inputs, uint32_t trusted,
+                 const Options &options);
+
+// Checks and starts such a step.
 void begin(Store &store, Sequence &sequence, uint32_t inputs, uint32_t trusted, Options options);
 
 // The schedule of one layer. queries, outputs [inputs][query_heads][head_dim]; keys, values

@@ -15,6 +15,9 @@ typedef int32_t EightInts __attribute__((vector_size(32)));
 typedef int8_t Bytes __attribute__((vector_size(16)));
 typedef uint8_t Octets __attribute__((vector_size(16)));
 
+// Before a loop over queries, as in neon.h.
+#define SPECACHE_UNROLL _Pragma("GCC unroll 4")
+
 constexpr uint32_t lanes = 16;
 // Of 16 registers 8 hold sums: the rest is for what is added to them.
 constexpr uint32_t sums_held = 4;
@@ -93,6 +96,9 @@ static inline Floats halves_swapped(Floats x) {
     };
     return {swapped(x.low), swapped(x.high)};
 }
+
+// The first half of one, the second of the other.
+static inline Floats halves_joined(Floats x, Floats y) { return {x.low, y.high}; }
 
 // Halves are added to halves: ((8) + (8)) -> 4 -> 2 -> 1, the same tree everywhere.
 static inline float sum_of(Floats x) {

@@ -119,6 +119,9 @@ static inline Floats halves_swapped(Floats x) {
     }
 }
 
+// The first half of one, the second of the other.
+static inline Floats halves_joined(Floats x, Floats y) { return {x.a, x.b, y.c, y.d}; }
+
 // Halves are added to halves: ((8) + (8)) -> 4 -> 2 -> 1, the same tree everywhere.
 static inline float sum_of(Floats x) {
     Four four = (x.a + x.c) + (x.b + x.d);

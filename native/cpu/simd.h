@@ -90,6 +90,11 @@ static inline Floats halves_swapped(Floats x) {
     }
 }
 
+// The first half of one, the second of the other.
+static inline Floats halves_joined(Floats x, Floats y) {
+    return __builtin_shufflevector(x, y, 0, 1, 2, 3, 4, 5, 6, 7, 24, 25, 26, 27, 28, 29, 30, 31);
+}
+
 // Halves are added to halves: ((8) + (8)) -> 4 -> 2 -> 1, the same tree everywhere.
 static inline float sum_of(Floats x) {
     x += halves_swapped<8>(x);

@@ -69,7 +69,7 @@ struct Pass {
                                         uint64_t(rows) * model.config.intermediate});
         project(layer.mlp_down, &layer.mlp_down_bias, a.gate, a.hidden, true);
     }
-    // Logits of `count` rows from `first` on, at most inputs_max, to a.logits.
+    // Logits of `count` rows from `first` on, at most a.logits_rows, to a.logits.
     void logits(uint32_t first, uint32_t count) {
         uint64_t at = uint64_t(first) * model.config.hidden;
         normalize(a.hidden + at, model.output_norm, a.normalized, count,
@@ -78,8 +78,9 @@ struct Pass {
         kernels.project(device.compute(), {weight.tensor, nullptr, a.normalized, a.logits, count,
                                            false, false});
     }
-    void download_logits(uint32_t count, float *out) {
-        device.download(out, a.logits, uint64_t(count) * model.config.vocabulary * sizeof(float));
+    void download_logits(uint32_t first, uint32_t count, float *out) {
+        uint64_t row = model.config.vocabulary;
+        device.download(out, a.logits + first * row, count * row * sizeof(float));
     }
     // As above; the likeliest tokens to a.likeliest.
     void predict(uint32_t first, uint32_t count) {
@@ -88,19 +89,28 @@ struct Pass {
         kernels.argmax(device.compute(), {a.logits, a.likeliest, count, model.config.vocabulary,
                                           a.argmax});
     }
-    void download_predicted(const StepInputs &one) {
-        Likeliest likeliest[inputs_max];
-        device.download(likeliest, a.likeliest, one.inputs * sizeof *likeliest);
-        for (uint32_t i = 0; i < one.inputs; i++) {
-            one.ids[i] = likeliest[i].id;
-            one.largest[i] = likeliest[i].logit;
+    // Tells the sequences whose inputs are among the rows [first, end) what these predict.
+    void download_predicted(const StepInputs *list, uint32_t first, uint32_t end) {
+        Likeliest likeliest[logits_rows_max];
+        device.download(likeliest, a.likeliest, (end - first) * sizeof *likeliest);
+        for (uint32_t row = 0; row < end; row += list->inputs, list++) {
+            uint32_t from = std::max(row, first), to = std::min(row + list->inputs, end);
+            for (uint32_t at = from; at < to; at++) {
+                list->ids[at - row] = likeliest[at - first].id;
+                list->largest[at - row] = likeliest[at - first].logit;
+            }
+            if (list->logits == nullptr || from >= to) continue;
+            download_logits(from - first, to - from,
+                            list->logits + uint64_t(from - row) * model.config.vocabulary);
         }
-        if (one.logits != nullptr) download_logits(one.inputs, one.logits);
     }
 };
 
-void check_tokens(const Model &model, const uint32_t *tokens, uint32_t count) {
+void check_ready(const Model &model) {
     if (!model.ready) fail(SPECACHE_ARGUMENT, "the model is not ready");
+}
+
+void check_tokens(const Model &model, const uint32_t *tokens, uint32_t count) {
     for (uint32_t i = 0; i < count; i++) {
         if (tokens[i] < model.config.vocabulary) continue;
         fail(SPECACHE_ARGUMENT, "token %u at %u is not below the vocabulary's %u", tokens[i], i,
@@ -128,13 +138,14 @@ void prefill_chunk(Model &model, Sequence &sequence, const uint32_t *tokens, uin
     if (logits == nullptr) return;
     pass.logits(count - 1, 1);
     model.store.check_cancelled();
-    pass.download_logits(1, logits);
+    pass.download_logits(0, 1, logits);
 }
 
 }  // namespace
 
 void prefill(Model &model, Sequence &sequence, const uint32_t *tokens, uint32_t count,
              float *logits) {
+    check_ready(model);
     check_tokens(model, tokens, count);
     if (count == 0) fail(SPECACHE_ARGUMENT, "count 0 is below 1");
     model.store.check_ended(sequence);
@@ -223,7 +234,7 @@ void run_recorded(Model &model, const StepInputs &one) {
 // The steps of `list`, all of which have begun.
 void run_begun(Model &model, const StepInputs *list, uint32_t count) {
     Store &store = model.store;
-    uint32_t rows = 0;
+    uint32_t rows = 0, at_once = model.activations.logits_rows;
     uint32_t tokens[1024 * inputs_max], positions[1024 * inputs_max];  // at most 1,024 sequences
     for (uint32_t i = 0; i < count; i++) {
         for (uint32_t input = 0; input < list[i].inputs; input++, rows++) {
@@ -236,23 +247,49 @@ void run_begun(Model &model, const StepInputs *list, uint32_t count) {
     if (count == 1) run_recorded(model, list[0]);
     else run_layers(model, list, count, rows);
     store.device->check();
-    for (uint32_t i = 0, row = 0; i < count; row += list[i].inputs, i++) {
+    for (uint32_t i = 0; i < count; i++) {
         Sequence &sequence = *list[i].sequence;
-        store.check_rows(sequence, sequence.length, 0, store.plan.config.layers);
-        if (count > 1) pass.predict(row, list[i].inputs);
-        pass.download_predicted(list[i]);
+        of_sequence(sequence, count, [&] {
+            store.check_rows(sequence, sequence.length, 0, store.plan.config.layers);
+        });
+    }
+    for (uint32_t first = 0; first < rows; first += at_once) {
+        uint32_t end = std::min(first + at_once, rows);
+        if (count > 1) pass.predict(first, end - first);
+        pass.download_predicted(list, first, end);
+    }
+}
+
+// Throws where a sequence is given twice.
+void check_distinct(const StepInputs *list, uint32_t count) {
+    for (uint32_t i = 0; i < count; i++) {
+        for (uint32_t before = 0; before < i; before++) {
+            if (list[before].sequence != list[i].sequence) continue;
+            fail(SPECACHE_ARGUMENT, "sequence %llu is given twice, at %u and %u",
+                 static_cast<unsigned long long>(list[i].sequence->id), before, i);
+        }
     }
 }
 
 }  // namespace
 
 void step(Model &model, const StepInputs *list, uint32_t count) {
-    for (uint32_t i = 0; i < count; i++) check_tokens(model, list[i].tokens, list[i].inputs);
+    check_ready(model);
+    check_distinct(list, count);
+    for (uint32_t i = 0; i < count; i++) {
+        const StepInputs &one = list[i];
+        of_sequence(*one.sequence, count, [&] {
+            check_begin(model.store, *one.sequence, one.inputs, one.trusted, one.options);
+            check_tokens(model, one.tokens, one.inputs);
+        });
+    }
     uint32_t begun = 0;
     try {
         for (; begun < count; begun++) {
             const StepInputs &one = list[begun];
-            begin(model.store, *one.sequence, one.inputs, one.trusted, one.options);
+            of_sequence(*one.sequence, count, [&] {
+                begin(model.store, *one.sequence, one.inputs, one.trusted, one.options);
+            });
         }
         run_begun(model, list, count);
     } catch (...) {

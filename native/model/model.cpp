@@ -82,9 +82,10 @@ Activations carve(const specache_model_config &config, const specache_config &sh
     take(a.positions, rows);
     take(a.tokens, rows);
     take(a.frequencies, shape.head_dim / 2);
-    take(a.logits, uint64_t(inputs_max) * config.vocabulary);
-    take(a.likeliest, inputs_max);
-    take(a.argmax, uint64_t(inputs_max) * argmax_slices(config.vocabulary));
+    a.logits_rows = std::min((1 + shape.guesses_max) * shape.sequences_max, logits_rows_max);
+    take(a.logits, uint64_t(a.logits_rows) * config.vocabulary);
+    take(a.likeliest, a.logits_rows);
+    take(a.argmax, uint64_t(a.logits_rows) * argmax_slices(config.vocabulary));
     if (shape.prefill == 0) return a;
     a.fast_numbers = fast_numbers(config, shape);
     take(a.fast, a.fast_numbers);
@@ -115,6 +116,7 @@ Model::Model(Store &store_in, const specache_model_config &config_in, const doub
     activations = carve(config, shape, nullptr);
     activations = carve(config, shape, reserve(activations.bytes));
     store.device->upload(activations.frequencies, frequencies, shape.head_dim / 2 * sizeof(double));
+    step_list.reserve(shape.sequences_max);
 }
 
 Model::~Model() {

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "../failure.h"
 #include "../step.h"
 
 namespace specache {
@@ -41,12 +42,28 @@ struct Activations {
     float *gate, *up;     // [rows][intermediate]
     uint32_t *positions, *tokens;  // [rows]
     double *frequencies;  // [head_dim / 2]
-    float *logits;        // [inputs_max][vocabulary]
-    Likeliest *likeliest;  // [inputs_max]
-    uint64_t *argmax;     // [inputs_max][argmax_slices()] scratch
+    float *logits;        // [logits_rows][vocabulary]
+    Likeliest *likeliest;  // [logits_rows]
+    uint64_t *argmax;     // [logits_rows][argmax_slices()] scratch
+    uint32_t logits_rows;  // inputs of all sequences, at most logits_rows_max
     uint16_t *fast;       // [fast_numbers] scratch of a fast prefill, 16-bit numbers; else null
     uint64_t fast_numbers;
     uint64_t bytes;
+};
+
+// Rows of a step whose logits are there at a time. With as many, arithmetic is the limit: the
+// vocabulary is read again for the next ones at no cost, and 1,024 sequences need no gigabytes.
+constexpr uint32_t logits_rows_max = 64;
+
+// One sequence's share of a step.
+struct StepInputs {
+    Sequence *sequence;
+    const uint32_t *tokens;  // [inputs]
+    uint32_t inputs, trusted;
+    Options options;
+    uint32_t *ids;           // [inputs] of the largest logits, as Likeliest says
+    float *largest;          // [inputs] those logits
+    float *logits;           // [inputs][vocabulary], or null
 };
 
 struct Model {
@@ -64,6 +81,7 @@ struct Model {
     std::vector<Layer> layers;
     Activations activations{};
     bool ready = false;
+    std::vector<StepInputs> step_list;  // of the step at work; has room for sequences_max
     // Whole steps of one sequence: its memory, inputs, trusted, k, bits of late_above, tokens that
     // its logits have room for.
     using StepShape =
@@ -87,19 +105,21 @@ private:
 void prefill(Model &model, Sequence &sequence, const uint32_t *tokens, uint32_t count,
              float *logits);
 
-// One sequence's share of a step.
-struct StepInputs {
-    Sequence *sequence;
-    const uint32_t *tokens;  // [inputs]
-    uint32_t inputs, trusted;
-    Options options;
-    uint32_t *ids;           // [inputs] of the largest logits, as Likeliest says
-    float *largest;          // [inputs] those logits
-    float *logits;           // [inputs][vocabulary], or null
-};
-
-// One pass of the model over all inputs of all sequences: the weights are read once. On failure no
-// sequence has a step at work that had none before.
+// One pass of the model over all inputs of all sequences, each of them there once: the weights are
+// read once. On failure no sequence has a step at work that had none before.
 void step(Model &model, const StepInputs *list, uint32_t count);
+
+// What is refused of one of several sequences says of which.
+template <class Body>
+void of_sequence(const Sequence &sequence, uint32_t count, Body body) {
+    try {
+        body();
+    } catch (Failure &failure) {
+        if (count > 1) {
+            failure.text = "sequence " + std::to_string(sequence.id) + ": " + failure.text;
+        }
+        throw;
+    }
+}
 
 }  // namespace specache

@@ -1,5 +1,5 @@
 import { SpecacheError } from "../../engine/errors.ts";
-import { writeConfig, writeOptions, writeTensor } from "../../ffi/structs.ts";
+import { writeConfig, writeOptions, writeStepShares, writeTensor } from "../../ffi/structs.ts";
 import { assertEquals, assertThrows, test } from "../harness.ts";
 
 const config = {
@@ -70,6 +70,14 @@ for (const [value, relation] of [[1.5, "is not a whole number"], [-1, "is below 
     );
   });
 }
+
+test("writeStepShares() writes one share behind the other", () => {
+  const share = { sequence: 2 ** 32 + 5, inputs: 2, trusted: 1, k: 7, late: 2, lateAbove: 0.5 };
+  const written = writeStepShares([{ ...share, logits: 1 }, { ...share, inputs: 3, logits: 0 }]);
+  const half = 0x3f000000;
+  assertEquals([...written], [5, 1, 2, 1, 7, 2, half, 1, 5, 1, 3, 1, 7, 2, half, 0]);
+  assertEquals(writeStepShares([]).length, 0);
+});
 
 test("writeOptions() refuses a field that is left out", () => {
   const partial = { k: 1, late: 0 } as Parameters<typeof writeOptions>[0];

@@ -1,15 +1,8 @@
 // project.cpp - out = weights * in, straight from the stored format.
 //
-<<<<<<< HEAD
-// Decode: a dot product for each row, which reads every weight once for up to four inputs: memory
-// bandwidth is the limit. Prefill: 32 rows are widened to a panel once for all inputs, then
-// register blocks of 8 inputs, or 2, by 32 rows: arithmetic is the limit. Either way the order of a
-// sum is fixed.
-=======
-// Decode: a dot product for each row, two rows and up to four inputs at a time: memory bandwidth is
+// Decode: a dot product for each row, up to two rows and four inputs at a time: memory bandwidth is
 // the limit. Prefill: 32 rows are widened to a panel once for all inputs, then register blocks of 8
-// inputs by 32 rows: arithmetic is the limit. Either way the order of a sum is fixed.
->>>>>>> weights
+// inputs, or 2, by 32 rows: arithmetic is the limit. Either way the order of a sum is fixed.
 #include <algorithm>
 
 #include "../kernels.h"
@@ -86,38 +79,30 @@ void dot_rows(const Project &project, const uint8_t *weights, uint32_t row, uint
               uint32_t first) {
     uint64_t row_bytes = weight_row_bytes(type, project.weights.columns);
     uint32_t r = 0;
-    for (; r + 2 <= rows; r += 2) {
-        dot<type, 2, Inputs>(project, weights + r * row_bytes, row + r, first);
+    if constexpr (2 * 2 * Inputs <= sums_held) {
+        for (; r + 2 <= rows; r += 2) {
+            dot<type, 2, Inputs>(project, weights + r * row_bytes, row + r, first);
+        }
     }
-    if (r < rows) {
+    for (; r < rows; r++) {
         dot<type, 1, Inputs>(project, weights + r * row_bytes, row + r, first);
     }
 }
 
 // A piece of decode: its weights stay in a core's cache while all inputs meet them.
 template <Type type>
-<<<<<<< HEAD
-void dot_row_of(const Project &project, uint32_t row) {
-    uint32_t first = 0;
-    for (; first + dots_at_a_time <= project.count; first += dots_at_a_time) {
-        dot_inputs<type, dots_at_a_time>(project, row, first);
-    }
-    uint32_t rest = project.count - first;
-    if constexpr (dots_at_a_time == 4) {
-        if (rest == 3) dot_inputs<type, 3>(project, row, first);
-        if (rest == 2) dot_inputs<type, 2>(project, row, first);
-    }
-    if (rest == 1) dot_inputs<type, 1>(project, row, first);
-=======
 void dot_piece(const Project &project, uint32_t row, uint32_t rows) {
     const uint8_t *weights = static_cast<const uint8_t *>(project.weights.data) +
                              row * weight_row_bytes(type, project.weights.columns);
     uint32_t c = 0, count = project.count;
-    for (; c + 4 <= count; c += 4) dot_rows<type, 4>(project, weights, row, rows, c);
-    if (count - c == 3) dot_rows<type, 3>(project, weights, row, rows, c);
-    if (count - c == 2) dot_rows<type, 2>(project, weights, row, rows, c);
+    for (; c + dots_at_a_time <= count; c += dots_at_a_time) {
+        dot_rows<type, dots_at_a_time>(project, weights, row, rows, c);
+    }
+    if constexpr (dots_at_a_time == 4) {
+        if (count - c == 3) dot_rows<type, 3>(project, weights, row, rows, c);
+        if (count - c == 2) dot_rows<type, 2>(project, weights, row, rows, c);
+    }
     if (count - c == 1) dot_rows<type, 1>(project, weights, row, rows, c);
->>>>>>> weights
 }
 
 // sums[input][32] += in[input][first .. first + columns) * panel[columns][32].

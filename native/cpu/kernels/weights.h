@@ -9,6 +9,8 @@
 
 namespace specache::SPECACHE_ISA {
 
+// Of what is unpacked once for a block: GCC splits them where registers are narrower.
+typedef uint32_t Words __attribute__((vector_size(64)));
 typedef int8_t Bytes64 __attribute__((vector_size(64)));
 
 // 32 bytes, and again.
@@ -68,8 +70,7 @@ static inline Floats part_numbers(const uint8_t *block) {
     Octets bytes;
     std::memcpy(&bytes, parts, sizeof bytes);
     Pair of_block = halves_at(block);
-    Floats both = __builtin_shufflevector(of_block.low, -of_block.high, 0, 1, 2, 3, 4, 5, 6, 7, 16,
-                                          17, 18, 19, 20, 21, 22, 23);
+    Floats both = halves_joined(of_block.low, -of_block.high);
     return both * floats_of(bytes);
 }
 

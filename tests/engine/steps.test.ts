@@ -1,0 +1,169 @@
+// Several texts in one step: each has the tokens and logprobs that it has alone, whatever else is
+// stepped beside it, and what ends or fails one ends no other.
+import { decode, type DecodeEvent, DecodeState, type Run } from "../../engine/decode.ts";
+import { decodeTogether, type Outcome } from "../../engine/decode_together.ts";
+import type { NativeStore } from "../../engine/native.ts";
+import { settleRequest } from "../../engine/settings.ts";
+import { type CacheOptions, type GenerateOptions, SpecacheError } from "../../mod.ts";
+import { needleModel } from "../../eval/source.ts";
+import { assert, assertEquals, assertInstanceOf, test } from "../harness.ts";
+import { openModel } from "../parity/run.ts";
+import { assertRefused, K, textIds } from "./support.ts";
+
+const idsOf = (length: number, seed: number) => textIds(340, seed).slice(0, length);
+const REQUEST = { k: K, late: "all" } as const;
+const SEQUENCES = 6;
+
+async function withModel(
+  options: CacheOptions,
+  body: (store: NativeStore) => void | Promise<void>,
+): Promise<void> {
+  const store = openModel(needleModel, 400, { k: K, sequences: SEQUENCES, ...options });
+  try {
+    await body(store);
+  } finally {
+    store.close();
+  }
+}
+
+/** Texts of odd lengths, around a page's end, and what is asked of each. */
+const asked: readonly { readonly length: number; readonly options: GenerateOptions }[] = [
+  { length: 3, options: { maxTokens: 9 } },
+  { length: 63, options: { maxTokens: 12, guesses: 1, accept: "off" } },
+  { length: 128, options: { maxTokens: 5, temperature: 0.8, seed: 8 } },
+  { length: 200, options: { maxTokens: 20, accept: "on" } },
+  { length: 319, options: { maxTokens: 7, logprobs: 3, guesses: 2 } },
+  { length: 330, options: { maxTokens: 1 } },
+];
+
+function runsOf(store: NativeStore, more: Partial<Run> = {}): Run[] {
+  return asked.map(({ length, options }, at) => {
+    const state = new DecodeState(store.openSequence());
+    state.ask(idsOf(length, at + 1));
+    const mine = store.settings.mode === "paper" ? { maxTokens: options.maxTokens } : options;
+    const request = settleRequest(mine, store.settings, "generate");
+    return { store, state, request, eos: [], cancelled: () => false, ...more };
+  });
+}
+
+type Token = DecodeEvent & { readonly kind: "token" };
+
+function alone(store: NativeStore): Token[][] {
+  return runsOf(store).map((run) => {
+    const tokens = [...decode(run)].filter((event) => event.kind === "token");
+    store.closeSequence(run.state.sequence);
+    return tokens;
+  });
+}
+
+function together(store: NativeStore, runs: readonly Run[]) {
+  const tokens: Token[][] = runs.map(() => []);
+  const events = decodeTogether(runs);
+  let outcomes: Outcome[] | null = null;
+  while (outcomes === null) {
+    const { done, value } = events.next();
+    if (done) outcomes = value;
+    else if (value.event.kind === "token") tokens[value.run].push(value.event);
+  }
+  for (const { state } of runs) store.closeSequence(state.sequence);
+  return { tokens, outcomes };
+}
+
+const modes: readonly CacheOptions[] = [
+  { mode: "full" },
+  { mode: "paper" },
+  { mode: "specache" },
+  { mode: "specache", slots: 24 },
+];
+for (const options of modes) {
+  test(`texts decoded together are those decoded alone, ${JSON.stringify(options)}`, () =>
+    withModel(options, (store) => {
+      const expected = alone(store);
+      const { tokens, outcomes } = together(store, runsOf(store));
+      assertEquals(tokens, expected);
+      assertEquals(outcomes, asked.map(() => ({ stop: "length" as const })));
+    }));
+}
+
+test("a text that fails, is cancelled or is stopped ends alone", () =>
+  withModel({}, (store) => {
+    const expected = alone(store);
+    const runs = runsOf(store);
+    let looks = 0;
+    const fault = new Error("no draw");
+    const changed: Run[] = runs.map((run, at) => ({
+      ...run,
+      ...at === 1 && { cancelled: () => ++looks > 6 },
+      ...at === 2 && {
+        draw(): number {
+          throw fault;
+        },
+      },
+    }));
+    const { tokens, outcomes } = together(store, changed);
+    assertEquals(outcomes[1], { stop: "cancelled" });
+    assertEquals(outcomes[2], { error: fault });
+    assert(tokens[1].length > 0 && tokens[1].length < expected[1].length);
+    assertEquals(tokens[1], expected[1].slice(0, tokens[1].length));
+    for (const other of [0, 3, 4, 5]) assertEquals(tokens[other], expected[other]);
+  }));
+
+test("a sequence that is closed meanwhile fails alone, in the library's words", () =>
+  withModel({}, (store) => {
+    const expected = alone(store);
+    const runs = runsOf(store);
+    const events = decodeTogether(runs);
+    const tokens: Token[][] = runs.map(() => []);
+    while (true) {
+      const { done, value } = events.next();
+      if (done) {
+        const [, failed] = value;
+        assert("error" in failed);
+        assertInstanceOf(failed.error, SpecacheError);
+        assertEquals(failed.error.code, "handle");
+        break;
+      }
+      const { run, event } = value;
+      if (event.kind !== "token") continue;
+      tokens[run].push(event);
+      if (run === 1 && tokens[1].length === 2) store.closeSequence(runs[1].state.sequence);
+    }
+    for (const other of [0, 2, 3, 4, 5]) assertEquals(tokens[other], expected[other]);
+  }));
+
+test("a step of several sequences is refused with whose it is, its value and its limit", () =>
+  withModel({}, async (store) => {
+    const sequences = [idsOf(100, 1), idsOf(70, 2)].map((ids) => {
+      const sequence = store.openSequence();
+      store.prefill(sequence, ids, null);
+      return sequence;
+    });
+    const share = (at: number, inputs: number[] = [5]) => (
+      { sequence: sequences[at], inputs, trusted: 1, request: REQUEST, logits: null }
+    );
+    const name = (at: number) => `sequence ${sequences[at]}`;
+    const { vocabulary } = store;
+    const refusals: readonly [() => unknown, string][] = [
+      [() => store.steps([]), "sequences 0 of a step are below 1"],
+      [() => store.steps(Array(SEQUENCES + 1).fill(share(0))), "are above sequences 6"],
+      [() => store.steps([share(1), share(0), share(1)]), `${name(1)} is given twice, at 0 and 2`],
+      [() => store.steps([share(0, [])]), "inputs 0 is outside 1..4"],
+      [() => store.steps([share(1), share(0, [])]), `${name(0)}: inputs 0 is outside 1..4`],
+      [
+        () => store.steps([share(1), share(0, [vocabulary])]),
+        `${name(0)}: token ${vocabulary} at 0 is not below the vocabulary's`,
+      ],
+    ];
+    for (const [call, text] of refusals) await assertRefused(call, "argument", text);
+    const whole = store.steps([share(0), share(1)])!;
+    await assertRefused(() => store.steps([share(1)]), "argument", "a step of 1 inputs has had");
+    for (const sequence of sequences) store.keep(sequence, 0);
+    assertEquals(store.steps([share(1), share(0)]), whole.toReversed());
+    for (const sequence of sequences) store.keep(sequence, 0);
+    const logits = sequences.map(() => new Float32Array(vocabulary));
+    const both = [share(0), share(1)].map((each, at) => ({ ...each, logits: logits[at] }));
+    assertEquals(store.steps(both), whole);
+    for (const [at, [{ id, logit }]] of whole.entries()) assertEquals(logits[at][id], logit);
+    const short = { ...both[0], logits: new Float32Array(vocabulary - 1) };
+    await assertRefused(() => store.steps([short]), "internal", "are below");
+  }));
