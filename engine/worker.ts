@@ -3,7 +3,8 @@
 // shared memory: it is seen even while messages wait behind a native call.
 
 import { setImmediate } from "node:timers";
-import { decode, DecodeState } from "./decode.ts";
+import { decode } from "./decode.ts";
+import { DecodeState } from "./decode_state.ts";
 import { type EngineCounters, RequestTotals } from "./engine_stats.ts";
 import { SpecacheError } from "./errors.ts";
 import { closeLibrary, sharedLibrary } from "../ffi/library.ts";

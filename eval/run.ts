@@ -1,7 +1,8 @@
 // run.ts - one document in every mode. Mode full reads the prompt, exactly; its rows go to the
 // other modes' stores, so all see the same bits. Full then decodes greedily, and every mode is fed
 // these tokens through the product's own loop (engine/decode.ts).
-import { decode, DecodeState } from "../engine/decode.ts";
+import { decode } from "../engine/decode.ts";
+import { DecodeState } from "../engine/decode_state.ts";
 import type { ModelDescription } from "../engine/model/describe.ts";
 import { NativeStore } from "../engine/native.ts";
 import { usesProfile } from "../engine/profile_auto.ts";

@@ -2,7 +2,8 @@
 // of a request's steps beside what the library's calls took within. Both runtimes:
 //   deno task bench:overhead        bun bench/whole/overhead.ts
 import { bytesText } from "../../cli/output.ts";
-import { decode, DecodeState } from "../../engine/decode.ts";
+import { decode } from "../../engine/decode.ts";
+import { DecodeState } from "../../engine/decode_state.ts";
 import { describeModel } from "../../engine/model/describe.ts";
 import { NativeStore } from "../../engine/native.ts";
 import { settleRequest } from "../../engine/settings.ts";

@@ -70,9 +70,12 @@ static inline void store(float *to, Floats x) {
 }
 
 static inline Eight eight_floats(__m256i x) { return (Eight)_mm256_cvtepi32_ps(x); }
-static inline Floats floats_at(const int32_t *from) {
-    return {eight_floats(_mm256_loadu_si256(reinterpret_cast<const __m256i *>(from))),
-            eight_floats(_mm256_loadu_si256(reinterpret_cast<const __m256i *>(from + 8)))};
+static inline Ints load(const int32_t *from) {
+    return {(EightInts)_mm256_loadu_si256(reinterpret_cast<const __m256i *>(from)),
+            (EightInts)_mm256_loadu_si256(reinterpret_cast<const __m256i *>(from + 8))};
+}
+static inline Floats floats_of(Ints x) {
+    return {eight_floats((__m256i)x.low), eight_floats((__m256i)x.high)};
 }
 static inline Floats floats_of(Bytes x) {
     __m128i bytes = (__m128i)x;

@@ -1,6 +1,7 @@
 // A model's step is at work until it is kept or dropped: other calls of its sequence are refused
 // and leave it as it was; a request that fails or is cancelled within a step leaves none at work.
-import { decode, DecodeState, type Run } from "../../engine/decode.ts";
+import { decode, type Run } from "../../engine/decode.ts";
+import { DecodeState } from "../../engine/decode_state.ts";
 import type { NativeStore } from "../../engine/native.ts";
 import { settleRequest } from "../../engine/settings.ts";
 import { noGuesses } from "../../engine/stats.ts";

@@ -1,6 +1,7 @@
 // Several texts in one step: each has the tokens and logprobs that it has alone, whatever else is
 // stepped beside it, and what ends or fails one ends no other.
-import { decode, type DecodeEvent, DecodeState, type Run } from "../../engine/decode.ts";
+import { decode, type DecodeEvent, type Run } from "../../engine/decode.ts";
+import { DecodeState } from "../../engine/decode_state.ts";
 import { decodeTogether, type Outcome } from "../../engine/decode_together.ts";
 import type { NativeStore } from "../../engine/native.ts";
 import { settleRequest } from "../../engine/settings.ts";

@@ -2,7 +2,8 @@
 
 import type { CacheOptions, Isa } from "../../engine/config.ts";
 import type { GenerateOptions } from "../../engine/config_generate.ts";
-import { decode, DecodeState, type Run } from "../../engine/decode.ts";
+import { decode, type Run } from "../../engine/decode.ts";
+import { DecodeState } from "../../engine/decode_state.ts";
 import { describeModel } from "../../engine/model/describe.ts";
 import { NativeStore } from "../../engine/native.ts";
 import { settle, settleRequest } from "../../engine/settings.ts";

@@ -1,0 +1,78 @@
+// decode_state.ts - what a text is between two requests: its sequence, and what was asked or emitted
+// but is not in it yet.
+import { Chain, type TextSource } from "./guesses.ts";
+import { Lookup } from "./lookup.ts";
+import { type GuessStats, noGuesses } from "./stats.ts";
+
+/** One text: its sequence, and what was asked or emitted but is not in the sequence yet. */
+export class DecodeState {
+  /** Tokens in the sequence. */
+  length = 0;
+  /** Prompt tokens that are not in the sequence yet. */
+  unread: number[] = [];
+  /** The emitted token that is not in the sequence yet. */
+  next: number | null = null;
+  /** Logits (vocabulary) after the prompt, where no token was drawn from them yet. */
+  logits: Float32Array | null = null;
+  guesses = new Chain();
+  guessStats: GuessStats = noGuesses();
+  /** The tokens of the sequence, and `next`. */
+  text: TextSource = new Lookup();
+  /** Tokens of the text up to the end of the last prompt; those behind it were generated. */
+  prompted = 0;
+  /** Decode steps so far. */
+  steps = 0;
+
+  constructor(readonly sequence: bigint) {}
+
+  /** Adds a prompt; the token that waits is read with it. */
+  ask(ids: readonly number[]): void {
+    const waiting = this.next === null ? [] : [this.next];
+    this.text.add(ids);
+    this.prompted = this.text.length;
+    this.unread = [...waiting, ...this.unread, ...ids];
+    this.next = null;
+    this.logits = null;
+    this.guesses.restart();
+  }
+
+  /** The same state on a fork of the sequence; its counters start anew, as the library's do. */
+  fork(sequence: bigint): DecodeState {
+    const fork = new DecodeState(sequence);
+    fork.length = this.length;
+    fork.unread = [...this.unread];
+    fork.next = this.next;
+    fork.logits = this.logits;
+    fork.guesses = this.guesses.copy();
+    fork.text = this.text.copy();
+    fork.prompted = this.prompted;
+    return fork;
+  }
+
+  /** Whether the text has a first token, held or waiting. */
+  get begun(): boolean {
+    return this.length > 0 || this.unread.length > 0 || this.next !== null;
+  }
+
+  /** Goes back to what `before`, a fork on the same sequence, was. */
+  restore(before: DecodeState): void {
+    this.length = before.length;
+    this.unread = before.unread;
+    this.next = before.next;
+    this.logits = before.logits;
+    this.guesses = before.guesses;
+    this.text = before.text;
+    this.prompted = before.prompted;
+  }
+
+  /** Forgets what is beyond `tokens`, to which the sequence was cut. */
+  cut(tokens: number): void {
+    this.length = tokens;
+    this.unread = [];
+    this.next = null;
+    this.logits = null;
+    this.guesses.restart();
+    this.text.cut(tokens);
+    this.prompted = Math.min(this.prompted, tokens);
+  }
+}
