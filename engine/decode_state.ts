@@ -1,5 +1,5 @@
-// decode_state.ts - what a text is between two requests: its sequence, and what was asked or emitted
-// but is not in it yet.
+// decode_state.ts - what a text is between two requests: its sequence, and what was asked or
+// emitted but is not in it yet.
 import { Chain, type TextSource } from "./guesses.ts";
 import { Lookup } from "./lookup.ts";
 import { type GuessStats, noGuesses } from "./stats.ts";
