@@ -79,7 +79,11 @@ function likeliest(logits: Float32Array): number {
   let most = -Infinity;
   for (let id = 0; id < logits.length; id++) {
     // A strict comparison keeps the lower id of equal logits.
-    if (logits[id] > most) [best, most] = [id, logits[id]];
+    const logit = logits[id];
+    if (logit > most) {
+      best = id;
+      most = logit;
+    }
   }
   return mostProbable({ id: best, logit: most });
 }

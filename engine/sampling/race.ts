@@ -18,21 +18,33 @@ export interface Race {
   readonly ids: Uint32Array | null;
 }
 
+// Far above the error of a logarithm and a product of doubles, far below what a bit decides.
+const ROUNDING = 1e-6;
+
 /** Draws a token with probability proportional to exp(logit / temperature). */
 export function race({ logits, most, temperature, ids }: Race, random: bigint): number {
   const [low, high] = [Number(random & 0xffffffffn), Number(random >> 32n)];
   const count = ids?.length ?? logits.length;
   let first = Infinity;
   let drawn = 0;
+  let firstBits = Infinity; // log2(first), rounded up
   for (let at = 0; at < count; at++) {
     const id = ids === null ? at : ids[at];
-    const weight = Math.exp((logits[id] - most) / temperature);
+    const power = (logits[id] - most) / temperature;
     const upper = hashed(id ^ low, high);
-    // -log(u) is at least 1 - u: most tokens are late already by the upper bits of their number.
-    if ((0xffffffff - upper) / 2 ** 32 >= first * weight) continue;
+    // -log(u) is at least 1 - u: most tokens are late already by the upper bits of their number,
+    // and of those most by its highest bit, so that nobody needs their weight.
+    const late = 0xffffffff - upper;
+    if (late !== 0 && -1 - Math.clz32(late) >= firstBits + power * Math.LOG2E) continue;
+    const weight = Math.exp(power);
+    if (late / 2 ** 32 >= first * weight) continue;
     const lower = hashed(id ^ high, low) >>> 11;
     const arrival = -Math.log((upper * 2 ** 21 + lower + 0.5) / 2 ** 53) / weight;
-    if (arrival < first) [first, drawn] = [arrival, id];
+    if (arrival < first) {
+      first = arrival;
+      firstBits = Math.log2(first) + ROUNDING;
+      drawn = id;
+    }
   }
   return drawn;
 }
