@@ -9,17 +9,30 @@
 
 namespace {
 
-typedef float Floats __attribute__((vector_size(64)));
+#if defined(__AVX512F__)
+constexpr int lanes = 16;
+#define IN_REGISTER "+v"
+#elif defined(__AVX__)
+constexpr int lanes = 8;
+#define IN_REGISTER "+x"
+#elif defined(__x86_64__)
+constexpr int lanes = 4;
+#define IN_REGISTER "+x"
+#else
+constexpr int lanes = 4;
+#define IN_REGISTER "+w"
+#endif
+typedef float Floats __attribute__((vector_size(lanes * sizeof(float))));
 constexpr int chains = 12;  // a multiply-add takes 4 cycles, two begin in each
 constexpr int rounds = 1 << 20;
 
 float work() {
     Floats sums[chains] = {}, factor{}, more{};
-    for (int i = 0; i < 16; i++) factor[i] = .5f, more[i] = 1.0f;
+    for (int i = 0; i < lanes; i++) factor[i] = .5f, more[i] = 1.0f;
     for (int round = 0; round < rounds; round++) {
         for (Floats &sum : sums) {
             sum = sum * factor + more;
-            asm volatile("" : "+v"(sum));  // no round is left out
+            asm volatile("" : IN_REGISTER(sum));  // no round is left out
         }
     }
     float all = 0;
@@ -42,7 +55,7 @@ int main(int, char **argv) {
         }
         for (std::thread &worker : workers) worker.join();
         std::chrono::duration<double> took = std::chrono::steady_clock::now() - started;
-        double operations = 2.0 * 16 * chains * rounds * passes * threads;
+        double operations = 2.0 * lanes * chains * rounds * passes * threads;
         std::printf("{\"flopsPerSecond\": %.6g, \"sum\": %g}\n", operations / took.count(),
                     double(sums[0]));
         std::fflush(stdout);
