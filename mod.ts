@@ -16,6 +16,7 @@ export type { Stop } from "./engine/decode.ts";
 export type { TokenLogprob } from "./engine/sampling/logprobs.ts";
 export type {
   Accept,
+  Activations,
   CacheOptions,
   EngineOptions,
   Far,

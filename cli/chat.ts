@@ -49,8 +49,9 @@ export const chatHelp = `specache chat - talks with a model; each turn reads onl
   --verbose              tells what each turn read, and where an error came from
   --mode, --rule, --setting, --k, --key-bits, --value-bits, --profile, --group, --slots,
   --guesses, --late, --accept, --kv-type, --far, --far-bytes, --near, --threads, --device,
-  --prefetch, --prefill, --audit, --audit-seed, --audit-warn, --temperature, --top-k, --top-p,
-  --min-p, --repetition-penalty, --presence-penalty, --frequency-penalty, --seed, --stop, --help
+  --prefetch, --prefill, --activations, --audit, --audit-seed, --audit-warn, --temperature,
+  --top-k, --top-p, --min-p, --repetition-penalty, --presence-penalty, --frequency-penalty,
+  --seed, --stop, --help
                          as for generate
 
 In the chat

@@ -39,7 +39,7 @@ export const evalHelp = `specache eval - what each mode loses against the full c
   --samples N            documents of a task and length; default 4
   --modes M,M            default full,paper,specache; others: compact, and any with options in
                          brackets: specache[k=64,keyBits=1], paper[rule=rotated],
-                         specache[profile=FILE]
+                         specache[profile=FILE], full[activations=int8]
   --seed N               default 0
   --steps N              tokens fed behind a prompt, at most; default 80
   --far ram|file         default ram; file: in the temporary folder, so that rows are fetched

@@ -57,6 +57,7 @@ export const generateHelp = `specache generate - continue a text with a model's 
   --threads N  --logprobs N
   --device auto|cpu|cuda  --prefetch read|gather
   --prefill exact|fast   fast: a prompt's matrix products by cuBLAS, on device cuda
+  --activations float|int8  int8: quantized weights meet inputs of 8 bits in a step, on the CPU
   --audit SHARE          also computes exact attention for a share of the work: what was lost
   --audit-seed N         --audit-warn M: says so where the mean lost mass is above M
   --json                 prints one object

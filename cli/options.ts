@@ -55,6 +55,7 @@ export const cacheFlags = {
 export const answerFlags = {
   model: text,
   prefill: text,
+  activations: text,
   system: text,
   "chat-template": text,
   "max-tokens": text,
@@ -176,6 +177,7 @@ export function engineOptionsOf(flags: Flags): EngineOptions {
     ...cacheOptions(flags),
     model: flags.model,
     prefill: flags.prefill,
+    activations: flags.activations,
     contextTokens: number(flags, "context"),
     chatTemplate: templateOf(flags),
   }) as EngineOptions;

@@ -22,6 +22,7 @@ const { guesses: _guesses, json: _json, ...engineFlags } = cacheFlags;
 /** Flags of the command. */
 export const serveFlags = {
   ...engineFlags,
+  activations: text,
   model: text,
   name: text,
   "chat-template": text,
@@ -44,8 +45,8 @@ export const serveHelp = `specache serve - a model behind OpenAI's HTTP API
   --api-key-file F       asks for one of these keys, one a line
   --allow-anyone         serves other machines without a key
   --mode, --rule, --setting, --k, --key-bits, --value-bits, --profile, --group, --slots,
-  --kv-type, --far, --far-bytes, --near, --threads, --device, --prefetch, --audit, --audit-seed,
-  --audit-warn, --verbose, --help
+  --kv-type, --far, --far-bytes, --near, --threads, --device, --prefetch, --activations,
+  --audit, --audit-seed, --audit-warn, --verbose, --help
                          as for generate
 
   /v1/chat/completions, /v1/models, and /health, which needs no key. One request runs at a time,

@@ -24,6 +24,7 @@ const phrases: readonly (readonly [RegExp, string])[] = [
   [/, so ids must be given$/, ", so --ids-file must be given"],
   [/ without audit$/, " without --audit"],
   [/ without device cuda$/, " without --device cuda"],
+  [/ with device cuda$/, " with --device cuda"],
   [
     / needs a profile of the model$/,
     " needs a profile of the model, which --profile auto measures in mode specache, by a tokenizer",

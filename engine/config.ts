@@ -22,6 +22,12 @@ export type Prefetch = "read" | "gather";
  * `fast`, by cuBLAS with operands of 16 bits.
  */
 export type Prefill = "exact" | "fast";
+/**
+ * What weights in blocks (Q8_0, Q4_0, Q4_1, Q4_K, Q5_K, Q6_K) meet in a step's matrix products:
+ * inputs as they are, or rounded to 8 bits, 32 neighbours with a scale. Other weights, and all of a
+ * prompt, have floats.
+ */
+export type Activations = "float" | "int8";
 /** Which late rows a step reads: all, none, or those whose top-k value is above a probability. */
 export type Late = "all" | "none" | { readonly above: number };
 /** Where far memory is: RAM, or a file; open refuses if it needs more than `bytes`. */
@@ -101,6 +107,8 @@ export interface EngineOptions extends CacheOptions {
   readonly chatTemplate?: string;
   /** Default `exact`; `fast` wants device cuda and an installed cuBLAS. */
   readonly prefill?: Prefill;
+  /** Default `float`; `int8` wants device cpu. */
+  readonly activations?: Activations;
   /**
    * Told, in a sentence, what an open does that takes time, or goes without. Left out, a build of
    * the native library is said on standard error.
@@ -203,6 +211,7 @@ export const engineOptions: z.ZodType<EngineOptions> = z.strictObject({
   model: path,
   chatTemplate: z.string().min(1).optional(),
   prefill: z.enum(["exact", "fast"]).optional(),
+  activations: z.enum(["float", "int8"]).optional(),
   notice: z.custom<(sentence: string) => void>((value) => typeof value === "function", {
     error: "is not a function",
   }).optional(),

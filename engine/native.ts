@@ -175,6 +175,7 @@ export class NativeStore {
       ropeMagnitude: model.ropeMagnitude,
       queryKeyNorms: model.queryKeyNorms ? 1 : 0,
       tied: model.tied ? 1 : 0,
+      int8Activations: this.settings.activations === "int8" ? 1 : 0,
     });
     check(symbols.specache_model_open(this.id, config, model.frequencies));
     const encoder = new TextEncoder();

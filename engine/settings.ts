@@ -4,6 +4,7 @@
 import process from "node:process";
 import type {
   Accept,
+  Activations,
   CacheOptions,
   EngineOptions,
   Isa,
@@ -66,6 +67,8 @@ export interface Settings {
   readonly prefetch: Prefetch;
   /** How a prompt's matrix products are made. */
   readonly prefill: Prefill;
+  /** What a step's matrix products have as inputs. */
+  readonly activations: Activations;
   /** `best`: what the machine has. */
   readonly isa: "best" | Isa;
 }
@@ -97,7 +100,7 @@ export const MAX_TOKENS = 128;
 
 /** Fills in what `options` leaves out, for sequences of at most `tokensMax` tokens. */
 export function settle(
-  options: CacheOptions & Pick<EngineOptions, "prefill">,
+  options: CacheOptions & Pick<EngineOptions, "prefill" | "activations">,
   tokensMax: number,
   profile: ProfileParts | null,
   action: string,
@@ -122,6 +125,9 @@ export function settle(
   }
   if (!cuda && options.prefill === "fast") {
     refuse(action, "prefill", options.prefill, "has no use without device cuda");
+  }
+  if (cuda && options.activations === "int8") {
+    refuse(action, "activations", options.activations, "has no use with device cuda");
   }
   if (k > kMax) refuse(action, "k", options.k, `is above kMax ${kMax}`);
   if (rule === "paper" && profile !== null) {
@@ -157,6 +163,7 @@ export function settle(
     device: cuda ? "cuda" : "cpu",
     prefetch: options.prefetch ?? "read",
     prefill: options.prefill ?? "exact",
+    activations: options.activations ?? "float",
     isa: cuda ? "best" : options.isa ?? environmentIsa(action),
   };
 }

@@ -61,6 +61,8 @@ import cpuKernelsEncodeCpp from "../native/cpu/kernels/encode.cpp" with { type: 
 import cpuKernelsExactH from "../native/cpu/kernels/exact.h" with { type: "text" };
 import cpuKernelsPrefillCpp from "../native/cpu/kernels/prefill.cpp" with { type: "text" };
 import cpuKernelsProjectCpp from "../native/cpu/kernels/project.cpp" with { type: "text" };
+import cpuKernelsProjectH from "../native/cpu/kernels/project.h" with { type: "text" };
+import cpuKernelsProjectInt8Cpp from "../native/cpu/kernels/project_int8.cpp" with { type: "text" };
 import cpuKernelsRowsCpp from "../native/cpu/kernels/rows.cpp" with { type: "text" };
 import cpuKernelsRowsH from "../native/cpu/kernels/rows.h" with { type: "text" };
 import cpuKernelsScanCpp from "../native/cpu/kernels/scan.cpp" with { type: "text" };
@@ -89,6 +91,7 @@ import modelForwardCpp from "../native/model/forward.cpp" with { type: "text" };
 import modelModelCpp from "../native/model/model.cpp" with { type: "text" };
 import modelModelH from "../native/model/model.h" with { type: "text" };
 import numbersH from "../native/numbers.h" with { type: "text" };
+import quantizeH from "../native/quantize.h" with { type: "text" };
 import queryH from "../native/query.h" with { type: "text" };
 import referenceAuditCpp from "../native/reference/audit.cpp" with { type: "text" };
 import referenceCacheCpp from "../native/reference/cache.cpp" with { type: "text" };
@@ -173,6 +176,8 @@ export const sources: Readonly<Record<string, string>> = {
   "native/cpu/kernels/exact.h": cpuKernelsExactH,
   "native/cpu/kernels/prefill.cpp": cpuKernelsPrefillCpp,
   "native/cpu/kernels/project.cpp": cpuKernelsProjectCpp,
+  "native/cpu/kernels/project.h": cpuKernelsProjectH,
+  "native/cpu/kernels/project_int8.cpp": cpuKernelsProjectInt8Cpp,
   "native/cpu/kernels/rows.cpp": cpuKernelsRowsCpp,
   "native/cpu/kernels/rows.h": cpuKernelsRowsH,
   "native/cpu/kernels/scan.cpp": cpuKernelsScanCpp,
@@ -201,6 +206,7 @@ export const sources: Readonly<Record<string, string>> = {
   "native/model/model.cpp": modelModelCpp,
   "native/model/model.h": modelModelH,
   "native/numbers.h": numbersH,
+  "native/quantize.h": quantizeH,
   "native/query.h": queryH,
   "native/reference/audit.cpp": referenceAuditCpp,
   "native/reference/cache.cpp": referenceCacheCpp,

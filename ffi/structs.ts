@@ -64,6 +64,7 @@ export const structs = {
     ropeMagnitude: "f32",
     queryKeyNorms: "u32",
     tied: "u32",
+    int8Activations: "u32",
   },
   specache_tensor: {
     role: "u32",

@@ -61,6 +61,8 @@ struct Project {
     // more, 16 bits each. Operands are rounded to 16 bits, and the order of the sum is cuBLAS's.
     uint16_t *fast = nullptr;
     uint64_t fast_numbers = 0;
+    // CPU alone, without prefill: inputs are rounded to 8 bits where quantize.h says has_int8.
+    bool int8 = false;
 };
 
 struct Normalize {      // RMSNorm: out = in / sqrt(mean(in^2) + epsilon) * weight; may be in place

@@ -148,6 +148,7 @@ typedef struct specache_model_config {
     uint32_t rope_magnitude_bits; // f32, 1 but for yarn
     uint32_t query_key_norms;     // 1: Qwen3
     uint32_t tied;                // 1: the output is the embedding
+    uint32_t int8_activations;    // 1: steps round a product's inputs to 8 bits; CPU alone
 } specache_model_config;
 
 // Roles of tensors; those of a layer need `layer`, the others layer 0.

@@ -100,6 +100,14 @@ static inline Floats halves_swapped(Floats x) {
     return {swapped(x.low), swapped(x.high)};
 }
 
+// Each of four numbers in four neighbouring lanes.
+static inline Floats quarters_at(const float *from) {
+    auto two = [](const float *x) {
+        return (Eight)_mm256_setr_m128(_mm_set1_ps(x[0]), _mm_set1_ps(x[1]));
+    };
+    return {two(from), two(from + 2)};
+}
+
 // The first half of one, the second of the other.
 static inline Floats halves_joined(Floats x, Floats y) { return {x.low, y.high}; }
 

@@ -119,6 +119,11 @@ static inline Floats halves_swapped(Floats x) {
     }
 }
 
+// Each of four numbers in four neighbouring lanes.
+static inline Floats quarters_at(const float *from) {
+    return {vdupq_n_f32(from[0]), vdupq_n_f32(from[1]), vdupq_n_f32(from[2]), vdupq_n_f32(from[3])};
+}
+
 // The first half of one, the second of the other.
 static inline Floats halves_joined(Floats x, Floats y) { return {x.a, x.b, y.c, y.d}; }
 

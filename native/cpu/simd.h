@@ -90,6 +90,13 @@ static inline Floats halves_swapped(Floats x) {
     }
 }
 
+// Each of four numbers in four neighbouring lanes.
+static inline Floats quarters_at(const float *from) {
+    Floats once{};
+    std::memcpy(&once, from, 4 * sizeof *from);
+    return __builtin_shufflevector(once, once, 0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3);
+}
+
 // The first half of one, the second of the other.
 static inline Floats halves_joined(Floats x, Floats y) {
     return __builtin_shufflevector(x, y, 0, 1, 2, 3, 4, 5, 6, 7, 24, 25, 26, 27, 28, 29, 30, 31);

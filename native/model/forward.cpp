@@ -17,12 +17,13 @@ struct Pass {
     const Kernels &kernels = device.kernels();
     const specache_config &shape = model.store.plan.config;
     const Activations &a = model.activations;
+    const bool int8 = !prefill && model.config.int8_activations != 0;
 
     void project(const Weight &weight, const Weight *bias, const float *in, float *out,
                  bool accumulate = false) {
         kernels.project(device.compute(), {weight.tensor, bias ? bias->floats : nullptr,
                                            in, out, rows, accumulate, prefill,
-                                           prefill ? a.fast : nullptr, a.fast_numbers});
+                                           prefill ? a.fast : nullptr, a.fast_numbers, int8});
     }
     void normalize(const float *in, const Weight &weight, float *out, uint32_t count,
                    uint32_t columns) {
@@ -76,7 +77,7 @@ struct Pass {
                   model.config.hidden);
         const Weight &weight = model.config.tied ? model.embedding : model.output;
         kernels.project(device.compute(), {weight.tensor, nullptr, a.normalized, a.logits, count,
-                                           false, false});
+                                           false, false, nullptr, 0, int8});
     }
     void download_logits(uint32_t first, uint32_t count, float *out) {
         uint64_t row = model.config.vocabulary;

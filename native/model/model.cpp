@@ -109,6 +109,10 @@ Model::Model(Store &store_in, const specache_model_config &config_in, const doub
         fail(SPECACHE_CAPACITY, "tokens_max %u is above the model's %u positions", shape.tokens_max,
              config.tokens_max);
     }
+    at_least("int8_activations", config.int8_activations, 0, 1);
+    if (config.int8_activations != 0 && shape.device != 0) {
+        fail(SPECACHE_UNSUPPORTED, "activations of 8 bits are for device cpu alone");
+    }
     for (uint32_t i = 0; i < shape.head_dim / 2; i++) {
         if (std::isfinite(frequencies[i])) continue;
         fail(SPECACHE_ARGUMENT, "a rope frequency is not finite");

@@ -3,7 +3,7 @@
 #include <limits>
 #include <vector>
 
-#include "../dequantize.h"
+#include "../quantize.h"
 #include "reference.h"
 
 namespace specache {
@@ -24,6 +24,19 @@ void turn(float &x, float &y, double cosine, double sine) {
     y = float(a * sine + b * cosine);
 }
 
+// The inputs of a product, [count][columns]: as they are, or what is left of them in 8 bits.
+std::vector<double> inputs_of(const Project &project) {
+    uint64_t count = uint64_t(project.count) * project.weights.columns;
+    std::vector<double> inputs(project.in, project.in + count);
+    if (project.prefill || !project.int8 || !has_int8(project.weights.type)) return inputs;
+    for (uint64_t i = 0; i < count; i += part_values) {
+        int8_t integers[part_values];
+        double scale = double(quantize_part(project.in + i, integers));
+        for (uint32_t j = 0; j < part_values; j++) inputs[i + j] = scale * integers[j];
+    }
+    return inputs;
+}
+
 }  // namespace
 
 void reference_embed(Stream &, const Embed &embed) {
@@ -36,14 +49,15 @@ void reference_embed(Stream &, const Embed &embed) {
 
 void reference_project(Stream &, const Project &project) {
     uint32_t rows = project.weights.rows, columns = project.weights.columns;
+    std::vector<double> inputs = inputs_of(project);
     for (uint32_t r = 0; r < rows; r++) {
         std::vector<float> weights = weight_row(project.weights, r);
         for (uint32_t c = 0; c < project.count; c++) {
             float &out = project.out[uint64_t(c) * rows + r];
-            const float *in = project.in + uint64_t(c) * columns;
+            const double *in = inputs.data() + uint64_t(c) * columns;
             double sum = project.accumulate ? double(out) : 0;
             if (project.bias != nullptr) sum += double(project.bias[r]);
-            for (uint32_t i = 0; i < columns; i++) sum += double(weights[i]) * double(in[i]);
+            for (uint32_t i = 0; i < columns; i++) sum += double(weights[i]) * in[i];
             out = float(sum);
         }
     }

@@ -2,6 +2,7 @@
 #pragma once
 #include <vector>
 
+#include "../quantize.h"
 #include "../reference/reference.h"
 #include "test.h"
 #include "tolerances.h"
@@ -15,6 +16,7 @@ struct Product {
     Weights weights;
     uint32_t count;
     bool accumulate;
+    bool int8 = false;  // decode with inputs of 8 bits
     Near<float> bias, in, out;  // [rows] or none, [count][columns], [count][rows] at first
 
     Product(Type type, uint32_t rows, uint32_t columns, uint32_t count_in, bool with_bias,
@@ -30,15 +32,28 @@ struct Product {
         Near<float> result(out.begin(), out.begin() + int64_t(values));
         result.push_back(untouched);
         kernel(stream, {weights.tensor, bias.empty() ? nullptr : bias.data(), in.data(),
-                        result.data(), inputs, accumulate, prefill});
+                        result.data(), inputs, accumulate, prefill, nullptr, 0, int8});
         finish_near();
         CHECK(result.back() == untouched);
         result.pop_back();
         return result;
     }
 
-    // The sum of the magnitudes of all that goes into each output: [count][rows].
+    // How far rounding to 8 bits may move each input: [count][columns].
+    std::vector<double> rounding() const {
+        std::vector<double> far(in.size());
+        for (size_t i = 0; int8 && i < in.size(); i += part_values) {
+            double most = 0;
+            for (size_t j = i; j < i + part_values; j++) most = std::fmax(most, std::fabs(in[j]));
+            for (size_t j = i; j < i + part_values; j++) far[j] = tolerance::quantized(most);
+        }
+        return far;
+    }
+
+    // The sum of the magnitudes of all that goes into each output: [count][rows]. With inputs of 8
+    // bits least numbers are summed apart from the rest of their weights, which they may cancel.
     std::vector<double> masses() const {
+        std::vector<double> half_steps = rounding();
         uint32_t rows = weights.tensor.rows, columns = weights.tensor.columns;
         std::vector<double> mass(out.size());
         for (uint32_t r = 0; r < rows; r++) {
@@ -48,7 +63,10 @@ struct Product {
                 if (accumulate) sum += std::fabs(double(out[uint64_t(c) * rows + r]));
                 if (!bias.empty()) sum += std::fabs(double(bias[r]));
                 for (uint32_t i = 0; i < columns; i++) {
-                    sum += std::fabs(double(row[i]) * double(in[uint64_t(c) * columns + i]));
+                    double x = in[uint64_t(c) * columns + i];
+                    double half = int8 ? half_steps[uint64_t(c) * columns + i] : 0;
+                    double parts = int8 ? 2 * std::fabs(double(weights.least(r, i))) : 0;
+                    sum += (std::fabs(double(row[i])) + parts) * (std::fabs(x) + half);
                 }
             }
         }
@@ -57,9 +75,9 @@ struct Product {
 
     void check(const std::vector<Kernel> &kernels) const {
         std::vector<double> mass = masses();
-        Near<float> truth = by(reference_project, false, count);
-        for (Kernel kernel : kernels) {
-            for (bool prefill : {false, true}) {
+        for (bool prefill : {false, true}) {
+            Near<float> truth = by(reference_project, prefill, count);
+            for (Kernel kernel : kernels) {
                 Near<float> got = by(kernel, prefill, count);
                 for (size_t i = 0; i < got.size(); i++) {
                     double off = tolerance::product(weights.tensor.columns, mass[i]);

@@ -68,3 +68,92 @@ TEST("neither the number of inputs nor of threads changes a bit of a product") {
         }
     }
 }
+
+TEST("project() with inputs of 8 bits gives the reference's products for every type and size") {
+    std::mt19937 random(14);
+    const uint32_t counts[] = {1, 2, 3, 4, 5, 8, 9, 17};
+    uint32_t made = 0;
+    for (Type type : weight_types) {
+        for (uint32_t rows : odd_sizes) {
+            for (uint32_t columns : odd_sizes) {
+                Product product(type, rows, columns_for(type, columns), counts[made % 8],
+                                made % 3 == 0, made % 2 == 0, random);
+                product.int8 = has_int8(type);
+                product.check(projects());
+                made++;
+            }
+        }
+    }
+}
+
+TEST("with inputs of 8 bits neither instruction set, inputs nor threads change a bit") {
+    std::mt19937 random(15);
+    Threads threads(3);
+    CpuStream stream;
+    stream.threads = &threads;
+    for (Type type : weight_types) {
+        if (!has_int8(type)) continue;
+        for (uint32_t columns : {32u, 288u, 2048u}) {
+            Product product(type, 95, columns_for(type, columns), 17, true, true, random);
+            product.int8 = true;
+            Near<float> all = product.by(portable::kernels.project, false, 17);
+            for (const Kernels *kernels : fast_tables()) {
+                CHECK(product.by(kernels->project, false, 17, stream) == all);
+                for (uint32_t count : {1u, 2u, 3u, 4u, 5u, 8u}) {
+                    Near<float> few = product.by(kernels->project, false, count);
+                    CHECK(std::equal(few.begin(), few.end(), all.begin()));
+                }
+            }
+        }
+    }
+}
+
+TEST("weights without blocks have inputs as they are") {
+    std::mt19937 random(16);
+    for (Type type : {Type::f32, Type::f16, Type::bf16}) {
+        Product product(type, 35, 95, 4, true, false, random);
+        for (const Kernels *kernels : kernel_tables()) {
+            product.int8 = false;
+            Near<float> floats = product.by(kernels->project, false, 4);
+            product.int8 = true;
+            CHECK(product.by(kernels->project, false, 4) == floats);
+        }
+    }
+}
+
+TEST("quantize_part() rounds to the nearest of 255 steps, ties to even") {
+    std::mt19937 random(17);
+    for (float spread : {1e-20f, 1.0f, 1e20f}) {
+        Near<float> in = fixture::normals(part_values, random, spread);
+        int8_t integers[part_values];
+        float scale = quantize_part(in.data(), integers), most = 0;
+        for (float x : in) most = std::fmax(most, std::fabs(x));
+        for (uint32_t i = 0; i < part_values; i++) {
+            CHECK(std::abs(integers[i]) <= 127);
+            CHECK_NEAR(scale * float(integers[i]), in[i], tolerance::quantized(most));
+        }
+    }
+    float in[part_values] = {127, -127, .5f, 1.5f, -.5f, -2.5f, 64};
+    int8_t integers[part_values];
+    CHECK(quantize_part(in, integers) == 1);
+    const int8_t expected[] = {127, -127, 0, 2, 0, -2, 64, 0};
+    CHECK(std::equal(expected, expected + 8, integers));
+}
+
+TEST("quantize_part() says where an input is not finite, and takes the smallest for zeros") {
+    for (float bad : {INFINITY, -INFINITY, NAN}) {
+        float in[part_values] = {1, bad};
+        int8_t integers[part_values];
+        CHECK(std::isnan(quantize_part(in, integers)));
+    }
+    for (float small : {0.0f, 0x1p-149f, 0x1.fffffep-101f}) {
+        float in[part_values] = {small, -small};
+        int8_t integers[part_values] = {1};
+        CHECK(quantize_part(in, integers) == 0);
+        CHECK(integers[0] == 0);
+    }
+    float in[part_values] = {0x1p-100f, -0x1p-101f};
+    int8_t integers[part_values];
+    CHECK(quantize_part(in, integers) > 0);
+    CHECK(integers[0] == 127);
+}

@@ -31,6 +31,11 @@ inline double output(double n, double head_dim, double logits_off, double larges
 // own rounding to float32. `mass` counts the bias and what was there too.
 inline double product(double columns, double mass) { return sum(columns + 3, mass); }
 
+// An input rounded to 8 bits: half a step of most / 127, and what the quotient and the product
+// before rounding, and the product after it, are off by: three units of at most 127 steps, and one
+// of the integer's own.
+inline double quantized(double most) { return most / 127 * .5 + 4 * unit * most; }
+
 // A norm, as a share of its result: the sum of squares has no negative term, so n products and
 // additions leave it within n + 1 units, the division by n and epsilon make n + 3; the root halves
 // that and rounds; 1/x, the two products and the reference's rounding add four.

@@ -58,6 +58,17 @@ struct Weights {
     }
     Weights(const Weights &) = delete;
 
+    // What is added to the scaled integer of a weight.
+    float least(uint32_t row, uint32_t column) const {
+        if (!has_least(tensor.type)) return 0;
+        uint64_t bytes = weight_row_bytes(tensor.type, tensor.columns);
+        const uint8_t *block = block_of(
+            tensor.type, static_cast<const uint8_t *>(tensor.data) + row * bytes, column);
+        float m = half_to_float(load_unaligned<uint16_t>(block + 2));
+        if (tensor.type == Type::q4_1) return m;
+        return -m * float(part_scale(block + 4, part_of(tensor.type, column)).least);
+    }
+
     std::vector<float> row(uint32_t row) const {
         std::vector<float> numbers(tensor.columns);
         const uint8_t *data = static_cast<const uint8_t *>(tensor.data);

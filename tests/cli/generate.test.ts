@@ -146,6 +146,7 @@ const accepted: readonly [flags: string, holds: Record<string, unknown>][] = [
   ["--temperature 0.7 --seed 5 --verbose", {}],
   ["--temperature 0.7 --top-k 20 --top-p 0.9 --min-p 0.05", {}],
   ["--repetition-penalty 1.1 --presence-penalty -0.5 --frequency-penalty 0.5", {}],
+  ["--activations int8", { device: { name: "cpu" } }],
   ["--prefill exact", { device: { name: "cpu" } }],
   ["--max-tokens 0", { tokens: [], stop: "length" }],
 ];

@@ -144,6 +144,11 @@ const values: readonly Row[] = [
   [`${tiny20} --prefetch gather`, /--prefetch gather has no use without --device cuda$/],
   [`${tiny20} --prefill quick`, /--prefill quick is none of exact, fast$/],
   [`${tiny20} --prefill fast`, /--prefill fast has no use without --device cuda$/],
+  [`${tiny20} --activations int4`, /--activations int4 is none of float, int8$/],
+  [
+    `${tiny20} --activations int8 --device cuda`,
+    /--activations int8 has no use with --device cuda$/,
+  ],
   [`${tiny20} --context 0`, /--context 0 is below 1$/],
   [`${tiny20} --mode paper --late all`, /--late all is not none, as mode paper has it$/],
   [`${tiny20} --mode paper --guesses 0`, /--guesses 0 is not 1, as mode paper has it$/],

@@ -1,6 +1,6 @@
 // run.ts - runs a model on the native store itself, with no worker between.
 
-import type { CacheOptions, Isa } from "../../engine/config.ts";
+import type { CacheOptions, EngineOptions, Isa } from "../../engine/config.ts";
 import type { GenerateOptions } from "../../engine/config_generate.ts";
 import { decode, type Run } from "../../engine/decode.ts";
 import { DecodeState } from "../../engine/decode_state.ts";
@@ -16,7 +16,11 @@ export function openFull(path: string, tokensMax: number, isa?: Isa): NativeStor
 }
 
 /** Opens a model; the caller closes the store. */
-export function openModel(path: string, tokensMax: number, options: CacheOptions): NativeStore {
+export function openModel(
+  path: string,
+  tokensMax: number,
+  options: CacheOptions & Pick<EngineOptions, "activations">,
+): NativeStore {
   const action = "open a golden model";
   const settings = settle({ threads: 2, ...options }, tokensMax, null, action);
   const description = describeModel(path);

@@ -5,44 +5,24 @@
 // inputs, or 2, by 32 rows: arithmetic is the limit. Either way the order of a sum is fixed.
 #include <algorithm>
 
+#include "../../quantize.h"
 #include "../kernels.h"
-#include "../threads.h"
-#include "weights.h"
+#include "project.h"
 
 namespace specache::SPECACHE_ISA {
 namespace {
 
 constexpr uint32_t panel_rows = 32;
 constexpr uint32_t panel_columns = 256;  // a panel is 32 KiB: it stays in the first-level cache
-constexpr uint32_t rows_at_a_time = 16;  // of a thread's piece in decode
-// An input has two vectors of sums.
-constexpr uint32_t dots_at_a_time = std::min(4u, sums_held / 2);
 constexpr uint32_t inputs_at_a_time = std::min(8u, sums_held / 2);  // of a panel
-
-void put(const Project &project, uint32_t input, uint32_t row, float sum) {
-    float &out = project.out[uint64_t(input) * project.weights.rows + row];
-    float bias = project.bias != nullptr ? project.bias[row] : 0;
-    out = (project.accumulate ? out : 0) + (sum + bias);
-}
-
-// Bytes behind those at work that a core asks memory for: left to itself it looks no further ahead
-// than the few blocks whose products it has begun, and a row of weights ends before the hardware
-// knows its stream.
-constexpr uint32_t bytes_ahead = 3072;
-
-template <Type type>
-void prefetch_block(const uint8_t *block) {
-    for (uint32_t byte = 0; byte < block_bytes(type); byte += 64) {
-        __builtin_prefetch(block + bytes_ahead + byte);
-    }
-}
 
 // Rows [row, row + Rows) with inputs [first, first + Inputs). Each product has a sum of its own,
 // whose order does not depend on how many there are.
 template <Type type, uint32_t Rows, uint32_t Inputs>
-void dot(const Project &project, const uint8_t *weights, uint32_t row, uint32_t first) {
+void dot(const Project &project, uint32_t row, uint32_t first) {
     uint32_t columns = project.weights.columns, i = 0;
     uint64_t row_bytes = weight_row_bytes(type, columns);
+    const uint8_t *weights = row_at(project.weights, row);
     const float *in = project.in + uint64_t(first) * columns;
     Floats low[Rows][Inputs] = {}, high[Rows][Inputs] = {};
     const uint8_t *block = weights;  // of the first row
@@ -71,38 +51,6 @@ void dot(const Project &project, const uint8_t *weights, uint32_t row, uint32_t 
             put(project, first + c, row + r, sum);
         }
     }
-}
-
-// Neighbouring rows, whose weights are at `weights`, with inputs [first, first + Inputs).
-template <Type type, uint32_t Inputs>
-void dot_rows(const Project &project, const uint8_t *weights, uint32_t row, uint32_t rows,
-              uint32_t first) {
-    uint64_t row_bytes = weight_row_bytes(type, project.weights.columns);
-    uint32_t r = 0;
-    if constexpr (2 * 2 * Inputs <= sums_held) {
-        for (; r + 2 <= rows; r += 2) {
-            dot<type, 2, Inputs>(project, weights + r * row_bytes, row + r, first);
-        }
-    }
-    for (; r < rows; r++) {
-        dot<type, 1, Inputs>(project, weights + r * row_bytes, row + r, first);
-    }
-}
-
-// A piece of decode: its weights stay in a core's cache while all inputs meet them.
-template <Type type>
-void dot_piece(const Project &project, uint32_t row, uint32_t rows) {
-    const uint8_t *weights = static_cast<const uint8_t *>(project.weights.data) +
-                             row * weight_row_bytes(type, project.weights.columns);
-    uint32_t c = 0, count = project.count;
-    for (; c + dots_at_a_time <= count; c += dots_at_a_time) {
-        dot_rows<type, dots_at_a_time>(project, weights, row, rows, c);
-    }
-    if constexpr (dots_at_a_time == 4) {
-        if (count - c == 3) dot_rows<type, 3>(project, weights, row, rows, c);
-        if (count - c == 2) dot_rows<type, 2>(project, weights, row, rows, c);
-    }
-    if (count - c == 1) dot_rows<type, 1>(project, weights, row, rows, c);
 }
 
 // sums[input][32] += in[input][first .. first + columns) * panel[columns][32].
@@ -178,6 +126,9 @@ void multiply_panel(const Project &project, uint32_t first_row, Scratch &scratch
 
 void project(Stream &stream, const Project &project) {
     uint32_t rows = project.weights.rows;
+    if (!project.prefill && project.int8 && has_int8(project.weights.type)) {
+        return project_int8(stream, project);
+    }
     with_type(project.weights.type, [&]<Type type>() {
         if (project.prefill) {
             uint32_t panels = (rows + panel_rows - 1) / panel_rows;
@@ -187,10 +138,11 @@ void project(Stream &stream, const Project &project) {
             });
             return;
         }
-        uint32_t pieces = (rows + rows_at_a_time - 1) / rows_at_a_time;
-        parallel_until_cancelled(stream, pieces, [&](uint32_t piece) {
-            uint32_t row = piece * rows_at_a_time;
-            dot_piece<type>(project, row, std::min(rows - row, rows_at_a_time));
+        for_pieces(stream, rows, [&](uint32_t row, uint32_t count) {
+            dot_piece<2>(project.count, row, count,
+                         [&]<uint32_t Rows, uint32_t Inputs>(uint32_t first, uint32_t input) {
+                             dot<type, Rows, Inputs>(project, first, input);
+                         });
         });
     });
 }

@@ -100,7 +100,7 @@ struct Unpacked<Type::q5_k> {
 
 template <>
 struct Unpacked<Type::q6_k> {
-    float scales[lanes];               // [part][2]
+    float scales[2 * lanes];           // [part][2], and room for whole vectors of them
     int8_t integers[8 * part_values];  // [part][32]
     explicit Unpacked(const uint8_t *block) {
         // Bits 4 and 5 of parts 0 to 3 of a half are bits 0, 2, 4 and 6 on of its `high`.
