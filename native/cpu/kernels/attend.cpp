@@ -129,10 +129,18 @@ void sum_exact(const Work &work, uint32_t input, uint32_t head) {
     uint32_t pair = input * work.shape.kv_heads + head;
     const uint8_t **rows = &work.scratch.rows[uint64_t(pair) * work.exact_max];
     uint32_t count = exact_rows(work, input, head, rows);
-    // Rows lie anywhere: each is asked for while those before it are read.
+    // Rows lie anywhere: each is asked for while those before it are read, and behind them what
+    // finish() reads of the head's basis, whose rows are as long.
     constexpr uint32_t first_asked = 16;
-    Ahead ahead(count, row_bytes(work.shape), [&](uint32_t r) { return rows[r]; });
-    ahead.ask(uint32_t(row_bytes(work.shape) * first_asked / line_bytes));
+    const HeadCode &code = work.attend.codes_of[head];
+    uint32_t planes = code.value_basis != nullptr ? code.value_planes : 0;
+    Ahead ahead(count + planes, row_bytes(work.shape), [&](uint32_t r) {
+        if (r < count) return rows[r];
+        const float *row = code.value_basis + code.plane_channel[r - count] * work.dim;
+        return reinterpret_cast<const uint8_t *>(row);
+    });
+    uint32_t row_lines = uint32_t(row_bytes(work.shape) / line_bytes);
+    ahead.ask(row_lines * first_asked);
     with_row_type(work.shape.kv_type, [&]<Type type>() {
         by_queries(work.group, [&]<uint32_t Queries>(uint32_t g) {
             auto of = [&](uint32_t at) { return work.exact(at); };
@@ -146,6 +154,7 @@ void sum_exact(const Work &work, uint32_t input, uint32_t head) {
             }
         });
     });
+    ahead.ask(row_lines * planes);
 }
 
 // The largest logit of each query over a block, before chosen tokens leave it.
