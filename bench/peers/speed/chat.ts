@@ -1,7 +1,7 @@
 // chat.ts - a small real model end to end: SmolLM2, the same file and threads, ours against
 // node-llama-cpp. Decode behind a long prompt, a token a step on both sides; prefill of whole
 // prompts.
-import type { CacheOptions } from "../../../engine/config.ts";
+import type { EngineOptions } from "../../../engine/config.ts";
 import { SpecacheError } from "../../../engine/errors.ts";
 import { Engine } from "../../../engine/engine.ts";
 import type { Session } from "../../../engine/session.ts";
@@ -22,10 +22,17 @@ const PREFILLS = [512, 2048]; // tokens, beside the whole prompt
 const LONG_ROUNDS = 3; // of prefills that take many seconds each
 const TOKENS = 16; // decoded at a time
 const RIVAL = "node-llama-cpp";
-const modes: readonly { name: string; options: CacheOptions }[] = [
+interface Mode {
+  readonly name: string;
+  readonly options: Partial<EngineOptions>;
+  /** Its prefill is another's: only its decode is measured. */
+  readonly decodes?: true;
+}
+const modes: readonly Mode[] = [
   { name: "ours, default", options: {} },
   { name: "ours, compact", options: { setting: "compact" } },
   { name: "ours, full", options: { mode: "full" } },
+  { name: "ours, default, int8 activations", options: { activations: "int8" }, decodes: true },
 ];
 
 /** What one side took for a token, and tokens a second over those of the rival. */
@@ -50,8 +57,8 @@ export async function chats(options: ChatOptions): Promise<ChatRow[]> {
   const contextTokens = CONTEXT;
   await llama.ask({ do: "open", path: model, contextTokens });
   const engines = await Promise.all(
-    modes.map(async ({ name, options }) => ({
-      name,
+    modes.map(async ({ options, ...mode }) => ({
+      ...mode,
       engine: await Engine.open({ ...options, model, contextTokens, threads }),
     })),
   );
@@ -63,7 +70,8 @@ export async function chats(options: ChatOptions): Promise<ChatRow[]> {
       const long = tokens > PREFILLS[0];
       const rounds = long ? Math.min(options.rounds, LONG_ROUNDS) : options.rounds;
       const how = { ...options, rounds, warm: !long };
-      rows.push(...await prefills(engines, llama, ids.slice(0, tokens), how));
+      const reading = engines.filter(({ decodes }) => decodes === undefined);
+      rows.push(...await prefills(reading, llama, ids.slice(0, tokens), how));
     }
     console.error(`decode at ${prompt}`);
     rows.push(...await decodes(engines, llama, ids.slice(0, prompt + 1), options));
@@ -73,8 +81,7 @@ export async function chats(options: ChatOptions): Promise<ChatRow[]> {
   }
 }
 
-interface Named {
-  readonly name: string;
+interface Named extends Omit<Mode, "options"> {
   readonly engine: Engine;
 }
 

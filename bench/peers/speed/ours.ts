@@ -1,12 +1,15 @@
 // ours.ts - our side: stores filled with random rows, so that a long cache needs no prefill.
 import { NativeStore, type StoreShape } from "../../../engine/native.ts";
-import type { CacheOptions } from "../../../engine/config.ts";
+import type { CacheOptions, EngineOptions } from "../../../engine/config.ts";
 import { settle } from "../../../engine/settings.ts";
 import { randomProfile } from "../../random_profile.ts";
 import { noise } from "../../walk.ts";
 
 const POOL = 1 << 22; // random numbers, of which each part is at a place of its own
 const pool = noise(POOL, 7);
+
+/** How a store is opened. */
+export type Ours = CacheOptions & Pick<EngineOptions, "activations">;
 
 /** `count` numbers of unit variance; other ones for another `place`. */
 export function cut(place: number, count: number): Float32Array {
@@ -17,7 +20,7 @@ export function cut(place: number, count: number): Float32Array {
 
 /** Opens a store with a random profile of `keyBits`, or none. */
 export function openStore(
-  options: CacheOptions,
+  options: Ours,
   shape: StoreShape,
   tokensMax: number,
   keyBits: 1 | 2 | null,

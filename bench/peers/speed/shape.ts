@@ -1,7 +1,6 @@
 // shape.ts - a whole decode step of random weights in the shape of Llama-3.2-1B, Q8_0, against
 // node-llama-cpp: the same file and threads, caches filled with random rows.
 import { rmSync, statSync } from "node:fs";
-import type { CacheOptions } from "../../../engine/config.ts";
 import { SpecacheError } from "../../../engine/errors.ts";
 import { describeModel } from "../../../engine/model/describe.ts";
 import { noGuesses } from "../../../engine/stats.ts";
@@ -15,7 +14,7 @@ import {
   type Times,
 } from "./interleave.ts";
 import { writeLlamaState } from "./llama_state.ts";
-import { fill, openStore } from "./ours.ts";
+import { fill, openStore, type Ours } from "./ours.ts";
 import type { Rival } from "./rival.ts";
 import { LLAMA_1B, shapeModel } from "./shape_model.ts";
 
@@ -67,7 +66,7 @@ async function shapeAt(path: string, tokens: number, options: ShapeOptions): Pro
   const stores: NativeStore[] = [];
   const weights = statSync(path).size;
   const bytes: number[] = [];
-  const ours = (name: string, how: CacheOptions, keyBits: 1 | 2): Side => {
+  const ours = (name: string, how: Ours, keyBits: 1 | 2): Side => {
     const description = describeModel(path);
     const store = openStore({ ...how, k: K, threads }, description, tokens + ROOM, keyBits);
     stores.push(store);
@@ -80,6 +79,7 @@ async function shapeAt(path: string, tokens: number, options: ShapeOptions): Pro
   try {
     const times = await interleave([
       ours("ours, default", {}, 2),
+      ours("ours, default, int8 activations", { activations: "int8" }, 2),
       {
         name: "node-llama-cpp",
         turn: async (passes) =>
