@@ -1,11 +1,12 @@
 // eval.ts - `specache eval`: what each mode loses against the full cache, on tasks from a seed.
 import { Buffer } from "node:buffer";
-import { closeSync, existsSync, openSync, readSync, writeFileSync } from "node:fs";
+import { closeSync, existsSync, openSync, readSync, statSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { createHash } from "node:crypto";
 import { z } from "zod";
 import { SpecacheError } from "../engine/errors.ts";
 import { parse } from "../engine/parse.ts";
+import { refusedAs } from "../engine/system.ts";
 import { checkoutPath } from "../eval/checkout.ts";
 import { type EvalOptions, evaluate } from "../eval/evaluate.ts";
 import type { EvalReport, EvalRow, Interval } from "../eval/rows.ts";
@@ -116,7 +117,7 @@ export async function evalCommand(
 // Each file has one content, and what is gone on behind holds objects, a line each.
 function checkApart(flags: Flags): void {
   const given = ["resume", "documents", "output", "report"].flatMap((name) =>
-    flags[name] === undefined ? [] : [{ name, path: resolve(String(flags[name])) }]
+    isFile(flags[name]) ? [{ name, path: resolve(String(flags[name])) }] : []
   );
   for (const [i, { name, path }] of given.entries()) {
     const other = given.slice(0, i).find((before) => before.path === path);
@@ -131,13 +132,24 @@ function checkApart(flags: Flags): void {
   }
 }
 
+// Or will be one; nobody looks into a pipe or a terminal.
+function isFile(path: unknown): boolean {
+  if (path === undefined || path === "none") return false;
+  return statSync(String(path), { throwIfNoEntry: false })?.isFile() ?? true;
+}
+
 function firstLine(path: string): string {
-  const start = Buffer.alloc(64);
-  const file = openSync(path, "r");
   try {
-    return start.toString("latin1", 0, readSync(file, start)).split("\n")[0];
-  } finally {
-    closeSync(file);
+    const start = Buffer.alloc(64);
+    const file = openSync(path, "r");
+    try {
+      return start.toString("latin1", 0, readSync(file, start)).split("\n")[0];
+    } finally {
+      closeSync(file);
+    }
+  } catch (cause) {
+    const sentence = `Cannot ${ACTION}: --documents ${path} ${refusedAs(cause, "read")}`;
+    throw new SpecacheError("file", sentence, { cause });
   }
 }
 

@@ -15,6 +15,8 @@ export interface Listening {
   readonly url: string;
   /** Takes no new connections; settles when what runs is answered. */
   close(): Promise<void>;
+  /** Takes no new connections, and ends those that are there. */
+  end(): Promise<void>;
 }
 
 /** Where to listen. */
@@ -70,13 +72,15 @@ async function listenInDeno(fetch: Fetch, { hostname, port }: Place): Promise<Li
     server.listen(port, hostname, answer);
   });
   const { address, port: taken } = server.address() as AddressInfo;
+  const close = async (connections: () => void) => {
+    const closed = new Promise<void>((answer) => server.close(() => answer()));
+    connections();
+    await closed;
+  };
   return {
     url: urlOf({ hostname: address, port: taken }),
-    async close() {
-      const closed = new Promise<void>((answer) => server.close(() => answer()));
-      server.closeIdleConnections();
-      await closed;
-    },
+    close: () => close(() => server.closeIdleConnections()),
+    end: () => close(() => server.closeAllConnections()),
   };
 }
 
@@ -84,7 +88,7 @@ async function listenInDeno(fetch: Fetch, { hostname, port }: Place): Promise<Li
 interface BunServer {
   readonly hostname: string;
   readonly port: number;
-  stop(): Promise<void>;
+  stop(all?: boolean): Promise<void>;
 }
 interface Bun {
   serve(options: Place & { readonly fetch: Fetch; readonly idleTimeout: number }): BunServer;
@@ -94,7 +98,7 @@ function listenInBun(fetch: Fetch, place: Place): Listening {
   const { Bun } = globalThis as unknown as { readonly Bun: Bun };
   // A prefill may take minutes in which nothing is sent: no connection is idle for good.
   const server = Bun.serve({ ...place, fetch, idleTimeout: 0 });
-  return { url: urlOf(server), close: () => server.stop() };
+  return { url: urlOf(server), close: () => server.stop(), end: () => server.stop(true) };
 }
 
 function urlOf({ hostname, port }: Place): string {

@@ -66,7 +66,8 @@ export function statusOf(error: unknown): number {
 
 // Deno throws it, Bun emits it (main.ts); what fails of files of ours is a SpecacheError.
 function isOutputLost(error: unknown): boolean {
-  return ["ENOSPC", "EDQUOT", "EIO"].includes((error as { code?: string })?.code ?? "");
+  const { code = "", syscall } = error as { code?: string; syscall?: string };
+  return ["ENOSPC", "EDQUOT", "EIO"].includes(code) && syscall === undefined;
 }
 
 function helped(name: string, { stdout }: Streams): number {

@@ -81,7 +81,7 @@ export async function serve(args: readonly string[], { stdout, stderr }: Streams
   await ensureLibrary(stderr, options.device);
   const say = (sentence: string) => void stderr.write(`${sentence}\n`);
   // The port first: a taken one is told at once, not behind a model that takes a minute to open.
-  let answer = (_: Request): Response | Promise<Response> => new Response(null, { status: 503 });
+  let answer = (_: Request): Response | Promise<Response> => notYet();
   const server = await listen((request) => answer(request), where);
   try {
     await using engine = await Engine.open({ ...options, notice: say });
@@ -97,8 +97,19 @@ export async function serve(args: readonly string[], { stdout, stderr }: Streams
     closing.abort();
     await server.close();
   } finally {
-    await server.close();
+    await server.end(); // where opening failed nobody is waited for
   }
+}
+
+// Whoever asks while the model is opened.
+function notYet(): Response {
+  const error = {
+    message: "Cannot answer: the model is being opened",
+    type: "server_error",
+    param: null,
+    code: "busy",
+  };
+  return Response.json({ error }, { status: 503, headers: { "retry-after": "1" } });
 }
 
 // What the user typed, and not what the file says of itself, which may be a sentence.

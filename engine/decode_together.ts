@@ -40,10 +40,10 @@ export function* decodeTogether(
   const decodes = runs.map(decodeAsking);
   const outcomes: Outcome[] = [];
   let waiting: Waiting[] = [];
-  // Goes on with a request until it waits for its next step, or has ended.
-  function* goOn(run: number, next: () => ReturnType<Asking<Stop>["next"]>) {
+  // Tells what a request has come to, and goes on with it until it waits for a step or has ended.
+  function* goOn(run: number, came: () => Came) {
     try {
-      let { done, value } = next();
+      let { done, value } = came();
       while (!done) {
         const asked = value as DecodeEvent | { kind: "step"; share: StepShare };
         if (asked.kind === "step") return void waiting.push({ run, share: asked.share });
@@ -59,15 +59,31 @@ export function* decodeTogether(
   while (waiting.length > 0) {
     const asked = waiting;
     waiting = [];
-    for (const [at, answer] of stepAll(store, asked.map(({ share }) => share)).entries()) {
+    // All take their rows, and end their step with it, before anybody is told of an event: whoever
+    // takes that may stop here, or fork another request's sequence.
+    const came = stepAll(store, asked.map(({ share }) => share)).map((answer, at) => {
       const decode = decodes[asked[at].run];
-      yield* goOn(
-        asked[at].run,
-        () => "error" in answer ? decode.throw(answer.error) : decode.next(answer.predicted),
+      return attempt(() =>
+        "error" in answer ? decode.throw(answer.error) : decode.next(answer.predicted)
       );
-    }
+    });
+    for (const [at, result] of came.entries()) yield* goOn(asked[at].run, result);
   }
   return outcomes;
+}
+
+type Came = ReturnType<Asking<Stop>["next"]>;
+
+// What a call gave or threw, to be had later.
+function attempt(call: () => Came): () => Came {
+  try {
+    const came = call();
+    return () => came;
+  } catch (error) {
+    return () => {
+      throw error;
+    };
+  }
 }
 
 type Stepped = { readonly predicted: Likeliest[] | null } | { readonly error: unknown };

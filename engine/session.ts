@@ -101,9 +101,6 @@ export class Session implements AsyncDisposable {
     let stop;
     try {
       const prompt = promptOf(this.#host, options, before, false);
-      if ([options.prompt, options.messages, options.ids].every((given) => given === undefined)) {
-        throw new SpecacheError("argument", "Cannot append: no prompt, messages or ids are given");
-      }
       ({ stop } = await this.#go({ ...options, maxTokens: 0 }, prompt).result);
     } catch (error) {
       throw ofAppend(error);

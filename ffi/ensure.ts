@@ -76,8 +76,10 @@ export async function buildLibrary(options: LibraryBuild): Promise<void> {
   const native = options.native ?? await sourceFolder(output);
   const cuda = device === "cuda" ? await findCuda(native) : undefined;
   if (device === "cuda" && cuda === undefined) {
-    const advice = '"specache toolchain nvcc" fetches one';
-    if (!toldNoCuda) notice(`No device cuda is built: no nvcc was found (${advice})`);
+    const why = process.arch === "x64"
+      ? 'no nvcc was found ("specache toolchain nvcc" fetches one)'
+      : `it is for x86-64, and this machine is ${process.arch}`;
+    if (!toldNoCuda) notice(`No device cuda is built: ${why}`);
     toldNoCuda = true;
     if (!again && isBuilt("cpu")) return;
   }

@@ -243,7 +243,8 @@ int32_t specache_prefill(uint64_t store, uint64_t sequence, const uint32_t *toke
 // One decode step of `count` sequences, 1..sequences_max, each at most once: weights are read once
 // for all of them, and each has the bits that it would have alone. For each it is specache_begin
 // and the whole model; specache_keep, of one sequence after the other, ends it. On failure no
-// sequence has a step at work, and each is as it was.
+// sequence has a step at work that had none before, and each is as it was but for counters and
+// what its slots hold.
 // tokens [rows], the inputs of shares[0], then those of shares[1] and so on. ids [rows] of each
 // row's largest logit, the lowest of equal ones, and largest [rows], those logits; where none is
 // above -infinity (all may be NaN) the id is 0xffffffff. logits of the rows whose share asks for

@@ -72,17 +72,14 @@ async function ask(
   }
 }
 
-// Node says no more than "fetch failed", and why in its cause; Deno names an address at length.
+// Why nothing answered. Deno says it behind "client error (Connect): ", Bun and Node by a code.
 function reasonOf(cause: unknown): string {
   const inner = (cause as Error).cause ?? cause;
-  const { code, message } = inner as { code?: string; message: string };
-  const unreachable = "cannot be reached; is this machine online?";
-  if (["ENOTFOUND", "EAI_AGAIN", "ECONNREFUSED", "ENETUNREACH"].includes(code ?? "")) {
-    return unreachable;
-  }
-  return /^(fetch failed|error sending request|Unable to connect|Was there a typo)/.test(message)
-    ? unreachable
-    : message;
+  const { code = "", message } = inner as { code?: string; message: string };
+  const [, why = message] = message.match(/client error \([^)]*\): (.*)/s) ?? [];
+  const codes = /^(ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ENETUNREACH|ConnectionRefused|FailedToOpen)/;
+  const words = /^(dns error|tcp connect error|Unable to connect|Was there a typo)/;
+  return codes.test(code) || words.test(why) ? "cannot be reached; is this machine online?" : why;
 }
 
 function redirected(home: URL, from: URL, location: string): URL {

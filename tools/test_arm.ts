@@ -34,6 +34,17 @@ export async function testArm(words: readonly string[]): Promise<number> {
   return status ?? 1;
 }
 
+/** What the machine lacks for it, as a sentence's end, or null. */
+export function missingForArm(): string | null {
+  try {
+    outputOf(COMPILER, ["--version"]);
+    outputOf(EMULATOR, ["--version"]);
+    return null;
+  } catch (error) {
+    return (error as Error).message.replace(/^[^:]*: /, "");
+  }
+}
+
 function outputOf(command: keyof typeof PACKAGES, args: readonly string[]): string {
   const { status, stdout } = spawnSync(command, args, { encoding: "utf8" });
   if (status === 0) return stdout.trim();

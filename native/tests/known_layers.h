@@ -31,14 +31,19 @@ inline std::vector<Options> odd_shapes() {
     }
     // Several blocks of 32 pages, and more of them than a vector holds; inputs on both sides of a
     // page's end.
-    for (auto [dim, group, inputs, position] : {std::array{40u, 5u, 3u, 2238u},
-                                                std::array{16u, 1u, 3u, 34110u}}) {
-        Options options;
-        options.head_dim = dim;
-        options.group = group;
-        options.inputs = inputs;
-        options.position = position;
-        list.push_back(options);
+    // From 9 blocks on mode full reads both heads in one piece.
+    for (Rule rule : {Rule::rotated, Rule::none}) {
+        for (auto [dim, group, inputs, position] : {std::array{40u, 5u, 3u, 2238u},
+                                                    std::array{16u, 1u, 3u, 34110u}}) {
+            Options options;
+            options.head_dim = dim;
+            options.group = group;
+            options.inputs = inputs;
+            options.position = position;
+            options.rule = rule;
+            if (rule == Rule::none) options.kv_type = dim == 40 ? Type::f32 : Type::f16;
+            list.push_back(options);
+        }
     }
     return list;
 }

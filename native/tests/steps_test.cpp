@@ -223,6 +223,14 @@ TEST("a step of several sequences is refused by name, value and limit, and none 
     CHECK(specache_step(run.store, nullptr, 1, tokens.data(), ids.data(), largest.data(),
                         nullptr) == SPECACHE_ARGUMENT);
     CHECK(last_error() == "shares is null");
+    auto without = [&](const uint32_t *read, uint32_t *written, float *most, const char *text) {
+        CHECK(specache_step(run.store, &any, 1, read, written, most, logits.data()) ==
+              SPECACHE_ARGUMENT);
+        CHECK(last_error() == text);
+    };
+    without(nullptr, ids.data(), largest.data(), "tokens is null");
+    without(tokens.data(), nullptr, largest.data(), "ids is null");
+    without(tokens.data(), ids.data(), nullptr, "largest is null");
     refused(std::vector<specache_step_share>(21, any),
             "sequences 21 of a step are above sequences_max 20");
     refused(changed([&](auto &all) { all[2] = all[0]; }),

@@ -80,7 +80,6 @@ test("append refuses what is no prompt, and a session that generates or is close
         [{ ids: [1], prompt: "a" }, "prompt and ids are both given"],
         [{ prompt: 5 }, "prompt 5 is not a string"],
         [{ ids: [-1] }, "ids[0] -1 is below 0"],
-        [{}, "Cannot append: no prompt, messages or ids are given"],
         [{ ids: [1_024] }, "Cannot append: id 1024 is not below the vocabulary's 1024"],
         [undefined, "options "],
         ["a text", "options "],

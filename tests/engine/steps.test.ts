@@ -7,7 +7,7 @@ import type { NativeStore } from "../../engine/native.ts";
 import { settleRequest } from "../../engine/settings.ts";
 import { type CacheOptions, type GenerateOptions, SpecacheError } from "../../mod.ts";
 import { needleModel } from "../../eval/source.ts";
-import { assert, assertEquals, assertInstanceOf, test } from "../harness.ts";
+import { assert, assertEquals, assertInstanceOf, assertLess, test } from "../harness.ts";
 import { openModel } from "../parity/run.ts";
 import { assertRefused, K, textIds } from "./support.ts";
 
@@ -80,8 +80,16 @@ for (const options of modes) {
   test(`texts decoded together are those decoded alone, ${JSON.stringify(options)}`, () =>
     withModel(options, (store) => {
       const expected = alone(store);
+      const shared: number[] = [];
+      const steps = store.steps.bind(store);
+      store.steps = (shares) => {
+        shared.push(shares.length);
+        return steps(shares);
+      };
       const { tokens, outcomes } = together(store, runsOf(store));
       assertEquals(tokens, expected);
+      assertEquals(Math.max(...shared), asked.length - 1); // the last text takes no step
+      assertLess(shared.length, tokens.flat().length / 2);
       assertEquals(outcomes, asked.map(() => ({ stop: "length" as const })));
     }));
 }
@@ -107,6 +115,17 @@ test("a text that fails, is cancelled or is stopped ends alone", () =>
     assert(tokens[1].length > 0 && tokens[1].length < expected[1].length);
     assertEquals(tokens[1], expected[1].slice(0, tokens[1].length));
     for (const other of [0, 3, 4, 5]) assertEquals(tokens[other], expected[other]);
+  }));
+
+test("no step is at work where an event is told: whoever takes it may stop", () =>
+  withModel({}, (store) => {
+    const runs = runsOf(store);
+    let events = 0;
+    for (const { event } of decodeTogether(runs)) {
+      if (event.kind !== "token" || ++events < 2 * runs.length) continue;
+      break;
+    }
+    for (const { state } of runs) store.truncate(state.sequence, 1);
   }));
 
 test("a sequence that is closed meanwhile fails alone, in the library's words", () =>

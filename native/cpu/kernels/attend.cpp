@@ -133,13 +133,13 @@ void sum_exact(const Work &work, uint32_t input, uint32_t head) {
     // finish() reads of the head's basis, whose rows are as long.
     constexpr uint32_t first_asked = 16;
     const HeadCode &code = work.attend.codes_of[head];
-    uint32_t planes = code.value_basis != nullptr ? code.value_planes : 0;
+    uint32_t planes = code.rule == Rule::rotated && code.value_bits == 0 ? code.value_planes : 0;
     Ahead ahead(count + planes, row_bytes(work.shape), [&](uint32_t r) {
         if (r < count) return rows[r];
         const float *row = code.value_basis + code.plane_channel[r - count] * work.dim;
         return reinterpret_cast<const uint8_t *>(row);
     });
-    uint32_t row_lines = uint32_t(row_bytes(work.shape) / line_bytes);
+    uint32_t row_lines = uint32_t((row_bytes(work.shape) + line_bytes - 1) / line_bytes);
     ahead.ask(row_lines * first_asked);
     with_row_type(work.shape.kv_type, [&]<Type type>() {
         by_queries(work.group, [&]<uint32_t Queries>(uint32_t g) {

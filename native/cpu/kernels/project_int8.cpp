@@ -3,12 +3,8 @@
 //
 // 64 neighbouring columns are a pair: two blocks, or two parts of a K-quant's block. A pair has 16
 // lanes of four columns each. A row's sum has 16 lanes too, to which each pair adds
-// (scale of the weights * scale of the inputs) * products, pair after pair.
-#if defined(__clang__)
-#pragma STDC FP_CONTRACT OFF
-#else
-#pragma GCC optimize("fp-contract=off")
-#endif
+// (scale of the weights * scale of the inputs) * products, pair after pair. It is compiled without
+// fused products (ffi/build.ts).
 #include "../../quantize.h"
 #include "../kernels.h"
 #include "project.h"

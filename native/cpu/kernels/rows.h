@@ -58,12 +58,12 @@ template <Type type, uint32_t Queries, class Key, class Ask>
 static inline void dot_rows(uint32_t count, const float *queries, uint32_t dim, Key key, Ask ask,
                             Floats *products) {
     constexpr uint32_t at_once = Queries * 2 <= sums_held ? 2 : 1;
-    Floats sums[Queries][lanes];
+    Floats sums[Queries][lanes] = {};
     float rest[Queries][lanes] = {};
-    for (uint32_t r = 0; r < lanes; r += at_once) {
-        const uint8_t *rows[at_once];  // of rows that are not there the last one's products
+    for (uint32_t r = 0; r < count; r += at_once) {
+        const uint8_t *rows[at_once];  // where an odd one is left, that one twice
         for (uint32_t i = 0; i < at_once; i++) rows[i] = key(std::min(r + i, count - 1));
-        if (r < count) ask(at_once * ((dim * type_bytes(type) + line_bytes - 1) / line_bytes));
+        ask(at_once * ((dim * type_bytes(type) + line_bytes - 1) / line_bytes));
         uint32_t whole = dot_vectors<type, Queries, at_once>(rows, queries, dim, sums, r);
         for (uint32_t q = 0; whole < dim && q < Queries; q++) {
             for (uint32_t k = whole; k < dim; k++) {
