@@ -1,9 +1,14 @@
 // chat.ts - a small real model end to end: SmolLM2, the same file and threads, ours against
 // node-llama-cpp. Decode behind a long prompt, a token a step on both sides; prefill of whole
 // prompts.
+import { existsSync } from "node:fs";
+import process from "node:process";
+import { profile } from "../../../cli/profile.ts";
 import type { EngineOptions } from "../../../engine/config.ts";
 import { SpecacheError } from "../../../engine/errors.ts";
 import { Engine } from "../../../engine/engine.ts";
+import { describeModel } from "../../../engine/model/describe.ts";
+import { modelHash, profilePath } from "../../../engine/profile_store.ts";
 import type { Session } from "../../../engine/session.ts";
 import { longText } from "../../../eval/text.ts";
 import { smollm2 } from "../../../tools/smollm2.ts";
@@ -54,6 +59,10 @@ export interface ChatOptions extends Rounds {
 export async function chats(options: ChatOptions): Promise<ChatRow[]> {
   const { threads, prompt, llama } = options;
   const model = await smollm2();
+  const description = describeModel(model);
+  if (!existsSync(profilePath(modelHash(description)))) {
+    await profile(["--model", model], { stdout: process.stderr, stderr: process.stderr });
+  }
   const contextTokens = CONTEXT;
   await llama.ask({ do: "open", path: model, contextTokens });
   const engines = await Promise.all(
