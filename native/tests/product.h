@@ -1,5 +1,7 @@
 // product.h - a matrix product made up at random, by any kernel, and how near it must come.
 #pragma once
+#include <algorithm>
+#include <cmath>
 #include <vector>
 
 #include "../quantize.h"
@@ -43,8 +45,8 @@ struct Product {
     std::vector<double> rounding() const {
         std::vector<double> far(in.size());
         for (size_t i = 0; int8 && i < in.size(); i += part_values) {
-            double most = 0;
-            for (size_t j = i; j < i + part_values; j++) most = std::fmax(most, std::fabs(in[j]));
+            float most = 0;
+            for (size_t j = i; j < i + part_values; j++) most = std::max(most, std::fabs(in[j]));
             for (size_t j = i; j < i + part_values; j++) far[j] = tolerance::quantized(most);
         }
         return far;
@@ -63,10 +65,10 @@ struct Product {
                 if (accumulate) sum += std::fabs(double(out[uint64_t(c) * rows + r]));
                 if (!bias.empty()) sum += std::fabs(double(bias[r]));
                 for (uint32_t i = 0; i < columns; i++) {
-                    double x = in[uint64_t(c) * columns + i];
-                    double half = int8 ? half_steps[uint64_t(c) * columns + i] : 0;
-                    double parts = int8 ? 2 * std::fabs(double(weights.least(r, i))) : 0;
-                    sum += (std::fabs(double(row[i])) + parts) * (std::fabs(x) + half);
+                    uint64_t at = uint64_t(c) * columns + i;
+                    double weight = std::fabs(double(row[i]));
+                    if (int8) weight += 2 * std::fabs(double(weights.least(r, i)));
+                    sum += weight * (std::fabs(double(in[at])) + half_steps[at]);
                 }
             }
         }
