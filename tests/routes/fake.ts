@@ -1,13 +1,16 @@
 // fake.ts - an engine that loads no library: it answers each prompt with a fixed text, a token a
 // character, each when the test says so.
 import type { GenerateOptions, GenerateResult, Piece } from "../../mod.ts";
-import type { ServedEngine, ServedGeneration } from "../../routes/app.ts";
+import type { ServedEngine, ServedGeneration, ServedSession } from "../../routes/app.ts";
+import { cachePlan, engineStats, type FakeHost, FakeSession, lengthOf } from "./fake_session.ts";
 
 /** How the fake engine answers. */
 export interface FakeOptions {
   /** Its answer; default "hello". */
   readonly text?: string;
   readonly contextTokens?: number;
+  /** Sessions that may be open; default 4. */
+  readonly sessionsMax?: number;
   /** Why it ends where it is not cut; default eos. */
   readonly stop?: GenerateResult["stop"];
   /** Awaited before each token. */
@@ -19,7 +22,7 @@ export interface FakeOptions {
 }
 
 /** An engine of one-character tokens, whose ids are their code points. */
-export class FakeEngine implements ServedEngine {
+export class FakeEngine implements ServedEngine, FakeHost {
   readonly model = { name: "fake" };
   readonly contextTokens: number;
   readonly tokenizer: ServedEngine["tokenizer"] = {
@@ -28,6 +31,9 @@ export class FakeEngine implements ServedEngine {
   };
   /** Options of each generation so far. */
   readonly asked: GenerateOptions[] = [];
+  readonly sessionsMax: number;
+  /** Sessions that are open. */
+  readonly open = new Set<FakeSession>();
   /** Generations that run. */
   running = 0;
   /** Most that ran at a time. */
@@ -37,6 +43,23 @@ export class FakeEngine implements ServedEngine {
   constructor(options: FakeOptions = {}) {
     this.#options = options;
     this.contextTokens = options.contextTokens ?? 1000;
+    this.sessionsMax = options.sessionsMax ?? 4;
+  }
+
+  session(): Promise<ServedSession> {
+    return Promise.resolve().then(() => new FakeSession(this));
+  }
+
+  plan(tokens = this.contextTokens) {
+    return cachePlan(tokens);
+  }
+
+  stats() {
+    return Promise.resolve(engineStats(this));
+  }
+
+  tokenText(id: number): string {
+    return String.fromCodePoint(id);
   }
 
   conversation(messages: Parameters<ServedEngine["conversation"]>[0]): string {
@@ -65,9 +88,12 @@ export class FakeEngine implements ServedEngine {
   }
 
   async #run(
-    { ids = [], maxTokens = 0, logprobs = 0, signal }: GenerateOptions,
+    options: GenerateOptions,
     pieces: Piece[],
   ): Promise<GenerateResult> {
+    const { maxTokens = 128, logprobs = 0, signal, progress } = options;
+    const ids = options.ids ?? Array.from({ length: lengthOf(options) }, (_, at) => at);
+    progress?.(ids.length, ids.length);
     const { text = "hello", stop = "eos", token, fails } = this.#options;
     const characters = [...text];
     for (const [at, character] of characters.slice(0, maxTokens).entries()) {
