@@ -35,6 +35,12 @@ export type Far = "ram" | { readonly file: string; readonly bytes?: number };
 /** Guesses beside each true token; `auto` is 0 where far is RAM, else 1. */
 export type Guesses = "auto" | 0 | 1 | 2 | 3;
 
+/**
+ * What later prompts may reuse of a text: `prompt`, what was read of its prompt; `generated`, what
+ * was generated too, which saw codes where a prompt sees rows.
+ */
+export type Reuse = "none" | "prompt" | "generated";
+
 /** Whether lookup guesses are accepted: where it pays, always, or never. */
 export type Accept = "auto" | "on" | "off";
 
@@ -109,6 +115,15 @@ export interface EngineOptions extends CacheOptions {
   readonly prefill?: Prefill;
   /** Default `float`; `int8` wants device cpu. */
   readonly activations?: Activations;
+  /**
+   * Texts that have ended and are kept while there are free pages, so that a prompt with the same
+   * beginning reads only the rest; default 0.
+   */
+  readonly prefixes?: number;
+  /** What of them is reused; default `prompt`: no answer changes by it. */
+  readonly reuse?: Reuse;
+  /** Requests that may wait for their turn; default no limit. */
+  readonly queue?: number;
   /**
    * Told, in a sentence, what an open does that takes time, or goes without. Left out, a build of
    * the native library is said on standard error.
@@ -212,6 +227,9 @@ export const engineOptions: z.ZodType<EngineOptions> = z.strictObject({
   chatTemplate: z.string().min(1).optional(),
   prefill: z.enum(["exact", "fast"]).optional(),
   activations: z.enum(["float", "int8"]).optional(),
+  prefixes: z.int().min(0).max(1000).optional(),
+  reuse: z.enum(["none", "prompt", "generated"]).optional(),
+  queue: z.int().min(0).max(1e6).optional(),
   notice: z.custom<(sentence: string) => void>((value) => typeof value === "function", {
     error: "is not a function",
   }).optional(),

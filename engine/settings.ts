@@ -13,6 +13,7 @@ import type {
   Mode,
   Prefetch,
   Prefill,
+  Reuse,
   Rule,
 } from "./config.ts";
 import type { GenerateOptions } from "./config_generate.ts";
@@ -47,7 +48,15 @@ export interface Settings {
   readonly nearBytes: number;
   /** Tokens of a sequence at most. */
   readonly tokensMax: number;
-  /** Sequences at once. */
+  /** Sessions, and requests beside them, at a time. */
+  readonly sequences: number;
+  /** Texts that have ended and are kept. */
+  readonly prefixes: number;
+  /** What of them is reused. */
+  readonly reuse: Reuse;
+  /** Requests that may wait. */
+  readonly queue: number;
+  /** Sequences at once: places of texts that run, and of those that are kept. */
   readonly sequencesMax: number;
   /** Tokens of a prefill chunk. */
   readonly chunkTokens: number;
@@ -75,6 +84,7 @@ export interface Settings {
 
 /** One request's options, complete. */
 export interface Request extends Sampling {
+  /** Infinity: all that the context has room for. */
   readonly maxTokens: number;
   readonly k: number;
   readonly late: Late;
@@ -100,7 +110,7 @@ export const MAX_TOKENS = 128;
 
 /** Fills in what `options` leaves out, for sequences of at most `tokensMax` tokens. */
 export function settle(
-  options: CacheOptions & Pick<EngineOptions, "prefill" | "activations">,
+  options: CacheOptions & Omit<EngineOptions, "model" | "chatTemplate" | "notice">,
   tokensMax: number,
   profile: ProfileParts | null,
   action: string,
@@ -153,7 +163,11 @@ export function settle(
     farBytes: inFile ? (options.far as { bytes?: number }).bytes ?? 0 : 0,
     nearBytes: options.nearBytes ?? 0,
     tokensMax,
-    sequencesMax: options.sequences ?? 1,
+    sequences: options.sequences ?? 1,
+    prefixes: options.prefixes ?? 0,
+    reuse: options.reuse ?? "prompt",
+    queue: options.queue ?? Infinity,
+    sequencesMax: (options.sequences ?? 1) + (options.prefixes ?? 0),
     chunkTokens: CHUNK_TOKENS,
     guessesMax: options.guessesMax ?? (paper ? 1 : 3),
     threads: options.threads ?? 0,
@@ -211,7 +225,7 @@ export function settleRequest(
     refuse(action, "guesses", guesses, `is above guessesMax ${settings.guessesMax}`);
   }
   return {
-    maxTokens: options.maxTokens ?? MAX_TOKENS,
+    maxTokens: options.maxTokens === "rest" ? Infinity : options.maxTokens ?? MAX_TOKENS,
     ...samplingOf(options),
     k: full ? 0 : k,
     late,
