@@ -49,6 +49,8 @@ export interface Settings {
   readonly tokensMax: number;
   /** Sequences at once. */
   readonly sequencesMax: number;
+  /** Pages of 64 tokens that they share; 0: those of tokensMax for each. */
+  readonly pagesMax: number;
   /** Tokens of a prefill chunk. */
   readonly chunkTokens: number;
   /** Guesses beside a true token at most. */
@@ -91,6 +93,7 @@ export interface ProfileParts {
   readonly values: boolean;
 }
 
+const PAGE_TOKENS = 64;
 const K = 256; // exact pairs a step, and slots beside a far file
 const PAPER_K = 64;
 const PAPER_GROUP = 64;
@@ -154,6 +157,7 @@ export function settle(
     nearBytes: options.nearBytes ?? 0,
     tokensMax,
     sequencesMax: options.sequences ?? 1,
+    pagesMax: pagesOf(options, tokensMax, action),
     chunkTokens: CHUNK_TOKENS,
     guessesMax: options.guessesMax ?? (paper ? 1 : 3),
     threads: options.threads ?? 0,
@@ -166,6 +170,19 @@ export function settle(
     activations: options.activations ?? "float",
     isa: cuda ? "best" : options.isa ?? environmentIsa(action),
   };
+}
+
+function pagesOf(options: CacheOptions, tokensMax: number, action: string): number {
+  const { poolTokens, sequences = 1 } = options;
+  if (poolTokens === undefined) return 0;
+  if (poolTokens < tokensMax) {
+    refuse(action, "poolTokens", poolTokens, `is below contextTokens ${tokensMax}`);
+  }
+  if (poolTokens > sequences * tokensMax) {
+    const most = `${sequences * tokensMax}, contextTokens of ${sequences} sequences`;
+    refuse(action, "poolTokens", poolTokens, `is above ${most}`);
+  }
+  return Math.ceil(poolTokens / PAGE_TOKENS);
 }
 
 function refuseAudits(options: CacheOptions, mode: Mode, action: string): void {
