@@ -91,8 +91,13 @@ export interface CacheOptions {
   readonly auditWarn?: number;
   /** Longest sequence in tokens; memory is reserved for it. */
   readonly contextTokens?: number;
-  /** Sequences open at a time, each reserved for contextTokens; default 1. */
+  /** Sequences open at a time; default 1. */
   readonly sequences?: number;
+  /**
+   * Tokens that all sequences hold together at most, in pages of 64 that forks share; at least
+   * contextTokens; default contextTokens for each sequence.
+   */
+  readonly poolTokens?: number;
   /** Guesses of a request at most, accepted ones too; default 3 (`paper`: 1). */
   readonly guessesMax?: 0 | 1 | 2 | 3;
   /** Compute threads; default the machine's cores. */
@@ -206,6 +211,7 @@ const cacheFields = {
   auditWarn: z.number().min(0).max(1).optional(),
   contextTokens: z.int().min(1).max(TOKENS_MAX).optional(),
   sequences: z.int().min(1).max(1024).optional(),
+  poolTokens: z.int().min(1).max(1024 * TOKENS_MAX).optional(),
   guessesMax: z.literal([0, 1, 2, 3]).optional(),
   threads: z.int().min(1).max(256).optional(),
   device: z.enum(["auto", "cpu", "cuda"]).optional(),

@@ -203,7 +203,9 @@ export class Session implements AsyncDisposable {
   }
 }
 
-type Start = (session: number | null) => ReturnType<ConstructorParameters<typeof Generation>[0]["start"]>;
+type Start = (
+  session: number | null,
+) => ReturnType<ConstructorParameters<typeof Generation>[0]["start"]>;
 
 function generation(
   host: SessionHost,

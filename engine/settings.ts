@@ -58,6 +58,8 @@ export interface Settings {
   readonly queue: number;
   /** Sequences at once: places of texts that run, and of those that are kept. */
   readonly sequencesMax: number;
+  /** Pages of 64 tokens that they share; 0: those of tokensMax for each. */
+  readonly pagesMax: number;
   /** Tokens of a prefill chunk. */
   readonly chunkTokens: number;
   /** Guesses beside a true token at most. */
@@ -101,6 +103,7 @@ export interface ProfileParts {
   readonly values: boolean;
 }
 
+const PAGE_TOKENS = 64;
 const K = 256; // exact pairs a step, and slots beside a far file
 const PAPER_K = 64;
 const PAPER_GROUP = 64;
@@ -168,6 +171,7 @@ export function settle(
     reuse: options.reuse ?? "prompt",
     queue: options.queue ?? Infinity,
     sequencesMax: (options.sequences ?? 1) + (options.prefixes ?? 0),
+    pagesMax: pagesOf(options, tokensMax, action),
     chunkTokens: CHUNK_TOKENS,
     guessesMax: options.guessesMax ?? (paper ? 1 : 3),
     threads: options.threads ?? 0,
@@ -180,6 +184,26 @@ export function settle(
     activations: options.activations ?? "float",
     isa: cuda ? "best" : options.isa ?? environmentIsa(action),
   };
+}
+
+// Texts that are kept have no pages of their own: they live in what others leave free.
+function pagesOf(
+  options: CacheOptions & Pick<EngineOptions, "prefixes">,
+  tokensMax: number,
+  action: string,
+): number {
+  const { poolTokens, sequences = 1, prefixes = 0 } = options;
+  if (poolTokens === undefined) {
+    return prefixes === 0 ? 0 : sequences * Math.ceil(tokensMax / PAGE_TOKENS);
+  }
+  if (poolTokens < tokensMax) {
+    refuse(action, "poolTokens", poolTokens, `is below contextTokens ${tokensMax}`);
+  }
+  if (poolTokens > sequences * tokensMax) {
+    const most = `${sequences * tokensMax}, contextTokens of ${sequences} sequences`;
+    refuse(action, "poolTokens", poolTokens, `is above ${most}`);
+  }
+  return Math.ceil(poolTokens / PAGE_TOKENS);
 }
 
 function refuseAudits(options: CacheOptions, mode: Mode, action: string): void {

@@ -88,7 +88,9 @@ function sentenceOf(error: Error): string {
 /** The answer that tells an error. */
 export function answerOf(error: unknown): Response {
   const status = statusOf(error);
-  const headers: Record<string, string> = status === 503 || status === 429 ? { "Retry-After": "1" } : {};
+  const headers: Record<string, string> = status === 503 || status === 429
+    ? { "Retry-After": "1" }
+    : {};
   if (error instanceof RequestError) Object.assign(headers, error.headers);
   return Response.json(bodyOf(error), { status, headers });
 }

@@ -90,7 +90,7 @@ const fields: readonly [fields: object, asked: GenerateOptions][] = [
     ...{ max_tokens: null, temperature: null, top_p: null, seed: null, stop: null },
     ...{ stream: null, stream_options: null, logprobs: null, top_logprobs: null, n: null },
     ...{ tools: null, response_format: null, logit_bias: null, k: null, late: null },
-  }, { temperature: 1, maxTokens: 992 }],
+  }, { temperature: 1, maxTokens: "rest" }],
   [{ n: 1, user: "me", metadata: {}, store: false, tools: [], logit_bias: {} }, {}],
   [{ response_format: { type: "text" }, modalities: ["text"], tool_choice: "none" }, {}],
 ];
@@ -124,7 +124,11 @@ test("messages become the prompt: developer is system, parts are lines", async (
       { role: "assistant", content: "d", refusal: null },
     ],
   });
-  assertEquals(String.fromCodePoint(...asked.ids!), "system:a\nuser:b\nc\nassistant:d\n");
+  assertEquals(asked.messages, [
+    { role: "system", content: "a" },
+    { role: "user", content: "b\nc" },
+    { role: "assistant", content: "d" },
+  ]);
 });
 
 const hi = { role: "user", content: "hi" };

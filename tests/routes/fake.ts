@@ -74,7 +74,7 @@ export class FakeEngine implements ServedEngine {
         return await this.#run({ ...options, maxTokens }, ids, pieces);
       } finally {
         this.running--;
-        this.#waiting.shift()?.();
+        for (const wake of this.#waiting.splice(0)) wake();
       }
     });
     result.catch(() => {});
