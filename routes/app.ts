@@ -12,11 +12,9 @@ import { answerOf, RequestError, statusOf } from "./errors.ts";
 import { bearerKeys } from "./keys.ts";
 import { Metrics } from "./metrics.ts";
 import { modelRoutes } from "./models.ts";
-import { Queue } from "./queue.ts";
 import { mountResources, type ResourceOptions } from "./resources.ts";
 
 export type { ServedEngine, ServedGeneration, ServedSession } from "./engine.ts";
-export type { ServedStore, ServedStores } from "./store_engine.ts";
 
 /**
  * Largest body of a request in bytes, where the options do not tell: what a context of
@@ -26,6 +24,8 @@ export type { ServedStore, ServedStores } from "./store_engine.ts";
 export function bodyBytesFor(contextTokens: number): number {
   return (64 << 10) + 32 * contextTokens;
 }
+
+export type { ServedStore, ServedStores } from "./store_engine.ts";
 
 /** Options of {@linkcode createApp}. */
 export interface AppOptions extends ResourceOptions {
@@ -67,9 +67,6 @@ export function createApp(engine: ServedEngine, options: AppOptions = {}): App {
   const { keys, closing, name = engine.model.name, report = () => {} } = options;
   const { bodyBytesMax = bodyBytesFor(engine.contextTokens) } = options;
   const { bodySeconds = BODY_SECONDS } = options;
-  const queue = new Queue(1);
-  if (closing?.aborted) queue.close();
-  closing?.addEventListener("abort", () => queue.close(), { once: true });
   const app = new Hono();
   app.onError((error) => {
     if (statusOf(error) === 500) report(error);
@@ -85,8 +82,8 @@ export function createApp(engine: ServedEngine, options: AppOptions = {}): App {
     if (keys !== undefined) app.use(path, bearerKeys(keys));
   }
   app.route("/v1/models", modelRoutes(name));
-  app.route("/v1/chat/completions", chatRoutes({ engine, name, queue, bodyBytesMax, report }));
-  const parts = { engine, metrics, keyed: keys !== undefined, closing, report };
+  app.route("/v1/chat/completions", chatRoutes({ engine, name, bodyBytesMax, closing, report }));
+  const parts = { engine, name, metrics, keyed: keys !== undefined, closing, report };
   mountResources(app, { ...parts, bodyBytesMax, bodySeconds }, options);
   return { fetch: (request) => app.fetch(request) };
 }

@@ -6,7 +6,6 @@ import type { ServedEngine } from "./engine.ts";
 import { answerGeneration } from "./generate_answer.ts";
 import { generateRequestOf } from "./generate_request.ts";
 import { only } from "./methods.ts";
-import { ofTenant } from "./tenant.ts";
 
 /** What routes that take a body work with. */
 export interface Parts {
@@ -14,20 +13,18 @@ export interface Parts {
   /** Largest body in bytes, and the seconds within which it must be there. */
   readonly bodyBytesMax: number;
   readonly bodySeconds: number;
+  /** Aborted when the server closes. */
+  readonly closing?: AbortSignal;
   readonly report: (error: unknown) => void;
 }
 
 /** POST: generates from a prompt, ids or messages. */
 export function generateRoutes(parts: Parts): Hono {
-  const { engine, report } = parts;
   const generate = new Hono();
   generate.post("/", async (c) => {
     const body = await jsonOf(c.req.raw, parts.bodyBytesMax, parts.bodySeconds);
-    return await answerGeneration(c, generateRequestOf(body), {
-      engine,
-      report,
-      begin: (options) => engine.generate(ofTenant(c, options)),
-    });
+    const request = generateRequestOf(body);
+    return await answerGeneration(c, request, { ...parts, from: parts.engine });
   });
   generate.all("/", only("POST"));
   return generate;

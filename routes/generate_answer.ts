@@ -1,21 +1,25 @@
 // generate_answer.ts - a generation as our own API tells it: whole, or by server-sent events:
-//   {"started": true}, {"prefilled": {"tokens", "promptTokens"}}, {"piece": {...}}, and at the end
-//   {"result": {...}} or {"error": {...}}, always one of the two and always last.
+//   {"started": true}, {"prefilled": {"tokens", "promptTokens"}}, {"piece": {...}}, with logprobs
+//   {"piece": {...}, "texts": {"ID": "TEXT"}}, and at the end {"result": {...}} or
+//   {"error": {...}}, always one of the two and always last.
 import type { Context } from "hono";
 import { streamSSE } from "hono/streaming";
-import type { GenerateOptions } from "../engine/config_generate.ts";
 import type { Piece } from "../engine/generation.ts";
+import { begin, type Generates } from "./begin.ts";
 import type { ServedEngine, ServedGeneration } from "./engine.ts";
 import { bodyOf, statusOf } from "./errors.ts";
 import type { GenerateRequest } from "./generate_request.ts";
+import { tenantOf } from "./keys.ts";
 import { leaving } from "./leaving.ts";
 
 /** What a generation is answered with. */
 export interface Answering {
+  /** The engine, or a session of it. */
+  readonly from: Generates;
   readonly engine: Pick<ServedEngine, "tokenText">;
+  /** Aborted when the server closes. */
+  readonly closing?: AbortSignal;
   readonly report: (error: unknown) => void;
-  /** Begins it. */
-  begin(options: GenerateOptions): ServedGeneration;
   /** What else is told with the result. */
   more?(): object;
 }
@@ -27,15 +31,14 @@ export async function answerGeneration(
   answering: Answering,
   left: AbortController = leaving(c.req.raw.signal),
 ): Promise<Response> {
+  const { from, engine, closing } = answering;
   const telling = new Telling();
-  const progress = stream ? telling.progress : undefined;
-  const run = answering.begin({ ...options, progress, signal: left.signal });
-  await run.started; // or refuses, while there is a status to tell it by
+  const progress = stream ? { progress: telling.progress } : {};
+  const asked = { ...options, ...progress, ...tenantOf(c), signal: left.signal };
+  const run = await begin(from, asked, closing);
   if (stream) return streamed(c, { ...answering, run, left, telling });
   const pieces: object[] = [];
-  for await (const piece of run) {
-    if (options.logprobs) pieces.push(withTexts(piece, answering.engine));
-  }
+  for await (const piece of run) if (options.logprobs) pieces.push(told(piece, engine));
   const result = await run.result;
   return c.json({ result, ...answering.more?.(), ...options.logprobs ? { pieces } : {} });
 }
@@ -62,7 +65,7 @@ function streamed(c: Context, { run, left, telling, ...answering }: Streaming): 
       await send({ started: true });
       telling.tell = (event) => void send(event); // who reads slowly reads them later
       for (const event of telling.early.splice(0)) await send(event);
-      for await (const piece of run) await send({ piece: withTexts(piece, answering.engine) });
+      for await (const piece of run) await send(told(piece, answering.engine));
       const result = await run.result;
       await send({ result, ...answering.more?.() });
     } catch (error) {
@@ -72,9 +75,9 @@ function streamed(c: Context, { run, left, telling, ...answering }: Streaming): 
   });
 }
 
-// The texts of the tokens that a piece names, so that whoever has no tokenizer can tell them.
-function withTexts(piece: Piece, { tokenText }: Answering["engine"]): object {
-  if (piece.logprobs === undefined) return piece;
-  const texts = piece.logprobs.map(([id]) => tokenText(id));
-  return { ...piece, token: tokenText(piece.id), texts };
+// With the texts of the tokens that it names, so that whoever has no tokenizer can tell them.
+function told(piece: Piece, engine: Answering["engine"]): object {
+  if (piece.logprobs === undefined) return { piece };
+  const ids = [piece.id, ...piece.logprobs.map(([id]) => id)];
+  return { piece, texts: Object.fromEntries(ids.map((id) => [id, engine.tokenText(id)])) };
 }

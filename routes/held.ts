@@ -119,7 +119,8 @@ export class Held<T> {
   enter(tenant: string, id: string, stop: AbortController | null = null): Entry<T> {
     const holding = this.#get(tenant, id);
     if (holding.busy) {
-      const sentence = `Cannot answer: ${this.#options.what} ${holding.id} is at work for another ` +
+      const sentence =
+        `Cannot answer: ${this.#options.what} ${holding.id} is at work for another ` +
         "request";
       throw new RequestError(409, "busy", sentence, "id", { "Retry-After": "1" });
     }

@@ -2,27 +2,8 @@
 import { Counter, Gauge, Registry } from "prom-client";
 import type { EngineStats } from "../engine/engine_stats.ts";
 
-// What an engine may leave out: a front at the edge knows no more than its hosts tell.
-interface More {
-  readonly waiting: number;
-  readonly cachedGeneratedTokens: number;
-  readonly rows: { readonly prefetched: number; readonly late: number; readonly reused: number };
-  readonly fetchedBytes: number;
-  readonly fetch: {
-    readonly hiddenMs: number;
-    readonly waitedMs: number;
-    readonly lateMs: number;
-  };
-  readonly guess: { readonly made: number; readonly right: number; readonly accepted: number };
-  readonly pages: { readonly free: number; readonly all: number };
-  readonly prefixes: {
-    readonly kept: number;
-    readonly hits: number;
-    readonly misses: number;
-    readonly evictedPages: number;
-  };
-}
-type Stats = EngineStats & Partial<More>;
+// A front at the edge knows no more than its hosts tell.
+type Stats = Partial<EngineStats>;
 
 type Numbers = Readonly<Record<string, number | undefined>>;
 
@@ -53,6 +34,8 @@ export function engineMetrics(stats: Stats): Registry {
   }
   return registry;
 }
+
+const secondsOf = (milliseconds = NaN) => milliseconds / 1000;
 
 const gauge = { kind: "gauge" } as const;
 const counter = { kind: "counter" } as const;
@@ -89,7 +72,7 @@ const series: readonly Series[] = [
   {
     ...{ ...counter, name: "cached_tokens", help: "Tokens of prompts that were held already" },
     label: "from",
-    of: ({ cachedTokens, cachedGeneratedTokens = 0 }) => ({
+    of: ({ cachedTokens = NaN, cachedGeneratedTokens = 0 }) => ({
       prompt: cachedTokens - cachedGeneratedTokens,
       generated: cachedGeneratedTokens,
     }),
@@ -101,7 +84,10 @@ const series: readonly Series[] = [
   {
     ...{ ...counter, name: "engine_seconds", help: "Seconds of requests, by what they did" },
     label: "phase",
-    of: ({ prefillMs, decodeMs }) => ({ prefill: prefillMs / 1000, decode: decodeMs / 1000 }),
+    of: ({ prefillMs, decodeMs }) => ({
+      prefill: secondsOf(prefillMs),
+      decode: secondsOf(decodeMs),
+    }),
   },
   {
     ...{ ...gauge, name: "bytes", help: "Bytes by tier; full: a 16-bit cache of the same texts" },
@@ -124,12 +110,11 @@ const series: readonly Series[] = [
   {
     ...{ ...counter, name: "fetch_seconds", help: "Seconds of fetches: hidden beside a step" },
     label: "part",
-    of: ({ fetch }) =>
-      fetch === undefined ? {} : {
-        hidden: fetch.hiddenMs / 1000,
-        waited: fetch.waitedMs / 1000,
-        late: fetch.lateMs / 1000,
-      },
+    of: ({ fetch }) => ({
+      hidden: secondsOf(fetch?.hiddenMs),
+      waited: secondsOf(fetch?.waitedMs),
+      late: secondsOf(fetch?.lateMs),
+    }),
   },
   {
     ...{ ...counter, name: "guesses", help: "Guesses beside true tokens, by what came of them" },

@@ -33,7 +33,8 @@ const model = object({
 
 const piece: Schema = {
   ...object({ id: integer, text }),
-  description: "A generated token; with logprobs also logprob, logprobs [[id, logprob]], token and " +
+  description:
+    "A generated token; with logprobs also logprob, logprobs [[id, logprob]], token and " +
     "texts, the texts of the tokens that they name",
 };
 

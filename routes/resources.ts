@@ -8,6 +8,7 @@ import type { Metrics } from "./metrics.ts";
 import { openapiRoutes } from "./openapi.ts";
 import { planRoutes } from "./plan.ts";
 import { sessionRoutes } from "./sessions.ts";
+import { statsRoutes } from "./stats.ts";
 import type { ServedStores } from "./store_engine.ts";
 import { STORE_BYTES, StoreMemory, STORES_MAX } from "./store_memory.ts";
 import { NUMBERS_BYTES, storeRoutes } from "./stores.ts";
@@ -29,6 +30,8 @@ export interface ResourceOptions {
 /** What they work with. */
 export interface ResourceParts {
   readonly engine: ServedEngine;
+  /** What requests call the model. */
+  readonly name: string;
   readonly metrics: Metrics;
   /** Whether keys are asked for. */
   readonly keyed: boolean;
@@ -52,6 +55,7 @@ export function mountResources(
   app.route("/openapi.json", openapiRoutes(parts.keyed));
   app.route("/metrics", parts.metrics.routes());
   app.route("/v1/plan", planRoutes(parts.engine));
+  app.route("/v1/stats", statsRoutes(parts.engine, parts.name));
   app.route("/v1/generate", generateRoutes(parts));
   app.route("/v1/sessions", sessionRoutes({ ...parts, idleSeconds }));
   app.route("/v1/stores", storeRoutes({ ...parts, memory, numbersBytesMax, idleSeconds }));

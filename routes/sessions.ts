@@ -2,25 +2,25 @@
 // tenant that made it, and is closed when it was idle for long.
 import { type Context, Hono } from "hono";
 import { tokenCount } from "../engine/config.ts";
+import { SpecacheError } from "../engine/errors.ts";
 import { parse } from "../engine/parse.ts";
 import type { CacheStats } from "../engine/stats.ts";
+import type { Generates } from "./begin.ts";
 import { jsonOf } from "./body.ts";
 import { checkEmpty } from "./empty.ts";
 import type { ServedSession } from "./engine.ts";
-import { SpecacheError } from "../engine/errors.ts";
 import type { Parts } from "./generate.ts";
 import { answerGeneration } from "./generate_answer.ts";
 import { appendRequestOf, generateRequestOf } from "./generate_request.ts";
 import { type Entry, Held } from "./held.ts";
 import { leaving } from "./leaving.ts";
 import { only } from "./methods.ts";
-import { ofTenant, tenantOf } from "./tenant.ts";
+import { ownerOf } from "./owner.ts";
 
 /** What the routes work with. */
 export interface SessionParts extends Parts {
   /** Seconds that a session may be idle. */
   readonly idleSeconds: number;
-  readonly closing?: AbortSignal;
 }
 
 interface Open {
@@ -35,7 +35,7 @@ export function sessionRoutes(parts: SessionParts): Hono {
   const bodyOf = (c: Context) => jsonOf(c.req.raw, parts.bodyBytesMax, parts.bodySeconds);
   const sessions = new Hono();
   sessions.get("/", async (c) => {
-    const tenant = tenantOf(c);
+    const tenant = ownerOf(c);
     const data = [];
     for (const entry of held.of(tenant)) {
       const one = await told(entry).catch((error) => {
@@ -51,17 +51,17 @@ export function sessionRoutes(parts: SessionParts): Hono {
     return await created(c, held, await parts.engine.session());
   });
   sessions.all("/", only("GET", "POST"));
-  sessions.get("/:id", async (c) => c.json(await told(held.get(tenantOf(c), c.req.param("id")))));
+  sessions.get("/:id", async (c) => c.json(await told(held.get(ownerOf(c), c.req.param("id")))));
   sessions.delete("/:id", async (c) => {
-    const { id } = held.get(tenantOf(c), c.req.param("id"));
-    await held.remove(tenantOf(c), id);
+    const { id } = held.get(ownerOf(c), c.req.param("id"));
+    await held.remove(ownerOf(c), id);
     return c.json({ id, deleted: true });
   });
   sessions.all("/:id", only("GET", "DELETE"));
   sessions.post("/:id/append", async (c) => {
     const options = appendRequestOf(await bodyOf(c));
     const left = leaving(c.req.raw.signal);
-    const asked = { ...ofTenant(c, options), signal: left.signal };
+    const asked = { ...options, signal: left.signal };
     return await using(c, held, ({ session }) => session.append(asked), left);
   });
   sessions.post("/:id/truncate", async (c) => {
@@ -72,7 +72,7 @@ export function sessionRoutes(parts: SessionParts): Hono {
     checkEmpty("fork a session", await bodyOf(c));
     held.checkOpen();
     const fork = ({ session }: Open) => session.fork();
-    return await created(c, held, await held.use(tenantOf(c), c.req.param("id"), fork));
+    return await created(c, held, await held.use(ownerOf(c), c.req.param("id"), fork));
   });
   sessions.post("/:id/generate", async (c) => generate(c, held, parts, await bodyOf(c)));
   for (const name of ["append", "generate", "fork", "truncate"]) {
@@ -91,22 +91,21 @@ async function generate(
 ): Promise<Response> {
   const request = generateRequestOf(body);
   const left = leaving(c.req.raw.signal);
-  const entry = held.enter(tenantOf(c), c.req.param("id")!, left);
+  const entry = held.enter(ownerOf(c), c.req.param("id")!, left);
   const { session } = entry.item;
   const leave = () => held.leave(entry);
   let begun = false;
+  const from: Generates = {
+    generate(options) {
+      const run = session.generate(options);
+      run.result.then(leave, leave);
+      begun = true;
+      return run;
+    },
+  };
+  const more = () => ({ length: session.length });
   try {
-    return await answerGeneration(c, request, {
-      engine: parts.engine,
-      report: parts.report,
-      begin(options) {
-        const run = session.generate(ofTenant(c, options));
-        run.result.then(leave, leave);
-        begun = true;
-        return run;
-      },
-      more: () => ({ length: session.length }),
-    }, left);
+    return await answerGeneration(c, request, { ...parts, from, more }, left);
   } catch (error) {
     if (!begun) leave();
     throw error;
@@ -120,7 +119,7 @@ async function using(
   stop: AbortController | null = null,
 ): Promise<Response> {
   return c.json(
-    await held.use(tenantOf(c), c.req.param("id")!, async (open, entry) => {
+    await held.use(ownerOf(c), c.req.param("id")!, async (open, entry) => {
       await body(open);
       return await told(entry, true);
     }, stop),
@@ -134,7 +133,7 @@ async function created(c: Context, held: Held<Open>, session: ServedSession): Pr
     await session.close();
     throw new SpecacheError("cancelled", "Cannot answer: the client has left");
   }
-  const entry = held.add(tenantOf(c), { session, stats }, () => session.close());
+  const entry = held.add(ownerOf(c), { session, stats }, () => session.close());
   return c.json(await told(entry), 201, { Location: `/v1/sessions/${entry.id}` });
 }
 

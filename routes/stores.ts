@@ -11,11 +11,11 @@ import { RequestError } from "./errors.ts";
 import type { Parts } from "./generate.ts";
 import { type Entry, Held } from "./held.ts";
 import { only } from "./methods.ts";
+import { ownerOf } from "./owner.ts";
 import { queryOf } from "./query.ts";
 import type { ServedStore } from "./store_engine.ts";
 import type { Reserved, StoreMemory } from "./store_memory.ts";
 import { numbersOf, numbersRequestOf, storeRequestOf } from "./store_request.ts";
-import { tenantOf } from "./tenant.ts";
 import { bytesOfNumbers } from "./tensor.ts";
 
 /** Largest body of numbers in bytes, where the options do not tell. */
@@ -29,7 +29,6 @@ export interface StoreParts extends Omit<Parts, "engine"> {
   readonly numbersBytesMax: number;
   /** Seconds that a store may be idle. */
   readonly idleSeconds: number;
-  readonly closing?: AbortSignal;
 }
 
 interface Open {
@@ -59,9 +58,9 @@ export function storeRoutes(parts: StoreParts): Hono {
         memory.give(open.memory);
       }
     };
-    return created(c, held.add(tenantOf(c), open, close));
+    return created(c, held.add(ownerOf(c), open, close));
   };
-  stores.get("/", async (c) => c.json({ data: await Promise.all(held.of(tenantOf(c)).map(told)) }));
+  stores.get("/", async (c) => c.json({ data: await Promise.all(held.of(ownerOf(c)).map(told)) }));
   stores.post("/", async (c) => {
     const options = storeRequestOf(await bodyOf(c));
     held.checkOpen();
@@ -71,7 +70,7 @@ export function storeRoutes(parts: StoreParts): Hono {
   stores.post("/:id/fork", async (c) => {
     checkEmpty("fork a store", await bodyOf(c));
     held.checkOpen();
-    return await held.use(tenantOf(c), c.req.param("id"), async (open) => {
+    return await held.use(ownerOf(c), c.req.param("id"), async (open) => {
       const fork = await asked(() => memory.take(open.memory, () => open.store.fork()));
       return await add(c, { ...fork, options: open.options });
     });
@@ -87,15 +86,15 @@ function oneStore(
   held: Held<Open>,
   bodyOf: (c: Context) => Promise<object>,
 ): void {
-  stores.get("/:id", async (c) => c.json(await told(held.get(tenantOf(c), c.req.param("id")))));
+  stores.get("/:id", async (c) => c.json(await told(held.get(ownerOf(c), c.req.param("id")))));
   stores.delete("/:id", async (c) => {
-    const { id } = held.get(tenantOf(c), c.req.param("id"));
-    await held.remove(tenantOf(c), id);
+    const { id } = held.get(ownerOf(c), c.req.param("id"));
+    await held.remove(ownerOf(c), id);
     return c.json({ id, deleted: true });
   });
   stores.all("/:id", only("GET", "DELETE"));
   const change = (c: Context, body: (store: ServedStore) => void | Promise<void>) =>
-    held.use(tenantOf(c), c.req.param("id")!, async ({ store }) => {
+    held.use(ownerOf(c), c.req.param("id")!, async ({ store }) => {
       await asked(() => body(store));
       return c.json({ length: await store.length });
     });
@@ -124,12 +123,12 @@ function numbersOfStore(
 ): void {
   for (const verb of ["prefill", "attend"] as const) {
     stores.post(`/:id/${verb}`, async (c) => {
-      const [tenant, id] = [tenantOf(c), c.req.param("id")];
-      const { options } = held.get(tenant, id).item;
+      const [owner, id] = [ownerOf(c), c.req.param("id")];
+      const { options } = held.get(owner, id).item;
       const request = numbersRequestOf(verb, queryOf(c.req.raw, `${verb} a layer`), options);
       const body = await bytesOf(c.req.raw, numbersBytesMax, bodySeconds);
       const numbers = numbersOf(request, body);
-      const outputs = await held.use(tenant, id, ({ store }) =>
+      const outputs = await held.use(owner, id, ({ store }) =>
         asked<Float32Array | null>(() => {
           if (verb === "prefill") return store.prefill(request.layer, numbers);
           return store.attend(request.layer, { ...numbers, queries: numbers.queries! });

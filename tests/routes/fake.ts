@@ -1,8 +1,15 @@
 // fake.ts - an engine that loads no library: it answers each prompt with a fixed text, a token a
 // character, each when the test says so.
-import type { GenerateOptions, GenerateResult, Piece } from "../../mod.ts";
+import {
+  type CachePlan,
+  type EngineStats,
+  type GenerateOptions,
+  type GenerateResult,
+  type Piece,
+  SpecacheError,
+} from "../../mod.ts";
 import type { ServedEngine, ServedGeneration, ServedSession } from "../../routes/app.ts";
-import { cachePlan, engineStats, type FakeHost, FakeSession, lengthOf } from "./fake_session.ts";
+import { cachePlan, engineStats, type FakeHost, FakeSession } from "./fake_session.ts";
 
 /** How the fake engine answers. */
 export interface FakeOptions {
@@ -11,6 +18,8 @@ export interface FakeOptions {
   readonly contextTokens?: number;
   /** Sessions that may be open; default 4. */
   readonly sessionsMax?: number;
+  /** Generations that run at a time; default 1. */
+  readonly sequences?: number;
   /** Why it ends where it is not cut; default eos. */
   readonly stop?: GenerateResult["stop"];
   /** Awaited before each token. */
@@ -25,20 +34,17 @@ export interface FakeOptions {
 export class FakeEngine implements ServedEngine, FakeHost {
   readonly model = { name: "fake" };
   readonly contextTokens: number;
-  readonly tokenizer: ServedEngine["tokenizer"] = {
-    encode: (text) => [...text].map((character) => character.codePointAt(0)!),
-    decode: (ids) => String.fromCodePoint(...ids),
-  };
-  /** Options of each generation so far. */
-  readonly asked: GenerateOptions[] = [];
   readonly sessionsMax: number;
   /** Sessions that are open. */
   readonly open = new Set<FakeSession>();
+  /** Options of each generation so far. */
+  readonly asked: GenerateOptions[] = [];
   /** Generations that run. */
   running = 0;
   /** Most that ran at a time. */
   most = 0;
   readonly #options: FakeOptions;
+  #waiting: (() => void)[] = [];
 
   constructor(options: FakeOptions = {}) {
     this.#options = options;
@@ -46,34 +52,41 @@ export class FakeEngine implements ServedEngine, FakeHost {
     this.sessionsMax = options.sessionsMax ?? 4;
   }
 
-  session(): Promise<ServedSession> {
-    return Promise.resolve().then(() => new FakeSession(this));
-  }
-
-  plan(tokens = this.contextTokens) {
-    return cachePlan(tokens);
-  }
-
-  stats() {
-    return Promise.resolve(engineStats(this));
-  }
-
   tokenText(id: number): string {
     return String.fromCodePoint(id);
   }
 
-  conversation(messages: Parameters<ServedEngine["conversation"]>[0]): string {
-    return messages.map(({ role, content }) => `${role}:${content}\n`).join("");
+  session(): Promise<ServedSession> {
+    return Promise.resolve().then(() => new FakeSession(this));
+  }
+
+  plan(tokens: number = this.contextTokens): CachePlan {
+    return cachePlan(tokens);
+  }
+
+  stats(): Promise<EngineStats> {
+    return Promise.resolve(engineStats(this));
   }
 
   generate(options: GenerateOptions): ServedGeneration {
-    this.asked.push(options);
     if (this.#options.refuses) throw this.#options.refuses;
-    this.most = Math.max(this.most, ++this.running);
+    const ids = idsOf(options);
+    const maxTokens = this.#room(ids.length, options.maxTokens);
     const pieces: Piece[] = [];
-    const result = this.#run(options, pieces).finally(() => this.running--);
+    const started = this.#turn(options.signal);
+    const result = started.then(async (runs) => {
+      if (!runs) return resultOf(ids, pieces, "cancelled");
+      this.asked.push(options);
+      try {
+        return await this.#run({ ...options, maxTokens }, ids, pieces);
+      } finally {
+        this.running--;
+        for (const wake of this.#waiting.splice(0)) wake();
+      }
+    });
     result.catch(() => {});
     return {
+      started,
       result,
       async *[Symbol.asyncIterator]() {
         for (let at = 0;; at++) {
@@ -87,15 +100,35 @@ export class FakeEngine implements ServedEngine, FakeHost {
     };
   }
 
+  // Whose turn it is, first come, first served; false: it was given up before.
+  async #turn(signal: AbortSignal | undefined): Promise<boolean> {
+    const { sequences = 1 } = this.#options;
+    while (this.running >= sequences && !signal?.aborted) {
+      const turn = new Promise<void>((answer) => this.#waiting.push(answer));
+      await Promise.race([turn, aborted(signal)]);
+    }
+    if (signal?.aborted) return false;
+    this.most = Math.max(this.most, ++this.running);
+    return true;
+  }
+
+  #room(prompt: number, asked: GenerateOptions["maxTokens"] = 128): number {
+    const { contextTokens } = this;
+    const room = contextTokens - prompt;
+    if (room >= (asked === "rest" ? 1 : asked)) return asked === "rest" ? room : asked;
+    const sentence = `Cannot generate: ${prompt} tokens of the prompt and maxTokens ${asked} are ` +
+      `above contextTokens ${contextTokens}`;
+    throw new SpecacheError("capacity", sentence, { details: { contextTokens } });
+  }
+
   async #run(
-    options: GenerateOptions,
+    { maxTokens, logprobs = 0, signal, progress }: GenerateOptions & { maxTokens: number },
+    ids: readonly number[],
     pieces: Piece[],
   ): Promise<GenerateResult> {
-    const { maxTokens = 128, logprobs = 0, signal, progress } = options;
-    const ids = options.ids ?? Array.from({ length: lengthOf(options) }, (_, at) => at);
-    progress?.(ids.length, ids.length);
     const { text = "hello", stop = "eos", token, fails } = this.#options;
     const characters = [...text];
+    progress?.(ids.length, ids.length);
     for (const [at, character] of characters.slice(0, maxTokens).entries()) {
       await Promise.race([token?.(at), aborted(signal)]);
       if (signal?.aborted) return resultOf(ids, pieces, "cancelled");
@@ -106,6 +139,13 @@ export class FakeEngine implements ServedEngine, FakeHost {
     if (fails) throw fails;
     return resultOf(ids, pieces, maxTokens < characters.length ? "length" : stop);
   }
+}
+
+function idsOf({ messages, prompt, ids }: GenerateOptions): readonly number[] {
+  if (ids !== undefined) return ids;
+  const turns = messages?.map(({ role, content }) => `${role}:${content}\n`);
+  const text = prompt ?? turns?.join("") ?? "";
+  return [...text].map((character) => character.codePointAt(0)!);
 }
 
 function resultOf(

@@ -53,7 +53,8 @@ export class FakeSession implements ServedSession {
   truncate(tokens: number): Promise<void> {
     this.#check();
     if (tokens > this.length) {
-      const sentence = `Cannot truncate: tokens ${tokens} is above the ${this.length} that are held`;
+      const sentence =
+        `Cannot truncate: tokens ${tokens} is above the ${this.length} that are held`;
       throw new SpecacheError("argument", sentence, { details: { name: "tokens" } });
     }
     this.length = tokens;
