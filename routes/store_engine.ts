@@ -3,7 +3,8 @@ import type { KvStoreOptions, StepInput, StepOptions, StoreRun } from "../engine
 import type { CachePlan } from "../engine/plan.ts";
 import type { CacheStats } from "../engine/stats.ts";
 
-type Told<T> = T | Promise<T>;
+/** A value, or a promise of it. */
+export type Told<T> = T | Promise<T>;
 
 /** A store that is served; KvStore is one. */
 export interface ServedStore {
