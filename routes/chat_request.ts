@@ -75,7 +75,8 @@ function unsupported(nothing: readonly unknown[]): z.ZodType<unknown> {
 
 const maxTokens = z.int().min(1).max(TOKENS_MAX).nullish();
 
-const chatRequest = z.strictObject({
+/** Checks {@linkcode ChatRequest}. */
+export const chatRequest: z.ZodType<ChatRequest> = z.strictObject({
   model: z.string(),
   messages: z.array(message).min(1),
   stream: z.boolean().nullish(),
