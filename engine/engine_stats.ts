@@ -1,10 +1,18 @@
 // engine_stats.ts - what an engine holds, and what it has done since it was opened.
+import type { PrefixCounts } from "./prefixes.ts";
+import { type CacheStats, noStats } from "./stats.ts";
 
 /** What the worker counts. */
 export interface EngineCounters {
   /** Sessions that are open. */
   readonly sessions: number;
-  /** Tokens that they hold. */
+  /** Requests that wait for their turn. */
+  readonly waiting: number;
+  /** Texts that are kept for later prompts, and what was reused of them. */
+  readonly prefixes: PrefixCounts;
+  /** Pages of the pool, and those that no text holds. */
+  readonly pages: { readonly free: number; readonly all: number };
+  /** Tokens that sessions, requests that run and texts that are kept hold. */
   readonly tokens: number;
   /** Near bytes that they hold. Forks share pages: each counts its own view of them. */
   readonly nearBytes: number;
@@ -18,21 +26,30 @@ export interface EngineCounters {
   };
   /** Tokens of prompts that were read. */
   readonly promptTokens: number;
-  /** Tokens that sessions held already before their prompts. */
+  /** Tokens that were held already before prompts; of these, those that were generated. */
   readonly cachedTokens: number;
+  readonly cachedGeneratedTokens: number;
   /** Tokens generated. */
   readonly completionTokens: number;
   /** Milliseconds of requests until their prompt was read. */
   readonly prefillMs: number;
   /** Milliseconds of requests from then on. */
   readonly decodeMs: number;
+  /** Rows that requests chose and how they came; CacheStats defines each. */
+  readonly rows: { readonly prefetched: number; readonly late: number; readonly reused: number };
+  /** Bytes copied from far to near. */
+  readonly fetchedBytes: number;
+  /** Milliseconds of fetches. */
+  readonly fetch: CacheStats["fetch"];
+  /** Guesses made, those that were right, and those taken as tokens at once. */
+  readonly guess: { readonly made: number; readonly right: number; readonly accepted: number };
 }
 
 /** What an engine holds, and what it has done since it was opened. */
 export interface EngineStats extends EngineCounters {
   /** Sessions that may be open at a time. */
   readonly sessionsMax: number;
-  /** Requests that run or wait for their turn. */
+  /** Requests that run; others wait. */
   readonly running: number;
   /** Near memory reserved when the engine was opened, whatever sessions hold of it. */
   readonly reservedBytes: number;
@@ -43,15 +60,30 @@ export interface EngineStats extends EngineCounters {
 // What a request adds to the counters.
 type RequestCounts = Pick<
   EngineCounters,
-  "promptTokens" | "cachedTokens" | "completionTokens" | "prefillMs" | "decodeMs"
+  | "promptTokens"
+  | "cachedTokens"
+  | "cachedGeneratedTokens"
+  | "completionTokens"
+  | "prefillMs"
+  | "decodeMs"
 >;
+
+type RequestSums =
+  & RequestCounts
+  & Pick<EngineCounters, "requests" | "rows" | "fetchedBytes" | "fetch" | "guess">;
+
+type Fetched = ReturnType<typeof fetchedOf>;
 
 type Outcome = keyof EngineCounters["requests"];
 
 /** Sums over requests. */
 export class RequestTotals {
   #requests = { ended: 0, cancelled: 0, failed: 0 };
-  #sums = { promptTokens: 0, cachedTokens: 0, completionTokens: 0, prefillMs: 0, decodeMs: 0 };
+  #sums = {
+    ...{ promptTokens: 0, cachedTokens: 0, cachedGeneratedTokens: 0, completionTokens: 0 },
+    ...{ prefillMs: 0, decodeMs: 0 },
+  };
+  #fetched: Fetched = fetchedOf(noStats("full"));
 
   /** Counts a request; one that failed has nothing to add. */
   add(outcome: Outcome, counts?: RequestCounts): void {
@@ -61,8 +93,35 @@ export class RequestTotals {
     for (const name of names) this.#sums[name] += counts[name];
   }
 
-  /** The sums so far. */
-  get sums(): Omit<EngineCounters, "sessions" | "tokens" | "nearBytes" | "fullBytes"> {
-    return { requests: { ...this.#requests }, ...this.#sums };
+  /** Counts what was fetched between two looks at a text. */
+  fetched(before: CacheStats, after: CacheStats): void {
+    const [from, to] = [fetchedOf(before), fetchedOf(after)];
+    const names = Object.keys(to) as (keyof Fetched)[];
+    for (const name of names) this.#fetched[name] += to[name] - from[name];
   }
+
+  /** The sums so far. */
+  get sums(): RequestSums {
+    const { prefetched, late, reused, fetchedBytes, ...sums } = this.#fetched;
+    const { hiddenMs, waitedMs, lateMs, made, right, accepted } = sums;
+    return {
+      requests: { ...this.#requests },
+      ...this.#sums,
+      rows: { prefetched, late, reused },
+      fetchedBytes,
+      fetch: { hiddenMs, waitedMs, lateMs },
+      guess: { made, right, accepted },
+    };
+  }
+}
+
+// Counters of a text that only grow, side by side.
+function fetchedOf({ guess, fetch, ...rows }: CacheStats) {
+  const { prefetchedRows, lateRows, reusedRows, fetchedBytes } = rows;
+  const { made, right, accepted } = guess;
+  return {
+    ...{ prefetched: prefetchedRows, late: lateRows, reused: reusedRows, fetchedBytes },
+    ...fetch,
+    ...{ made, right, accepted },
+  };
 }

@@ -27,8 +27,12 @@ export interface SessionHost extends PromptHost {
   readonly device: GenerateResult["device"];
   /** Makes the native call at work end at the next layer. */
   cancel(): void;
-  /** What stops each generation that runs. */
+  /** What stops each generation that runs or waits. */
   readonly running: Set<() => void>;
+  /** Generations so far. */
+  tickets: number;
+  /** Generations whose turn has come, and that have not ended. */
+  started: number;
   /** Whether the engine is closed, or closing. */
   closed: boolean;
 }
@@ -51,18 +55,10 @@ export class Session implements AsyncDisposable {
     this.#begun = begun;
   }
 
-  /** Generates in a session that is opened for it and closed after it. */
-  static once(
-    host: SessionHost,
-    options: GenerateOptions,
-    open: () => Promise<Session>,
-  ): Generation {
+  /** Generates in a text of its own, whose beginning may be one that is kept. */
+  static once(host: SessionHost, options: GenerateOptions): Generation {
     parse(generateOptions, options, ACTION);
-    const prompt = promptOf(host, options);
-    return generation(host, options, prompt, async (start) => {
-      await using session = await open();
-      return await start(session.#id);
-    });
+    return generation(host, options, promptOf(host, options), (start) => start(null));
   }
 
   /** Tokens that the session holds. */
@@ -146,12 +142,15 @@ export class Session implements AsyncDisposable {
 
   /** What the session holds and what was fetched for it. */
   stats(): Promise<CacheStats> {
-    return this.#ask("stats");
+    this.#checkOpen();
+    return this.#host.client.call("stats", { session: this.#id });
   }
 
   /** A second session with the same tokens; full pages are shared. */
   async fork(): Promise<Session> {
-    const { session, ...held } = await this.#ask("fork");
+    this.#checkIdle();
+    const { client } = this.#host;
+    const { session, ...held } = await client.call("fork", { session: this.#id });
     const fork = new Session(this.#host, session, held);
     fork.#conversation = this.#conversation;
     return fork;
@@ -190,13 +189,6 @@ export class Session implements AsyncDisposable {
     this.#begun = begun;
   }
 
-  #ask(name: "stats"): Promise<CacheStats>;
-  #ask(name: "fork"): Promise<SessionAnswer>;
-  #ask(name: "stats" | "fork"): Promise<unknown> {
-    this.#checkIdle();
-    return this.#host.client.call(name, { session: this.#id });
-  }
-
   #checkIdle(): void {
     this.#checkOpen();
     if (this.#running) throw new SpecacheError("busy", "Cannot use the session: it is generating");
@@ -207,7 +199,9 @@ export class Session implements AsyncDisposable {
   }
 }
 
-type Start = (session: number) => ReturnType<ConstructorParameters<typeof Generation>[0]["start"]>;
+type Start = (
+  session: number | null,
+) => ReturnType<ConstructorParameters<typeof Generation>[0]["start"]>;
 
 function generation(
   host: SessionHost,
@@ -218,10 +212,14 @@ function generation(
   const request = settleRequest(options, host.settings, ACTION);
   const stops = [options.stop ?? []].flat();
   if (stops.length > 0) tokenizerOf(host, "stop strings never come");
+  const ticket = ++host.tickets;
   const cancel = new Int32Array(new SharedArrayBuffer(4));
+  let started = false;
+  // A call that others share ends by itself soon, and is not made anew for them.
   const stop = () => {
     Atomics.store(cancel, 0, 1);
-    host.cancel();
+    if (!started) host.client.call("gaveUp", null).catch(() => {}); // the answer tells
+    else if (host.started === 1) host.cancel();
   };
   const { signal } = options;
   if (signal?.aborted) Atomics.store(cancel, 0, 1);
@@ -241,11 +239,17 @@ function generation(
       try {
         const answer = await run((session) => {
           const judged = stops.length > 0;
-          const ask = { session, ids, whole: whole !== null, request, judged, cancel };
+          const { salt = "", client = "" } = options;
+          const whose = { ticket, session, salt, client };
+          const ask = { ...whose, ids, whole: whole !== null, request, judged, cancel };
           return host.client.call("generate", ask, (told) => {
+            if (told.kind === "started") {
+              started = true;
+              host.started++;
+            }
             const stop = event(told);
             if (judged && told.kind === "token") {
-              host.client.call("verdict", { session, stop }).catch(() => {}); // the answer tells
+              host.client.call("verdict", { ticket, stop }).catch(() => {}); // the answer tells
             }
           });
         });
@@ -253,6 +257,7 @@ function generation(
         throw new SpecacheError("closed", "Cannot use the engine: it is closed");
       } finally {
         host.running.delete(stop);
+        if (started) host.started--;
         signal?.removeEventListener("abort", stop);
       }
     },
