@@ -20,6 +20,17 @@ export interface Place {
   readonly unfiltered: boolean;
 }
 
+// The library's own method answers by a promise, for loading's sake; what it calls does not.
+interface Bound {
+  readonly handle: { GetNextTokenBitmask(vocabulary: number): Words };
+}
+
+interface Words {
+  size(): number;
+  get(word: number): number;
+  delete(): void;
+}
+
 /** One text's state in its grammar. */
 export class Constraint {
   readonly #matcher: GrammarMatcher;
@@ -80,11 +91,10 @@ export class Constraint {
   #mask(logits: Float32Array): Float32Array {
     const masked = this.#masked;
     masked.fill(-Infinity);
-    // The library's own answer is a promise, for loading's sake; what stands behind it is not.
-    const words = this.#matcher.handle.GetNextTokenBitmask(masked.length);
+    const words = (this.#matcher as unknown as Bound).handle.GetNextTokenBitmask(masked.length);
     try {
       for (let word = 0; word < words.size(); word++) {
-        const bits: number = words.get(word);
+        const bits = words.get(word);
         for (let left = bits; left !== 0; left &= left - 1) {
           const id = word * 32 + 31 - Math.clz32(left & -left);
           if (id < masked.length) masked[id] = logits[id];

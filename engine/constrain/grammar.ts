@@ -13,7 +13,7 @@ export interface Vocabulary {
    * (model/token_bytes.ts); empty: it has none, and no format lets it.
    */
   readonly tokens: readonly string[];
-  /** Tokens that end a text. */
+  /** Tokens that end a text; at least one. */
   readonly eos: readonly number[];
 }
 
@@ -38,16 +38,8 @@ export class Grammars {
     this.#vocabulary = vocabulary;
   }
 
-  /**
-   * Loads the library for a model.
-   *
-   * @throws {SpecacheError} unsupported: no token ends a text
-   */
+  /** Loads the library for a model. */
   static async open({ tokens, eos }: Vocabulary): Promise<Grammars> {
-    if (eos.length === 0) {
-      const sentence = "Cannot generate: the model has no end token, which a format needs";
-      throw new SpecacheError("unsupported", sentence);
-    }
     const library = await loaded();
     const info = await library.TokenizerInfo.createTokenizerInfo(
       [...tokens],

@@ -2,8 +2,10 @@
 // every word, small enough to be compiled while others wait. A word that it would pass over is
 // refused by name: an answer would be taken for one that obeys it.
 
-/** A JSON Schema: an object, or true for any value. */
-export type JsonSchema = boolean | { readonly [keyword: string]: unknown };
+/** A JSON Schema of words. */
+export type SchemaObject = Readonly<Record<string, unknown>>;
+/** A JSON Schema; true: any value. */
+export type JsonSchema = boolean | SchemaObject;
 
 /** What is wrong with a schema, and where. */
 export interface SchemaFault {
@@ -55,7 +57,7 @@ class Fault extends Error implements SchemaFault {
 }
 
 type Path = SchemaFault["path"];
-type Words = Readonly<Record<string, unknown>>;
+type Words = SchemaObject;
 
 class Checker {
   #schemas = 0;
@@ -146,9 +148,13 @@ class Checker {
   #plain(values: unknown, type: unknown, path: Path): void {
     const list = listOf(values, path);
     this.#values += list.length;
-    if (this.#values > ENUM_VALUES_MAX) throw new Fault(path, `has above ${ENUM_VALUES_MAX} values`);
+    if (this.#values > ENUM_VALUES_MAX) {
+      throw new Fault(path, `has above ${ENUM_VALUES_MAX} values`);
+    }
     for (const value of list) {
-      if (typeof value === "object" && value !== null) throw new Fault(path, "holds no plain value");
+      if (typeof value === "object" && value !== null) {
+        throw new Fault(path, "holds no plain value");
+      }
       if (typeof value === "string") checkText(value, path);
       const given = [type].flat() as unknown[];
       if (type === undefined || typesOf(value).some((each) => given.includes(each))) continue;
