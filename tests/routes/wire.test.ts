@@ -4,7 +4,8 @@ import { assert, assertEquals, assertMatch, test } from "../harness.ts";
 import { FakeEngine } from "./fake.ts";
 import { onPort, rawPost, rawRequest, Wire } from "./socket.ts";
 
-const pause = (milliseconds: number) => new Promise((answer) => setTimeout(answer, milliseconds));
+const pause = (milliseconds: number) =>
+  new Promise<void>((answer) => setTimeout(answer, milliseconds));
 
 async function healthOf(port: number): Promise<number> {
   const wire = await Wire.open(port);
