@@ -1,4 +1,5 @@
-// store_engine.ts - what the routes need of raw stores. Types alone: nothing here loads the library.
+// store_engine.ts - what the routes need of raw stores. Types alone: nothing here loads the
+// library.
 import type { KvStoreOptions, StepInput, StepOptions, StoreRun } from "../engine/config.ts";
 import type { CachePlan } from "../engine/plan.ts";
 import type { CacheStats } from "../engine/stats.ts";

@@ -29,7 +29,7 @@ test("/v1/generate takes a generation's options by their own names", async () =>
   assertEquals([body.result.text, body.result.stop], ["hel", "length"]);
 });
 
-test("/v1/generate answers with the result, and pieces where probabilities are asked for", async () => {
+test("/v1/generate answers the result, and pieces where probabilities are asked for", async () => {
   const asker = asking({}, { text: "hé" });
   const plain = await asker.post(path, { ids: [1, 2] });
   assertEquals(Object.keys(plain.body), ["result"]);
