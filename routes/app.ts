@@ -6,11 +6,13 @@
  */
 import { Hono } from "hono";
 import { chatRoutes } from "./chat.ts";
+import { completionRoutes } from "./completions.ts";
 import type { ServedEngine } from "./engine.ts";
 import { answerOf, RequestError, statusOf } from "./errors.ts";
 import { healthRoutes } from "./health.ts";
 import { bearerKeys } from "./keys.ts";
 import { modelRoutes } from "./models.ts";
+import { responseRoutes } from "./responses.ts";
 
 export type { ServedEngine, ServedGeneration, ServedSession } from "./engine.ts";
 
@@ -44,7 +46,7 @@ export interface App {
 }
 
 /**
- * Serves an engine: /v1/chat/completions, /v1/models, /health.
+ * Serves an engine: /v1/chat/completions, /v1/completions, /v1/responses, /v1/models, /health.
  *
  * @example
  * ```ts
@@ -72,6 +74,9 @@ export function createApp(engine: ServedEngine, options: AppOptions = {}): App {
   if (keys !== undefined) app.use("/v1/*", bearerKeys(keys));
   app.route("/health", healthRoutes());
   app.route("/v1/models", modelRoutes(name));
-  app.route("/v1/chat/completions", chatRoutes({ engine, name, bodyBytesMax, closing, report }));
+  const answering = { engine, name, bodyBytesMax, closing, report };
+  app.route("/v1/chat/completions", chatRoutes(answering));
+  app.route("/v1/completions", completionRoutes(answering));
+  app.route("/v1/responses", responseRoutes(answering));
   return { fetch: (request) => app.fetch(request) };
 }
