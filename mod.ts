@@ -28,6 +28,7 @@ export type {
   Mode,
   Prefetch,
   Prefill,
+  Reuse,
   Rule,
   Setting,
 } from "./engine/config.ts";
@@ -36,6 +37,7 @@ export type { Message, MessageCall, Tool } from "./engine/conversation.ts";
 export type { Format, SchemaFormat } from "./engine/constrain/format.ts";
 export type { JsonSchema } from "./engine/constrain/schema.ts";
 export type { EngineCounters, EngineStats } from "./engine/engine_stats.ts";
+export type { PrefixCounts } from "./engine/prefixes.ts";
 export type { CachePlan } from "./engine/plan.ts";
 export type { AuditStats, Estimate } from "./engine/audit.ts";
 export type { CacheStats, GuessCount, GuessStats } from "./engine/stats.ts";

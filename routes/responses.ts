@@ -1,7 +1,6 @@
 // responses.ts - /v1/responses: an answer in text, whole or by server-sent events. No answer is
 // kept: a request brings its whole conversation. A client that leaves ends what was begun for it.
 import { Hono } from "hono";
-import { jsonOf } from "./body.ts";
 import { callsOf } from "./chat_request.ts";
 import { Choice } from "./choice.ts";
 import { Choices, groupOf } from "./choices.ts";
@@ -10,7 +9,7 @@ import { tenantOf } from "./keys.ts";
 import { leaving } from "./leaving.ts";
 import { only } from "./methods.ts";
 import { checkModel } from "./models.ts";
-import type { AnswerParts } from "./parts.ts";
+import { type AnswerParts, bodyOf } from "./parts.ts";
 import { type ResponseEvent, ResponseWriter } from "./responses_answer.ts";
 import { generateOf, responseRequestOf } from "./responses_request.ts";
 
@@ -18,7 +17,7 @@ import { generateOf, responseRequestOf } from "./responses_request.ts";
 export function responseRoutes(parts: AnswerParts): Hono {
   const responses = new Hono();
   responses.post("/", async (c) => {
-    const request = responseRequestOf(await jsonOf(c.req.raw, parts.bodyBytesMax));
+    const request = responseRequestOf(await bodyOf(c, parts));
     checkModel(parts.name, request.model);
     const options = { ...generateOf(request), ...tenantOf(c) };
     const left = leaving(c.req.raw.signal);
