@@ -115,7 +115,7 @@ function contextOf(options: EngineOptions, asked: GenerateOptions): number {
   const host = promptHost(options);
   const { tokensMax } = host.description;
   const { length: prompt } = promptOf(host, asked).ids;
-  const { maxTokens = MAX_TOKENS } = asked;
+  const { maxTokens = MAX_TOKENS } = asked as { maxTokens?: number }; // the flag takes numbers
   if (prompt + maxTokens <= tokensMax) return Math.max(1, prompt + maxTokens);
   throw new SpecacheError(
     "capacity",

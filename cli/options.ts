@@ -179,6 +179,11 @@ export function engineOptionsOf(flags: Flags): EngineOptions {
     prefill: flags.prefill,
     activations: flags.activations,
     contextTokens: number(flags, "context"),
+    sequences: number(flags, "sequences"),
+    poolTokens: number(flags, "pool"),
+    prefixes: number(flags, "prefixes"),
+    reuse: flags.reuse,
+    queue: number(flags, "queue"),
     chatTemplate: templateOf(flags),
   }) as EngineOptions;
 }

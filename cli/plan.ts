@@ -7,7 +7,7 @@ import { SpecacheError } from "../engine/errors.ts";
 import { budgets, longestFit } from "../engine/fit.ts";
 import { checkLength, describeModel, type ModelDescription } from "../engine/model/describe.ts";
 import { tensorTypes } from "../engine/model/roles.ts";
-import type { StoreShape } from "../engine/native.ts";
+import type { StoreShape } from "../engine/native_config.ts";
 import { parse } from "../engine/parse.ts";
 import { planCache } from "../engine/plan.ts";
 import { measure, type PlannedWeights, predict } from "../engine/predict/predict.ts";

@@ -27,6 +27,11 @@ export const serveFlags = {
   name: text,
   "chat-template": text,
   context: text,
+  sequences: text,
+  pool: text,
+  prefixes: text,
+  reuse: text,
+  queue: text,
   host: text,
   port: text,
   "api-key-file": text,
@@ -40,6 +45,11 @@ export const serveHelp = `specache serve - a model behind OpenAI's HTTP API
   --name N               what requests call it; default that name, or the path's last part
   --chat-template F      another chat template (Jinja) than the model's own
   --context N            longest conversation with its answer in tokens; default the model's
+  --sequences N          requests that run at a time; default 4
+  --pool N               tokens that all of them hold together; default sequences x context
+  --prefixes N           texts kept for later prompts with the same beginning; default 16
+  --reuse WHAT           what of them: prompt, the default, generated, or none
+  --queue N              requests that may wait, others are told 429; default 256
   --host H               default 127.0.0.1, which only this machine reaches
   --port P               default 8080; 0 takes one that is free and tells it
   --api-key-file F       asks for one of these keys, one a line
@@ -49,13 +59,14 @@ export const serveHelp = `specache serve - a model behind OpenAI's HTTP API
   --audit, --audit-seed, --audit-warn, --verbose, --help
                          as for generate
 
-  /v1/chat/completions, /v1/models, and /health, which needs no key. One request runs at a time,
-  the others wait. Ctrl-C finishes what runs.
+  /v1/chat/completions, /v1/models, and /health, which needs no key. Ctrl-C finishes what runs.
 
   specache serve --model smollm2.gguf --context 8192
   specache serve --model smollm2.gguf --port 9000 --host 0.0.0.0 --api-key-file keys.txt
   curl http://127.0.0.1:8080/health
 `;
+
+const defaults = { sequences: 4, prefixes: 16, queue: 256 };
 
 const place: z.ZodType<Place> = z.strictObject({
   hostname: z.string().min(1),
@@ -76,7 +87,7 @@ export async function serve(args: readonly string[], { stdout, stderr }: Streams
     port: number(flags, "port") ?? 8080,
   }, ACTION);
   const keys = keysFor(flags, where);
-  const options = parse(engineOptions, engineOptionsOf(flags), ACTION);
+  const options = parse(engineOptions, { ...defaults, ...engineOptionsOf(flags) }, ACTION);
   const name = nameOf(flags, options);
   await ensureLibrary(stderr, options.device);
   const say = (sentence: string) => void stderr.write(`${sentence}\n`);

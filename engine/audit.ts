@@ -2,7 +2,7 @@
 // intervals. Lost mass is the exact attention probability that went to other tokens; output
 // divergence is norm(output - exact) / norm(exact).
 import { auditCount, auditSums } from "../ffi/constants.ts";
-import type { StoreShape } from "./native.ts";
+import type { StoreShape } from "./native_config.ts";
 import type { Settings } from "./settings.ts";
 
 /** A mean and the ends of its 95 % interval. */

@@ -1,9 +1,8 @@
 // client.ts - the main thread's end of the worker: calls become promises, and every promise
 // settles, also when the worker dies.
 
-import type { DecodeEvent } from "./decode.ts";
 import { SpecacheError } from "./errors.ts";
-import { type Answer, type Call, type Calls, errorOf } from "./messages.ts";
+import { type Answer, type Call, type Calls, errorOf, type RequestEvent } from "./messages.ts";
 import type { WorkerFile } from "./worker.ts";
 import { workerUrl } from "./worker_url.ts";
 
@@ -12,7 +11,7 @@ const FILE: WorkerFile = "./worker.ts";
 interface Pending {
   readonly answer: (value: unknown) => void;
   readonly fail: (error: SpecacheError) => void;
-  readonly event: (event: DecodeEvent) => void;
+  readonly event: (event: RequestEvent) => void;
 }
 
 /** A worker and the calls that wait for it. */
@@ -40,7 +39,7 @@ export class WorkerClient {
   call<Name extends keyof Calls>(
     name: Name,
     ask: Calls[Name]["ask"],
-    event: (event: DecodeEvent) => void = () => {},
+    event: (event: RequestEvent) => void = () => {},
   ): Promise<Calls[Name]["answer"]> {
     if (this.#ended !== null) return Promise.reject(this.#ended);
     const id = ++this.#calls;

@@ -35,6 +35,12 @@ export type Far = "ram" | { readonly file: string; readonly bytes?: number };
 /** Guesses beside each true token; `auto` is 0 where far is RAM, else 1. */
 export type Guesses = "auto" | 0 | 1 | 2 | 3;
 
+/**
+ * What later prompts may reuse of a text: `prompt`, what was read of its prompt; `generated`, what
+ * was generated too, which saw codes where a prompt sees rows.
+ */
+export type Reuse = "none" | "prompt" | "generated";
+
 /** Whether lookup guesses are accepted: where it pays, always, or never. */
 export type Accept = "auto" | "on" | "off";
 
@@ -85,8 +91,13 @@ export interface CacheOptions {
   readonly auditWarn?: number;
   /** Longest sequence in tokens; memory is reserved for it. */
   readonly contextTokens?: number;
-  /** Sequences open at a time, each reserved for contextTokens; default 1. */
+  /** Sequences open at a time; default 1. */
   readonly sequences?: number;
+  /**
+   * Tokens that all sequences hold together at most, in pages of 64 that forks share; at least
+   * contextTokens; default contextTokens for each sequence.
+   */
+  readonly poolTokens?: number;
   /** Guesses of a request at most, accepted ones too; default 3 (`paper`: 1). */
   readonly guessesMax?: 0 | 1 | 2 | 3;
   /** Compute threads; default the machine's cores. */
@@ -109,6 +120,15 @@ export interface EngineOptions extends CacheOptions {
   readonly prefill?: Prefill;
   /** Default `float`; `int8` wants device cpu. */
   readonly activations?: Activations;
+  /**
+   * Texts that have ended and are kept while there are free pages, so that a prompt with the same
+   * beginning reads only the rest; default 0.
+   */
+  readonly prefixes?: number;
+  /** What of them is reused; default `prompt`: no answer changes by it. */
+  readonly reuse?: Reuse;
+  /** Requests that may wait for their turn; default no limit. */
+  readonly queue?: number;
   /**
    * Told, in a sentence, what an open does that takes time, or goes without. Left out, a build of
    * the native library is said on standard error.
@@ -191,6 +211,7 @@ const cacheFields = {
   auditWarn: z.number().min(0).max(1).optional(),
   contextTokens: z.int().min(1).max(TOKENS_MAX).optional(),
   sequences: z.int().min(1).max(1024).optional(),
+  poolTokens: z.int().min(1).max(1024 * TOKENS_MAX).optional(),
   guessesMax: z.literal([0, 1, 2, 3]).optional(),
   threads: z.int().min(1).max(256).optional(),
   device: z.enum(["auto", "cpu", "cuda"]).optional(),
@@ -212,6 +233,9 @@ export const engineOptions: z.ZodType<EngineOptions> = z.strictObject({
   chatTemplate: z.string().min(1).optional(),
   prefill: z.enum(["exact", "fast"]).optional(),
   activations: z.enum(["float", "int8"]).optional(),
+  prefixes: z.int().min(0).max(1000).optional(),
+  reuse: z.enum(["none", "prompt", "generated"]).optional(),
+  queue: z.int().min(0).max(1e6).optional(),
   notice: z.custom<(sentence: string) => void>((value) => typeof value === "function", {
     error: "is not a function",
   }).optional(),

@@ -36,8 +36,12 @@ export interface PromptOptions {
 
 /** Options of one generation; a signal ends it with stop `cancelled`. */
 export interface GenerateOptions extends PromptOptions {
-  /** Tokens to generate at most; default 128. */
-  readonly maxTokens?: number;
+  /** Tokens to generate at most; default 128. `rest`: all that the context has room for. */
+  readonly maxTokens?: number | "rest";
+  /** Only requests of the same salt share what was read of a prompt; default none. */
+  readonly salt?: string;
+  /** Who asks: requests of several clients take turns, so that none waits for all of another's. */
+  readonly client?: string;
   /**
    * 0, the default, takes the most probable token; then topK, topP, minP and seed have no use.
    * Order and formulas of these options are in docs/SAMPLING.md.
@@ -115,7 +119,11 @@ export const conversationOptions: z.ZodType<{ readonly messages: readonly Messag
 /** Checks {@linkcode GenerateOptions}. */
 export const generateOptions: z.ZodType<GenerateOptions> = z.strictObject({
   ...promptFields,
-  maxTokens: z.int().min(0).max(TOKENS_MAX).optional(),
+  maxTokens: z.union([z.int().min(0).max(TOKENS_MAX), z.literal("rest")], {
+    error: `is neither a count of tokens up to ${TOKENS_MAX} nor rest`,
+  }).optional(),
+  salt: z.string().max(1000).optional(),
+  client: z.string().max(1000).optional(),
   temperature: z.number().min(0).max(100).optional(),
   topK: z.int().min(0).max(2 ** 32 - 1).optional(),
   topP: z.number().min(0).max(1).optional(),

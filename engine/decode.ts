@@ -49,11 +49,13 @@ export interface Run {
  * one that brings a token with true: then that token is the last.
  */
 export function* decode(run: Run): Generator<DecodeEvent, Stop, boolean | void> {
+  const { store } = run;
   const asking = decodeAsking(run);
-  for (let answer: StepAnswer = undefined;;) {
+  for (let answer: Answer = undefined;;) {
     const { done, value } = asking.next(answer);
     if (done) return value;
-    answer = value.kind === "step" ? run.store.steps([value.share])?.[0] ?? null : yield value;
+    if (value.kind === "step") answer = store.steps([value.share])?.[0] ?? null;
+    else answer = value.kind === "read" ? store.settings.chunkTokens : yield value;
   }
 }
 
@@ -63,13 +65,21 @@ export interface StepAsk {
   readonly share: StepShare;
 }
 
-/** Of a StepAsk: what its inputs predict, null where it was cancelled. Of an event: as decode(). */
-export type StepAnswer = Likeliest[] | null | boolean | void;
+/** A decode that waits for its turn to read a piece of its prompt. */
+export interface ReadAsk {
+  readonly kind: "read";
+}
 
-/** A decode whose steps another makes. */
-export type Asking<Result> = Generator<DecodeEvent | StepAsk, Result, StepAnswer>;
+/**
+ * Of a StepAsk: what its inputs predict, null where it was cancelled. Of a ReadAsk: tokens of the
+ * piece at most. Of an event: as decode().
+ */
+export type Answer = Likeliest[] | null | number | boolean | void;
 
-/** As decode(), but asks for its steps, which several decodes may have made together. */
+/** A decode that waits for another to give it its turns. */
+export type Asking<Result> = Generator<DecodeEvent | StepAsk | ReadAsk, Result, Answer>;
+
+/** As decode(), but asks for its turns, and for its steps, which several may have made together. */
 export function* decodeAsking(run: Run): Asking<Stop> {
   const { state, request } = run;
   if (!(yield* prefill(run))) return "cancelled";
@@ -154,11 +164,13 @@ function* prefill({ store, state, cancelled }: Run): Asking<boolean> {
   const { vocabulary } = store;
   while (state.unread.length > 0) {
     if (cancelled()) return false;
-    const piece = state.unread.slice(0, store.settings.chunkTokens);
+    const most = (yield { kind: "read" }) as number;
+    if (cancelled()) return false;
+    const piece = state.unread.slice(0, most);
     const last = piece.length === state.unread.length;
     const logits = last ? new Float32Array(vocabulary) : null;
     if (!store.prefill(state.sequence, piece, logits)) continue;
-    state.length += piece.length;
+    state.read(piece.length);
     state.unread = state.unread.slice(piece.length);
     state.logits = logits;
     yield { kind: "prefilled", tokens: piece.length, left: state.unread.length };
@@ -217,7 +229,7 @@ function* step(run: Stepping, policy: AcceptPolicy, left: number): Asking<Drawn[
   if (draws === null) return null;
   const { drawn, predicted } = draws;
   if (!store.keep(state.sequence, drawn.length)) return null;
-  state.length += drawn.length;
+  state.stepped(drawn.length);
   state.steps++;
   state.guessStats.accepted += drawn.length - 1;
   if (lookups.length > 0) policy.heard(lookups[0] === drawn[0].id);

@@ -6,8 +6,9 @@ import { type GuessStats, noGuesses } from "./stats.ts";
 
 /** One text: its sequence, and what was asked or emitted but is not in the sequence yet. */
 export class DecodeState {
-  /** Tokens in the sequence. */
-  length = 0;
+  #length = 0;
+  /** Tokens that steps put into the sequence: [from, end), ascending; the others were read. */
+  #stepped: { readonly from: number; readonly end: number }[] = [];
   /** Prompt tokens that are not in the sequence yet. */
   unread: number[] = [];
   /** The emitted token that is not in the sequence yet. */
@@ -25,6 +26,40 @@ export class DecodeState {
 
   constructor(readonly sequence: bigint) {}
 
+  /** Tokens in the sequence. */
+  get length(): number {
+    return this.#length;
+  }
+
+  /** Tokens from the beginning on that were read, not generated. */
+  get readTokens(): number {
+    return this.#stepped[0]?.from ?? this.#length;
+  }
+
+  /** Tokens among the first `tokens` that were generated. */
+  generatedIn(tokens: number): number {
+    let generated = 0;
+    for (const { from, end } of this.#stepped) {
+      generated += Math.max(0, Math.min(end, tokens) - from);
+    }
+    return generated;
+  }
+
+  /** The sequence has `tokens` more, read from a prompt. */
+  read(tokens: number): void {
+    this.#length += tokens;
+  }
+
+  /** The sequence has `tokens` more, inputs of a step. */
+  stepped(tokens: number): void {
+    const from = this.#length;
+    this.#length += tokens;
+    const last = this.#stepped.at(-1);
+    const joins = last?.end === from;
+    if (joins) this.#stepped.pop();
+    this.#stepped.push({ from: joins ? last.from : from, end: this.#length });
+  }
+
   /** Adds a prompt; the token that waits is read with it. */
   ask(ids: readonly number[]): void {
     const waiting = this.next === null ? [] : [this.next];
@@ -39,7 +74,8 @@ export class DecodeState {
   /** The same state on a fork of the sequence; its counters start anew, as the library's do. */
   fork(sequence: bigint): DecodeState {
     const fork = new DecodeState(sequence);
-    fork.length = this.length;
+    fork.#length = this.#length;
+    fork.#stepped = [...this.#stepped];
     fork.unread = [...this.unread];
     fork.next = this.next;
     fork.logits = this.logits;
@@ -56,7 +92,8 @@ export class DecodeState {
 
   /** Goes back to what `before`, a fork on the same sequence, was. */
   restore(before: DecodeState): void {
-    this.length = before.length;
+    this.#length = before.#length;
+    this.#stepped = [...before.#stepped];
     this.unread = before.unread;
     this.next = before.next;
     this.logits = before.logits;
@@ -67,7 +104,9 @@ export class DecodeState {
 
   /** Forgets what is beyond `tokens`, to which the sequence was cut. */
   cut(tokens: number): void {
-    this.length = tokens;
+    this.#length = tokens;
+    this.#stepped = this.#stepped.filter(({ from }) => from < tokens)
+      .map(({ from, end }) => ({ from, end: Math.min(end, tokens) }));
     this.unread = [];
     this.next = null;
     this.logits = null;

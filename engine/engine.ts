@@ -82,6 +82,8 @@ export class Engine implements AsyncDisposable {
         device: { name: opened.device, isa: opened.isa, threads: opened.threads },
         cancel: () => library.symbols.specache_cancel(opened.store),
         running: new Set(),
+        tickets: 0,
+        started: 0,
         closed: false,
       }, profile);
     } catch (error) {
@@ -106,6 +108,11 @@ export class Engine implements AsyncDisposable {
     return this.#host.tokenizer.load;
   }
 
+  /** A token's own text; empty where it has none, and where the model has no tokenizer. */
+  tokenText(id: number): string {
+    return this.tokenizer?.decode([id]) ?? "";
+  }
+
   /** A new, empty session: one text that grows over several generations. */
   async session(): Promise<Session> {
     this.#checkOpen();
@@ -114,13 +121,13 @@ export class Engine implements AsyncDisposable {
   }
 
   /**
-   * Generates from a prompt in a session of its own, which is closed at the end.
+   * Generates from a prompt in a text of its own. Where as many run as may, it waits for its turn.
    *
    * @throws {SpecacheError} argument; others reach whoever iterates or awaits the result
    */
   generate(options: GenerateOptions): Generation {
     this.#checkOpen();
-    return Session.once(this.#host, options, () => this.session());
+    return Session.once(this.#host, options);
   }
 
   /**
@@ -146,7 +153,7 @@ export class Engine implements AsyncDisposable {
     const { client, running, settings } = this.#host;
     const counters = await client.call("engineStats", null);
     const { reservedBytes, farBytes } = this.plan();
-    const sessionsMax = settings.sequencesMax;
+    const sessionsMax = settings.sequences;
     return { ...counters, sessionsMax, running: running.size, reservedBytes, farBytes };
   }
 
@@ -157,6 +164,7 @@ export class Engine implements AsyncDisposable {
     this.#host.closed = true;
     for (const stop of this.#host.running) stop();
     const { client } = this.#host;
+    this.#host.cancel();
     try {
       await client.call("close", null);
     } finally {

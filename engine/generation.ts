@@ -1,8 +1,8 @@
 // generation.ts - one request as its caller sees it: an async iterable of pieces, and a result.
 // Pieces are kept, so it can be iterated late, or not at all; the request runs from the start.
 
-import type { DecodeEvent, Stop } from "./decode.ts";
-import type { GenerateAnswer } from "./messages.ts";
+import type { Stop } from "./decode.ts";
+import type { GenerateAnswer, RequestEvent } from "./messages.ts";
 import type { Isa } from "./config.ts";
 import type { TextStream } from "./model/tokenizer.ts";
 import type { TokenLogprob } from "./sampling/logprobs.ts";
@@ -32,11 +32,12 @@ export interface GenerateResult {
   readonly tokens: readonly number[];
   /** `eos`: the model ended; `length`: maxTokens; `stop`, `cancelled`: by request. */
   readonly stop: Stop;
-  /** Tokens of the prompt, generated, and held before the prompt. */
+  /** Tokens of the prompt, generated, and held before the prompt; of these, those generated. */
   readonly usage: {
     readonly promptTokens: number;
     readonly completionTokens: number;
     readonly cachedTokens: number;
+    readonly cachedGeneratedTokens: number;
   };
   /** Per token the logarithm of its own probability, where the request asked for logprobs. */
   readonly tokenLogprobs?: readonly number[];
@@ -79,7 +80,7 @@ export interface GenerationParts {
   readonly device: GenerateResult["device"];
   readonly model: GenerateResult["model"];
   /** Starts the request; an event that is answered with true brought its last token. */
-  start(event: (event: DecodeEvent) => boolean): Promise<GenerateAnswer>;
+  start(event: (event: RequestEvent) => boolean): Promise<GenerateAnswer>;
   /** Asks it to end at the next layer. */
   cancel(): void;
   /** Told of prefilled tokens. */
@@ -88,6 +89,11 @@ export interface GenerationParts {
 
 /** A running or finished generation: iterate its pieces, or await its result, or both. */
 export class Generation implements AsyncIterable<Piece, GenerateResult> {
+  /**
+   * Whether it runs, once its turn has come; false: it ended while it waited. Rejects as the result
+   * does with what refused it.
+   */
+  readonly started: Promise<boolean>;
   /** Settles when the generation has ended. */
   readonly result: Promise<GenerateResult>;
   #parts: GenerationParts;
@@ -98,6 +104,7 @@ export class Generation implements AsyncIterable<Piece, GenerateResult> {
   #ended = false;
   #fault: { readonly error: unknown } | null = null;
   #changed = Promise.withResolvers<void>();
+  #begun = Promise.withResolvers<boolean>();
 
   /** Engine.generate and Session.generate make generations. */
   constructor(parts: GenerationParts) {
@@ -105,6 +112,9 @@ export class Generation implements AsyncIterable<Piece, GenerateResult> {
     this.#stop = new StopFilter(parts.stops);
     this.result = this.#run();
     this.result.catch(() => {}); // whoever iterates meets the error there
+    this.started = this.#begun.promise;
+    this.started.catch(() => {});
+    this.result.then(() => this.#begun.resolve(false), (error) => this.#begun.reject(error));
   }
 
   /** Pieces as they come; the return value is the result. Leaving early cancels. */
@@ -139,7 +149,11 @@ export class Generation implements AsyncIterable<Piece, GenerateResult> {
   }
 
   // What the caller's own progress throws is the result's error, not the worker's.
-  #hear(event: DecodeEvent): boolean {
+  #hear(event: RequestEvent): boolean {
+    if (event.kind === "started") {
+      this.#begun.resolve(true);
+      return false;
+    }
     try {
       this.#take(event);
     } catch (error) {
@@ -149,7 +163,7 @@ export class Generation implements AsyncIterable<Piece, GenerateResult> {
     return this.#stop.stopped;
   }
 
-  #take(event: DecodeEvent): void {
+  #take(event: Exclude<RequestEvent, { readonly kind: "started" }>): void {
     if (event.kind === "prefilled") {
       this.#prefilled += event.tokens;
       this.#parts.progress?.(this.#prefilled, this.#prefilled + event.left);
@@ -174,12 +188,14 @@ export class Generation implements AsyncIterable<Piece, GenerateResult> {
 
   #result(answer: GenerateAnswer): GenerateResult {
     const { withLogprobs, loadMs, device, model } = this.#parts;
-    const { promptTokens, cachedTokens, prefillMs, decodeMs, steps, stepTokens } = answer;
+    const { promptTokens, cachedTokens, cachedGeneratedTokens } = answer;
+    const { prefillMs, decodeMs, steps, stepTokens } = answer;
+    const completionTokens = this.#pieces.length;
     return {
       text: this.#text,
       tokens: this.#pieces.map(({ id }) => id),
       stop: answer.stop,
-      usage: { promptTokens, completionTokens: this.#pieces.length, cachedTokens },
+      usage: { promptTokens, completionTokens, cachedTokens, cachedGeneratedTokens },
       ...withLogprobs ? logprobsOf(this.#pieces) : {},
       cache: answer.cache,
       timing: {

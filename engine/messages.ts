@@ -18,6 +18,8 @@ export interface Calls {
   session: { ask: null; answer: SessionAnswer };
   generate: { ask: GenerateAsk; answer: GenerateAnswer };
   verdict: { ask: VerdictAsk; answer: null };
+  /** Somebody who waits has given up. */
+  gaveUp: { ask: null; answer: null };
   engineStats: { ask: null; answer: EngineCounters };
   held: { ask: SessionAsk; answer: SessionAnswer };
   stats: { ask: SessionAsk; answer: CacheStats };
@@ -66,7 +68,15 @@ export interface SessionAnswer extends SessionAsk {
 }
 
 /** A request; `cancel` (1) i32 is set to 1 from the main thread. */
-export interface GenerateAsk extends SessionAsk {
+export interface GenerateAsk {
+  /** Names it among those that run. */
+  readonly ticket: number;
+  /** null: a text of its own. */
+  readonly session: number | null;
+  /** Of a text of its own: only requests of the same salt share what was read of a prompt. */
+  readonly salt: string;
+  /** Who asks. */
+  readonly client: string;
   readonly ids: readonly number[];
   /** Whether `ids` are the whole text, of which the session keeps what it holds already. */
   readonly whole: boolean;
@@ -76,8 +86,12 @@ export interface GenerateAsk extends SessionAsk {
   readonly cancel: Int32Array;
 }
 
+/** What a request tells before its answer; `started`: its turn has come. */
+export type RequestEvent = DecodeEvent | { readonly kind: "started" };
+
 /** Whether a judged request ends with the token that it told last. */
-export interface VerdictAsk extends SessionAsk {
+export interface VerdictAsk {
+  readonly ticket: number;
   readonly stop: boolean;
 }
 
@@ -87,6 +101,8 @@ export interface GenerateAnswer {
   /** Tokens of the prompt that were to be read, and those that the sequence held before it. */
   readonly promptTokens: number;
   readonly cachedTokens: number;
+  /** Of the latter, those that were generated. */
+  readonly cachedGeneratedTokens: number;
   /** Tokens that the sequence holds now. */
   readonly length: number;
   /** As in SessionAnswer. */
@@ -112,7 +128,7 @@ export type Call = {
 
 /** An answer on its way back, or an event of a request that goes on. */
 export type Answer =
-  | { readonly kind: "event"; readonly id: number; readonly event: DecodeEvent }
+  | { readonly kind: "event"; readonly id: number; readonly event: RequestEvent }
   | { readonly kind: "answer"; readonly id: number; readonly answer: unknown }
   | { readonly kind: "error"; readonly id: number; readonly error: ErrorFields };
 

@@ -2,15 +2,10 @@
 import { auditStats } from "./audit.ts";
 import { auditCount, farAccessCount, statuses } from "../ffi/constants.ts";
 import { type Library, libraryFor, sharedLibrary } from "../ffi/library.ts";
-import {
-  type ConfigFields,
-  writeConfig,
-  writeModelConfig,
-  writeProfile,
-  writeTensor,
-} from "../ffi/structs.ts";
+import { writeConfig, writeModelConfig, writeTensor } from "../ffi/structs.ts";
+import { configOf, ISAS, profileStruct, type StoreShape } from "./native_config.ts";
 import { nativeStep, type StepRequest, type StepShare } from "./native_step.ts";
-import type { Isa, KvType, Mode, Prefetch, Prefill, Rule } from "./config.ts";
+import type { Isa } from "./config.ts";
 import type { ModelDescription } from "./model/describe.ts";
 import type { Profile } from "./profile.ts";
 import type { Likeliest } from "./sampler.ts";
@@ -19,25 +14,7 @@ import { type CacheStats, type GuessStats, readStats, STATS_COUNT } from "./stat
 
 export { optionsOf, type StepRequest, type StepShare } from "./native_step.ts";
 
-const MODES: readonly Mode[] = ["full", "paper", "specache"];
-const RULES: readonly ("own" | Rule)[] = ["own", "paper", "rotated"];
-const KV_TYPES: readonly KvType[] = ["f32", "f16", "bf16"];
-const ISAS: readonly ("best" | Isa)[] = [
-  ...["best", "reference", "portable", "avx2", "avx512", "neon"] as const,
-];
-const DEVICES: readonly Settings["device"][] = ["cpu", "cuda"];
-const PREFETCHES: readonly Prefetch[] = ["read", "gather"];
-const PREFILLS: readonly Prefill[] = ["exact", "fast"];
-
-/** Sizes that a store is opened for. */
-export interface StoreShape {
-  readonly layers: number;
-  readonly kvHeads: number;
-  readonly queryHeads: number;
-  readonly headDim: number;
-  /** Factor of the logits; left out: 1/sqrt(headDim). */
-  readonly scale?: number;
-}
+const NEVER = 2 ** 32 - 1; // the position of a step that there was not
 
 /** How a far file is read. */
 export interface FarAccess {
@@ -53,48 +30,30 @@ export interface FarAccess {
   readonly bytes: number;
 }
 
-/** The fields of specache_config. */
-export function configOf(settings: Settings, shape: StoreShape): ConfigFields {
-  return {
-    layers: shape.layers,
-    kvHeads: shape.kvHeads,
-    queryHeads: shape.queryHeads,
-    headDim: shape.headDim,
-    kvType: KV_TYPES.indexOf(settings.kvType),
-    scale: shape.scale ?? 0,
-    mode: MODES.indexOf(settings.mode),
-    rule: RULES.indexOf(settings.rule),
-    keyBits: settings.keyBits,
-    valueBits: settings.valueBits,
-    group: settings.group,
-    kMax: settings.kMax,
-    slots: settings.slots,
-    far: settings.farFile === null ? 0 : 1,
-    farBytes: settings.farBytes,
-    nearBytes: settings.nearBytes,
-    tokensMax: settings.tokensMax,
-    sequencesMax: settings.sequencesMax,
-    chunkTokens: settings.chunkTokens,
-    guessesMax: settings.guessesMax,
-    threads: settings.threads,
-    device: DEVICES.indexOf(settings.device),
-    prefetch: PREFETCHES.indexOf(settings.prefetch),
-    logitsBytes: 0,
-    prefill: PREFILLS.indexOf(settings.prefill),
-    isa: ISAS.indexOf(settings.isa),
-    audit: settings.audit > 0 ? 1 : 0,
-    variant: 0,
-  };
+/** Pages of 64 tokens of a store's pool. */
+export interface Pages {
+  /** That no sequence holds. */
+  readonly free: number;
+  readonly all: number;
 }
 
-/** The specache_profile of a profile, or null. */
-export function profileStruct(profile: Profile | null): Uint32Array | null {
-  if (profile === null) return null;
-  return writeProfile({
-    valuePlanes: profile.valuePlanes,
-    hasKeyBits: profile.keyBits === null ? 0 : 1,
-    hasValues: profile.valueBasis === null ? 0 : 1,
-  });
+/** Pages of a sequence. */
+export interface SequencePages {
+  readonly held: number;
+  /** Those that no other sequence shares: what closing it frees. */
+  readonly own: number;
+}
+
+/** What input 0 of a step attended by its exact rows. */
+export interface Watched {
+  /** Of that input. */
+  readonly position: number;
+  /** Tokens of each list [layers, kvHeads]; 0 in mode full. */
+  readonly counts: Uint32Array;
+  /** Ascending [layers, kvHeads, kMax], the first `counts` of each list. */
+  readonly tokens: Uint32Array;
+  /** As tokens: 0 its row was in a slot, 1 late, 2 left out by `late`. */
+  readonly sources: Uint8Array;
 }
 
 /** A store in the library. */
@@ -217,6 +176,46 @@ export class NativeStore {
   closeSequence(sequence: bigint): void {
     const status = this.library.symbols.specache_sequence_close(this.id, sequence);
     this.library.check("close a sequence", status);
+  }
+
+  /** Pages of the pool that all sequences share. */
+  pages(): Pages {
+    const [free, all] = [new Uint32Array(1), new Uint32Array(1)];
+    const status = this.library.symbols.specache_pages(this.id, free, all);
+    this.library.check("count pages", status);
+    return { free: free[0], all: all[0] };
+  }
+
+  /** Pages of one sequence. */
+  sequencePages(sequence: bigint): SequencePages {
+    const [held, own] = [new Uint32Array(1), new Uint32Array(1)];
+    const { specache_sequence_pages } = this.library.symbols;
+    this.library.check("count pages", specache_sequence_pages(this.id, sequence, held, own));
+    return { held: held[0], own: own[0] };
+  }
+
+  /** Watches the steps of one sequence from now on; null: of none. */
+  watch(sequence: bigint | null): void {
+    const status = this.library.symbols.specache_watch(this.id, sequence ?? 0n);
+    this.library.check("watch a sequence", status);
+  }
+
+  /** What the watched sequence's last kept step read; null: it has had none since. */
+  watched(): Watched | null {
+    const { layers, kvHeads } = this.shape;
+    const lists = layers * kvHeads;
+    const kMax = this.settings.mode === "full" ? 0 : this.settings.kMax;
+    const [position, counts] = [new Uint32Array(1), new Uint32Array(lists)];
+    const [tokens, sources] = [new Uint32Array(lists * kMax), new Uint8Array(lists * kMax)];
+    const status = this.library.symbols.specache_watched(
+      this.id,
+      position,
+      counts,
+      kMax === 0 ? null : tokens,
+      kMax === 0 ? null : sources,
+    );
+    this.library.check("read what a sequence was watched for", status);
+    return position[0] === NEVER ? null : { position: position[0], counts, tokens, sources };
   }
 
   stats(sequence: bigint, guess: GuessStats): CacheStats {

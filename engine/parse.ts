@@ -32,6 +32,10 @@ function faultOf(issues: readonly Issue[], input: unknown): Issue {
       return { ...within, path: [...first.path, ...within.path] };
     }
   }
+  if (first.code === "invalid_union" && typeof valueAt(input, first.path) === "number") {
+    const limit = first.errors.flat().find(isOfNumber); // a number that is not as numbers are
+    if (limit !== undefined) return { ...limit, path: [...first.path, ...limit.path] };
+  }
   const same = issues.filter(({ path, code }) =>
     code === first.code && nameOf(path) === nameOf(first.path)
   );
@@ -41,6 +45,12 @@ function faultOf(issues: readonly Issue[], input: unknown): Issue {
 function isNarrower(a: Issue, b: Issue): boolean {
   if (a.code === "too_big" && b.code === "too_big") return a.maximum < b.maximum;
   return a.code === "too_small" && b.code === "too_small" && a.minimum > b.minimum;
+}
+
+function isOfNumber(issue: Issue): boolean {
+  const { code } = issue;
+  return code === "too_small" || code === "too_big" || code === "invalid_type" &&
+      issue.expected === "int";
 }
 
 const isObject = (value: unknown) => typeof value === "object" && value !== null;

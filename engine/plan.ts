@@ -2,7 +2,7 @@
 import { planCount, planParts } from "../ffi/constants.ts";
 import { sharedLibrary } from "../ffi/library.ts";
 import { writeConfig } from "../ffi/structs.ts";
-import { configOf, profileStruct, type StoreShape } from "./native.ts";
+import { configOf, profileStruct, type StoreShape } from "./native_config.ts";
 import type { Profile } from "./profile.ts";
 import type { Settings } from "./settings.ts";
 

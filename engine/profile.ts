@@ -7,7 +7,7 @@
 import { closeSync, openSync, readSync } from "node:fs";
 import { SpecacheError } from "./errors.ts";
 import { readFile, readMetadata, type StoredTensor } from "./model/safetensors.ts";
-import type { StoreShape } from "./native.ts";
+import type { StoreShape } from "./native_config.ts";
 
 /** A profile in memory. */
 export interface Profile {

@@ -6,7 +6,7 @@ import { SpecacheError } from "./errors.ts";
 import type { ModelDescription } from "./model/describe.ts";
 import { loadTokenizer } from "./model/tokenizer.ts";
 import { type Profile, readProfile } from "./profile.ts";
-import type { StoreShape } from "./native.ts";
+import type { StoreShape } from "./native_config.ts";
 import { keyBitsOf, type MeasuredProfile } from "./profile_measure.ts";
 import { modelHash, profilePath, storedProfile, writeProfileFile } from "./profile_store.ts";
 import { planesOf } from "./profile_values.ts";

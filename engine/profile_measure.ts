@@ -6,7 +6,8 @@
 //
 // Queries are seen where a token runs as a step, so every 64th does.
 import type { ModelDescription } from "./model/describe.ts";
-import { NativeStore, type StoreShape } from "./native.ts";
+import { NativeStore } from "./native.ts";
+import type { StoreShape } from "./native_config.ts";
 import type { Profile } from "./profile.ts";
 import { planesOf, valueCode } from "./profile_values.ts";
 import { settle } from "./settings.ts";

@@ -8,7 +8,7 @@ import { SpecacheError } from "./errors.ts";
 import { refusedAs } from "./system.ts";
 import type { ModelDescription, TensorPlace } from "./model/describe.ts";
 import { withFile } from "./model/bytes.ts";
-import type { StoreShape } from "./native.ts";
+import type { StoreShape } from "./native_config.ts";
 import { type Profile, PROFILE_VERSION, readProfile } from "./profile.ts";
 
 const SLICE_BYTES = 4096; // of a tensor, at its beginning, middle and end

@@ -27,8 +27,12 @@ export interface SessionHost extends PromptHost {
   readonly device: GenerateResult["device"];
   /** Makes the native call at work end at the next layer. */
   cancel(): void;
-  /** What stops each generation that runs. */
+  /** What stops each generation that runs or waits. */
   readonly running: Set<() => void>;
+  /** Generations so far. */
+  tickets: number;
+  /** Generations whose turn has come, and that have not ended. */
+  started: number;
   /** Whether the engine is closed, or closing. */
   closed: boolean;
 }
@@ -51,18 +55,10 @@ export class Session implements AsyncDisposable {
     this.#begun = begun;
   }
 
-  /** Generates in a session that is opened for it and closed after it. */
-  static once(
-    host: SessionHost,
-    options: GenerateOptions,
-    open: () => Promise<Session>,
-  ): Generation {
+  /** Generates in a text of its own, whose beginning may be one that is kept. */
+  static once(host: SessionHost, options: GenerateOptions): Generation {
     parse(generateOptions, options, ACTION);
-    const prompt = promptOf(host, options);
-    return generation(host, options, prompt, async (start) => {
-      await using session = await open();
-      return await start(session.#id);
-    });
+    return generation(host, options, promptOf(host, options), (start) => start(null));
   }
 
   /** Tokens that the session holds. */
@@ -207,7 +203,9 @@ export class Session implements AsyncDisposable {
   }
 }
 
-type Start = (session: number) => ReturnType<ConstructorParameters<typeof Generation>[0]["start"]>;
+type Start = (
+  session: number | null,
+) => ReturnType<ConstructorParameters<typeof Generation>[0]["start"]>;
 
 function generation(
   host: SessionHost,
@@ -218,10 +216,14 @@ function generation(
   const request = settleRequest(options, host.settings, ACTION);
   const stops = [options.stop ?? []].flat();
   if (stops.length > 0) tokenizerOf(host, "stop strings never come");
+  const ticket = ++host.tickets;
   const cancel = new Int32Array(new SharedArrayBuffer(4));
+  let started = false;
+  // A call that others share ends by itself soon, and is not made anew for them.
   const stop = () => {
     Atomics.store(cancel, 0, 1);
-    host.cancel();
+    if (!started) host.client.call("gaveUp", null).catch(() => {}); // the answer tells
+    else if (host.started === 1) host.cancel();
   };
   const { signal } = options;
   if (signal?.aborted) Atomics.store(cancel, 0, 1);
@@ -241,11 +243,17 @@ function generation(
       try {
         const answer = await run((session) => {
           const judged = stops.length > 0;
-          const ask = { session, ids, whole: whole !== null, request, judged, cancel };
+          const { salt = "", client = "" } = options;
+          const whose = { ticket, session, salt, client };
+          const ask = { ...whose, ids, whole: whole !== null, request, judged, cancel };
           return host.client.call("generate", ask, (told) => {
+            if (told.kind === "started") {
+              started = true;
+              host.started++;
+            }
             const stop = event(told);
             if (judged && told.kind === "token") {
-              host.client.call("verdict", { session, stop }).catch(() => {}); // the answer tells
+              host.client.call("verdict", { ticket, stop }).catch(() => {}); // the answer tells
             }
           });
         });
@@ -253,6 +261,7 @@ function generation(
         throw new SpecacheError("closed", "Cannot use the engine: it is closed");
       } finally {
         host.running.delete(stop);
+        if (started) host.started--;
         signal?.removeEventListener("abort", stop);
       }
     },

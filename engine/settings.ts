@@ -13,6 +13,7 @@ import type {
   Mode,
   Prefetch,
   Prefill,
+  Reuse,
   Rule,
 } from "./config.ts";
 import type { GenerateOptions } from "./config_generate.ts";
@@ -47,8 +48,18 @@ export interface Settings {
   readonly nearBytes: number;
   /** Tokens of a sequence at most. */
   readonly tokensMax: number;
-  /** Sequences at once. */
+  /** Sessions, and requests beside them, at a time. */
+  readonly sequences: number;
+  /** Texts that have ended and are kept. */
+  readonly prefixes: number;
+  /** What of them is reused. */
+  readonly reuse: Reuse;
+  /** Requests that may wait. */
+  readonly queue: number;
+  /** Sequences at once: places of texts that run, and of those that are kept. */
   readonly sequencesMax: number;
+  /** Pages of 64 tokens that they share; 0: those of tokensMax for each. */
+  readonly pagesMax: number;
   /** Tokens of a prefill chunk. */
   readonly chunkTokens: number;
   /** Guesses beside a true token at most. */
@@ -75,6 +86,7 @@ export interface Settings {
 
 /** One request's options, complete. */
 export interface Request extends Sampling {
+  /** Infinity: all that the context has room for. */
   readonly maxTokens: number;
   readonly k: number;
   readonly late: Late;
@@ -91,6 +103,7 @@ export interface ProfileParts {
   readonly values: boolean;
 }
 
+const PAGE_TOKENS = 64;
 const K = 256; // exact pairs a step, and slots beside a far file
 const PAPER_K = 64;
 const PAPER_GROUP = 64;
@@ -100,7 +113,7 @@ export const MAX_TOKENS = 128;
 
 /** Fills in what `options` leaves out, for sequences of at most `tokensMax` tokens. */
 export function settle(
-  options: CacheOptions & Pick<EngineOptions, "prefill" | "activations">,
+  options: CacheOptions & Omit<EngineOptions, "model" | "chatTemplate" | "notice">,
   tokensMax: number,
   profile: ProfileParts | null,
   action: string,
@@ -153,7 +166,12 @@ export function settle(
     farBytes: inFile ? (options.far as { bytes?: number }).bytes ?? 0 : 0,
     nearBytes: options.nearBytes ?? 0,
     tokensMax,
-    sequencesMax: options.sequences ?? 1,
+    sequences: options.sequences ?? 1,
+    prefixes: options.prefixes ?? 0,
+    reuse: options.reuse ?? "prompt",
+    queue: options.queue ?? Infinity,
+    sequencesMax: (options.sequences ?? 1) + (options.prefixes ?? 0),
+    pagesMax: pagesOf(options, tokensMax, action),
     chunkTokens: CHUNK_TOKENS,
     guessesMax: options.guessesMax ?? (paper ? 1 : 3),
     threads: options.threads ?? 0,
@@ -166,6 +184,26 @@ export function settle(
     activations: options.activations ?? "float",
     isa: cuda ? "best" : options.isa ?? environmentIsa(action),
   };
+}
+
+// Texts that are kept have no pages of their own: they live in what others leave free.
+function pagesOf(
+  options: CacheOptions & Pick<EngineOptions, "prefixes">,
+  tokensMax: number,
+  action: string,
+): number {
+  const { poolTokens, sequences = 1, prefixes = 0 } = options;
+  if (poolTokens === undefined) {
+    return prefixes === 0 ? 0 : sequences * Math.ceil(tokensMax / PAGE_TOKENS);
+  }
+  if (poolTokens < tokensMax) {
+    refuse(action, "poolTokens", poolTokens, `is below contextTokens ${tokensMax}`);
+  }
+  if (poolTokens > sequences * tokensMax) {
+    const most = `${sequences * tokensMax}, contextTokens of ${sequences} sequences`;
+    refuse(action, "poolTokens", poolTokens, `is above ${most}`);
+  }
+  return Math.ceil(poolTokens / PAGE_TOKENS);
 }
 
 function refuseAudits(options: CacheOptions, mode: Mode, action: string): void {
@@ -211,7 +249,7 @@ export function settleRequest(
     refuse(action, "guesses", guesses, `is above guessesMax ${settings.guessesMax}`);
   }
   return {
-    maxTokens: options.maxTokens ?? MAX_TOKENS,
+    maxTokens: options.maxTokens === "rest" ? Infinity : options.maxTokens ?? MAX_TOKENS,
     ...samplingOf(options),
     k: full ? 0 : k,
     late,

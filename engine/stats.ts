@@ -67,6 +67,11 @@ export function noGuesses(): GuessStats {
   };
 }
 
+/** What a text holds that has not begun. */
+export function noStats(mode: Mode): CacheStats {
+  return { ...readStats(new BigUint64Array(STATS_COUNT), mode, noGuesses()), audit: null };
+}
+
 /** Names the counters (12) of a sequence. */
 export function readStats(
   counters: BigUint64Array,

@@ -1,9 +1,7 @@
 // worker.ts - the thread that makes the native calls of an engine: the event loop stays free.
-// Requests of several sessions take turns, one native call at a time. A request's cancel flag is
-// shared memory: it is seen even while messages wait behind a native call.
+// Requests run together, one native call at a time. A request's cancel flag is shared memory: it is
+// seen even while messages wait behind a native call.
 
-import { setImmediate } from "node:timers";
-import { decode } from "./decode.ts";
 import { DecodeState } from "./decode_state.ts";
 import { type EngineCounters, RequestTotals } from "./engine_stats.ts";
 import { SpecacheError } from "./errors.ts";
@@ -11,6 +9,7 @@ import { closeLibrary, sharedLibrary } from "../ffi/library.ts";
 import { type Answer, type Call, type Calls, fieldsOf } from "./messages.ts";
 import { NativeStore } from "./native.ts";
 import { measureProfile } from "./profile_measure.ts";
+import { Requests } from "./requests.ts";
 import type { CacheStats } from "./stats.ts";
 
 /** This module; by the client's import of the type a packager sees that it is needed. */
@@ -31,9 +30,9 @@ type Handlers = {
 };
 
 // One worker serves one engine, hence one store.
-let opened: { readonly store: NativeStore; readonly eos: readonly number[] } | null = null;
+let opened: { readonly store: NativeStore; readonly requests: Requests } | null = null;
 const sessions = new Map<number, DecodeState>();
-const judges = new Map<number, (stop: boolean) => void>(); // by session: who waits for a verdict
+const judges = new Map<number, (stop: boolean) => void>(); // by ticket: who waits for a verdict
 const atWork = new Set<Promise<unknown>>(); // requests
 let closing = false;
 let sessionsOpened = 0;
@@ -53,15 +52,21 @@ const handlers: Handlers = {
       store.close();
       throw error;
     }
-    opened = { store, eos: description.eos };
+    opened = { store, requests: new Requests(store, description.eos, sessions, totals) };
     return { store: store.id, isa: store.isa, threads: store.threads, device: store.deviceName };
   },
   session() {
+    requestsOf().takePlace();
     return added(new DecodeState(storeOf().openSequence()));
   },
   async generate(ask, id) {
     if (closing) throw new SpecacheError("closed", "Cannot use the engine: it is closed");
-    const request = generate(ask, id);
+    const { ticket, judged } = ask;
+    const request = requestsOf().generate(ask, (event) => {
+      const verdict = judged && event.kind === "token" ? verdictOn(ticket) : undefined;
+      scope.postMessage({ kind: "event", id, event });
+      return verdict;
+    });
     atWork.add(request);
     try {
       return await request;
@@ -69,8 +74,12 @@ const handlers: Handlers = {
       atWork.delete(request);
     }
   },
-  verdict({ session, stop }) {
-    judges.get(session)?.(stop);
+  verdict({ ticket, stop }) {
+    judges.get(ticket)?.(stop);
+    return null;
+  },
+  gaveUp() {
+    requestsOf().admit();
     return null;
   },
   engineStats,
@@ -83,17 +92,20 @@ const handlers: Handlers = {
   },
   fork({ session }) {
     const state = stateOf(session);
+    requestsOf().takePlace();
     return added(state.fork(storeOf().fork(state.sequence)));
   },
   truncate({ session, tokens }) {
     const state = stateOf(session);
     storeOf().truncate(state.sequence, tokens);
     state.cut(tokens);
+    requestsOf().admit();
     return { session, length: state.length, begun: state.begun };
   },
   closeSession({ session }) {
     storeOf().closeSequence(stateOf(session).sequence);
     sessions.delete(session);
+    requestsOf().admit();
     return null;
   },
   // Requests were told to stop; they end first, for none may call a library that is closed.
@@ -109,116 +121,10 @@ const handlers: Handlers = {
   },
 };
 
-// A request that fails leaves its session as it was, but for what a whole text did not begin with;
-// one that is cancelled can be gone on with.
-async function generate(
-  asked: Calls["generate"]["ask"],
-  id: number,
-): Promise<Calls["generate"]["answer"]> {
-  const state = stateOf(asked.session);
-  const { whole, ids, request } = asked;
-  const kept = whole ? heldOf(state, ids) : 0;
-  const ask = { ...asked, ids: ids.slice(kept) };
-  const held = whole ? kept : state.length + state.unread.length + (state.next === null ? 0 : 1);
-  checkRoom(storeOf(), held, ask.ids.length, request.maxTokens);
-  if (whole) cut(state, kept);
-  const before = state.fork(state.sequence);
-  try {
-    const answer = await run(ask, id);
-    totals.add(answer.stop === "cancelled" ? "cancelled" : "ended", answer);
-    return answer;
-  } catch (error) {
-    totals.add("failed");
-    const held = state.length;
-    state.restore(before);
-    try {
-      if (held !== before.length) storeOf().truncate(state.sequence, before.length);
-    } catch {
-      // The store is closed, or its far memory failed: `error` or the next call says so.
-    }
-    throw error;
-  }
-}
-
-async function run(
-  { session, ids, request, judged, cancel }: Calls["generate"]["ask"],
-  id: number,
-): Promise<Calls["generate"]["answer"]> {
-  const store = storeOf();
-  const state = stateOf(session);
-  const cachedTokens = state.length;
-  if (ids.length > 0) state.ask(ids);
-  const started = performance.now();
-  let decoding = started; // when prefill had ended
-  let prefilled = state.length; // tokens then
-  const stepsBefore = state.steps;
-  const events = decode({
-    store,
-    state,
-    request,
-    eos: opened!.eos,
-    cancelled: () => Atomics.load(cancel, 0) === 1,
-  });
-  let stop = false;
-  let completionTokens = 0;
-  while (true) {
-    const step = events.next(stop);
-    if (step.done) {
-      const ended = performance.now();
-      return {
-        stop: step.value,
-        promptTokens: ids.length,
-        cachedTokens,
-        length: state.length,
-        begun: state.begun,
-        completionTokens,
-        cache: statsOf(state),
-        stepTokens: state.length - prefilled,
-        steps: state.steps - stepsBefore,
-        prefillMs: decoding - started,
-        decodeMs: ended - decoding,
-      };
-    }
-    if (step.value.kind === "prefilled") [decoding, prefilled] = [performance.now(), state.length];
-    if (step.value.kind === "token") completionTokens++;
-    const verdict = judged && step.value.kind === "token" ? verdictOn(session) : null;
-    scope.postMessage({ kind: "event", id, event: step.value });
-    stop = await verdict ?? false;
-    await new Promise((turn) => setImmediate(turn)); // other messages and other requests
-  }
-}
-
-function verdictOn(session: number): Promise<boolean> {
+function verdictOn(ticket: number): Promise<boolean> {
   const { promise, resolve } = Promise.withResolvers<boolean>();
-  judges.set(session, resolve);
-  return promise.finally(() => judges.delete(session));
-}
-
-// The last token emitted is not in the sequence, so it needs no room.
-function checkRoom(store: NativeStore, held: number, prompt: number, maxTokens: number) {
-  const needed = held + prompt + Math.max(0, maxTokens - 1);
-  const { tokensMax } = store.settings;
-  if (needed <= tokensMax) return;
-  throw new SpecacheError(
-    "capacity",
-    `Cannot generate: ${held} tokens held, ${prompt} of the prompt and maxTokens ${maxTokens} ` +
-      `are above contextTokens ${tokensMax}`,
-    { details: { held, prompt, maxTokens, contextTokens: tokensMax } },
-  );
-}
-
-// Tokens of the sequence that a whole text begins with; its last one is read anew, for its logits.
-function heldOf(state: DecodeState, ids: readonly number[]): number {
-  const most = Math.min(state.length, ids.length - 1);
-  const held = state.text.ids;
-  let same = 0;
-  while (same < most && held[same] === ids[same]) same++;
-  return same;
-}
-
-function cut(state: DecodeState, tokens: number): void {
-  if (tokens < state.length) storeOf().truncate(state.sequence, tokens);
-  state.cut(tokens);
+  judges.set(ticket, resolve);
+  return promise.finally(() => judges.delete(ticket));
 }
 
 function added(state: DecodeState): Calls["session"]["answer"] {
@@ -227,11 +133,15 @@ function added(state: DecodeState): Calls["session"]["answer"] {
 }
 
 function engineStats(): EngineCounters {
-  const held = [...sessions.values()].map(statsOf);
+  const { requests, store } = openedOf();
+  const held = [...sessions.values(), ...requests.texts()].map(statsOf);
   const sum = (name: "tokens" | "nearBytes" | "fullBytes") =>
     held.reduce((total, stats) => total + stats[name], 0);
   return {
     sessions: sessions.size,
+    waiting: requests.waiting,
+    prefixes: requests.prefixes.counts,
+    pages: store.pages(),
     tokens: sum("tokens"),
     nearBytes: sum("nearBytes"),
     fullBytes: sum("fullBytes"),
@@ -244,7 +154,15 @@ function statsOf(state: DecodeState): CacheStats {
 }
 
 function storeOf(): NativeStore {
-  if (opened !== null) return opened.store;
+  return openedOf().store;
+}
+
+function requestsOf(): Requests {
+  return openedOf().requests;
+}
+
+function openedOf(): NonNullable<typeof opened> {
+  if (opened !== null) return opened;
   throw new SpecacheError("handle", "Cannot use the engine: it is closed");
 }
 

@@ -157,7 +157,7 @@ function copied(
 
 function stateAfter(sequence: bigint, { ids }: EvalDocument, first: Float32Array): DecodeState {
   const state = new DecodeState(sequence);
-  state.length = ids.length;
+  state.read(ids.length);
   state.logits = first;
   state.text.add(ids);
   return state;

@@ -112,6 +112,8 @@ import storePlanH from "../native/store/plan.h" with { type: "text" };
 import storeSequenceH from "../native/store/sequence.h" with { type: "text" };
 import storeStoreCpp from "../native/store/store.cpp" with { type: "text" };
 import storeStoreH from "../native/store/store.h" with { type: "text" };
+import watchCpp from "../native/watch.cpp" with { type: "text" };
+import watchH from "../native/watch.h" with { type: "text" };
 
 /** Text of each source, by its path in the package. */
 export const sources: Readonly<Record<string, string>> = {
@@ -227,4 +229,6 @@ export const sources: Readonly<Record<string, string>> = {
   "native/store/sequence.h": storeSequenceH,
   "native/store/store.cpp": storeStoreCpp,
   "native/store/store.h": storeStoreH,
+  "native/watch.cpp": watchCpp,
+  "native/watch.h": watchH,
 };

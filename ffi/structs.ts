@@ -32,6 +32,7 @@ export const structs = {
     nearBytes: "u64",
     tokensMax: "u32",
     sequencesMax: "u32",
+    pages: "u32",
     chunkTokens: "u32",
     guessesMax: "u32",
     threads: "u32",

@@ -31,6 +31,8 @@ export const symbols = {
   specache_sequence_truncate: { args: ["u64", "u64", "u32"], returns: "i32" },
   specache_sequence_close: { args: ["u64", "u64"], returns: "i32" },
   specache_sequence_stats: { args: ["u64", "u64", "u64[]"], returns: "i32" },
+  specache_pages: { args: ["u64", "u32[]", "u32[]"], returns: "i32" },
+  specache_sequence_pages: { args: ["u64", "u64", "u32[]", "u32[]"], returns: "i32" },
   specache_append: {
     args: ["u64", "u64", "u32", "u32", "f32[]", "f32[]", "f32[]", "f32[]"],
     returns: "i32",
@@ -57,6 +59,8 @@ export const symbols = {
   specache_recorded: { args: ["u64", "f32[]"], returns: "i32" },
   specache_audit: { args: ["u64", "u32", "u32", "u32"], returns: "i32" },
   specache_audited: { args: ["u64", "u64", "f64[]"], returns: "i32" },
+  specache_watch: { args: ["u64", "u64"], returns: "i32" },
+  specache_watched: { args: ["u64", "u32[]", "u32[]", "u32[]", "u8[]"], returns: "i32" },
   specache_cancel: { args: ["u64"], returns: "i32" },
   specache_delay: { args: ["u64", "u32", "u32"], returns: "i32" },
   specache_hold: { args: ["u64", "u32"], returns: "i32" },

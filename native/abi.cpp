@@ -196,6 +196,26 @@ EXPORT int32_t specache_sequence_stats(uint64_t id, uint64_t sequence_id, uint64
     });
 }
 
+EXPORT int32_t specache_pages(uint64_t id, uint32_t *free_out, uint32_t *pages_out) {
+    return on_store(id, [&](Store &store) {
+        not_null("free_out", free_out);
+        not_null("pages_out", pages_out);
+        *free_out = store.free_pages();
+        *pages_out = store.plan.pages;
+    });
+}
+
+EXPORT int32_t specache_sequence_pages(uint64_t id, uint64_t sequence_id, uint32_t *held_out,
+                                       uint32_t *own_out) {
+    return on_store(id, [&](Store &store) {
+        not_null("held_out", held_out);
+        not_null("own_out", own_out);
+        const Sequence &sequence = store.sequence(sequence_id);
+        *held_out = uint32_t(sequence.pages.size());
+        *own_out = store.own_pages(sequence);
+    });
+}
+
 EXPORT int32_t specache_append(uint64_t id, uint64_t sequence, uint32_t layer, uint32_t tokens,
                                const float *queries, const float *keys, const float *values,
                                float *outputs) {

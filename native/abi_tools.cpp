@@ -6,6 +6,7 @@
 #include "abi.h"
 #include "audit.h"
 #include "bench.h"
+#include "watch.h"
 
 using namespace specache;
 
@@ -35,6 +36,25 @@ EXPORT int32_t specache_recorded(uint64_t id, float *queries) {
         not_null("queries", queries);
         if (store.recorded.empty()) fail(SPECACHE_ARGUMENT, "nothing is recorded");
         std::copy(store.recorded.begin(), store.recorded.end(), queries);
+    });
+}
+
+EXPORT int32_t specache_watch(uint64_t id, uint64_t sequence) {
+    return on_store(id, [&](Store &store) {
+        set_watch(store, sequence == 0 ? nullptr : &store.sequence(sequence));
+    });
+}
+
+EXPORT int32_t specache_watched(uint64_t id, uint32_t *position_out, uint32_t *counts,
+                                uint32_t *tokens, uint8_t *sources) {
+    return on_store(id, [&](Store &store) {
+        not_null("position_out", position_out);
+        not_null("counts", counts);
+        if (store.plan.config.k_max != 0) {
+            not_null("tokens", tokens);
+            not_null("sources", sources);
+        }
+        *position_out = watched(store, counts, tokens, sources);
     });
 }
 

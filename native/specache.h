@@ -14,7 +14,7 @@
 extern "C" {
 #endif
 
-#define SPECACHE_ABI_VERSION 6u
+#define SPECACHE_ABI_VERSION 7u
 
 typedef enum specache_status {
     SPECACHE_OK = 0,
@@ -45,7 +45,9 @@ typedef struct specache_config {
     uint32_t far_bytes_low, far_bytes_high;    // budget of far memory; 0: none
     uint32_t near_bytes_low, near_bytes_high;  // budget of all near memory; 0: none
     uint32_t tokens_max;      // longest sequence
-    uint32_t sequences_max;   // sequences open at a time; pages are reserved for tokens_max each
+    uint32_t sequences_max;   // sequences open at a time
+    uint32_t pages;           // of 64 tokens, that all sequences share: at least those of
+                              // tokens_max; 0: those of tokens_max for each sequence
     uint32_t chunk_tokens;    // prefill tokens at a time, a multiple of 64
     uint32_t guesses_max;     // 0..3 beside the true token
     uint32_t threads;         // compute threads; 0: the machine's cores
@@ -202,6 +204,11 @@ int32_t specache_sequence_truncate(uint64_t store, uint64_t sequence, uint32_t t
 int32_t specache_sequence_close(uint64_t store, uint64_t sequence);
 // counters_out: [SPECACHE_STATS_COUNT].
 int32_t specache_sequence_stats(uint64_t store, uint64_t sequence, uint64_t *counters_out);
+// Pages of the pool that no sequence holds, and all of them.
+int32_t specache_pages(uint64_t store, uint32_t *free_out, uint32_t *pages_out);
+// Pages that a sequence holds, and those of them that no other one shares: what closing it frees.
+int32_t specache_sequence_pages(uint64_t store, uint64_t sequence, uint32_t *held_out,
+                                uint32_t *own_out);
 
 // A step is at work from specache_begin or specache_step to specache_keep, a run from the first
 // layer's specache_append to the last one's. Meanwhile no other call changes the sequence: begin,
@@ -266,6 +273,20 @@ int32_t specache_recorded(uint64_t store, float *queries);
 int32_t specache_audit(uint64_t store, uint32_t share_bits, uint32_t seed_low, uint32_t seed_high);
 // Sums over the kept steps: [layers][kv_heads][SPECACHE_AUDIT_COUNT].
 int32_t specache_audited(uint64_t store, uint64_t sequence, double *sums);
+
+// Watches one sequence, or with 0 none: of each step that begins from now on and is kept, which
+// tokens of the tail input 0 attends by their rows. Its memory is near memory beside the plan's,
+// counted as SPECACHE_STATS_ALLOCATED: 2 * layers * kv_heads * (12 * k_max + 4) bytes and a page
+// or less, reserved at the first call and kept until the store is closed; where near_bytes does
+// not allow it the call is SPECACHE_CAPACITY.
+int32_t specache_watch(uint64_t store, uint64_t sequence);
+// The last such step. position_out: of its input 0; 0xffffffff: there is none yet, or truncate
+// took it away, and nothing else is written. counts [layers][kv_heads], 0 in mode full; tokens and
+// sources [layers][kv_heads][k_max], the first `counts` of each: tokens ascending, and where each
+// one's row was, 0 in a slot, 1 far and late, 2 far and left out by `late`, so that its code stood
+// in. Where far is RAM and there are no slots all are late.
+int32_t specache_watched(uint64_t store, uint32_t *position_out, uint32_t *counts,
+                         uint32_t *tokens, uint8_t *sources);
 
 // Makes the running prefill, step, append or keep, or the next one, answer SPECACHE_CANCELLED. A
 // step whose keep does is dropped.

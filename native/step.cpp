@@ -13,6 +13,7 @@
 #include "audit.h"
 #include "failure.h"
 #include "scratch.h"
+#include "watch.h"
 
 namespace specache {
 namespace {
@@ -214,6 +215,7 @@ void begin(Store &store, Sequence &sequence, uint32_t inputs, uint32_t trusted, 
     positions[inputs_max] = sequence.step;
     store.device->upload(sequence.positions, positions, sizeof positions);
     end_audit(sequence, false);  // of a step that failed
+    begin_watched(store, sequence);
 }
 
 void attend(Store &store, Sequence &sequence, uint32_t layer, const float *queries,
@@ -229,6 +231,7 @@ void attend(Store &store, Sequence &sequence, uint32_t layer, const float *queri
     if (plan.rule != Rule::none) meet_prefetch(store, sequence, layer);
     else device.clear(store.work.counts, sequence.inputs * heads * 4);
     attend_runs(store, sequence, layer, queries, outputs);
+    watch_layer(store, sequence, layer);
     device.trace(Trace::attended, layer, sequence.step);
     sequence.layer = layer + 1;
 }
@@ -271,6 +274,7 @@ void keep(Store &store, Sequence &sequence, uint32_t keep) {
     store.device->check();
     lengthen(store, sequence, keep);
     end_audit(sequence, keep != 0);
+    if (keep != 0) keep_watched(store, sequence);
     sequence.inputs = 0;
     if (store.plan.ahead_only) {
         uint64_t places = uint64_t(store.plan.heads()) * (store.plan.slots + store.plan.arriving);

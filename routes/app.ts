@@ -11,9 +11,8 @@ import { answerOf, RequestError, statusOf } from "./errors.ts";
 import { healthRoutes } from "./health.ts";
 import { bearerKeys } from "./keys.ts";
 import { modelRoutes } from "./models.ts";
-import { Queue } from "./queue.ts";
 
-export type { ServedEngine, ServedGeneration } from "./engine.ts";
+export type { ServedEngine, ServedGeneration, ServedSession } from "./engine.ts";
 
 /**
  * Largest body of a request in bytes, where the options do not tell: what a context of
@@ -61,9 +60,6 @@ export interface App {
 export function createApp(engine: ServedEngine, options: AppOptions = {}): App {
   const { keys, closing, name = engine.model.name, report = () => {} } = options;
   const { bodyBytesMax = bodyBytesFor(engine.contextTokens) } = options;
-  const queue = new Queue(1);
-  if (closing?.aborted) queue.close();
-  closing?.addEventListener("abort", () => queue.close(), { once: true });
   const app = new Hono();
   app.onError((error) => {
     if (statusOf(error) === 500) report(error);
@@ -76,6 +72,6 @@ export function createApp(engine: ServedEngine, options: AppOptions = {}): App {
   if (keys !== undefined) app.use("/v1/*", bearerKeys(keys));
   app.route("/health", healthRoutes());
   app.route("/v1/models", modelRoutes(name));
-  app.route("/v1/chat/completions", chatRoutes({ engine, name, queue, bodyBytesMax, report }));
+  app.route("/v1/chat/completions", chatRoutes({ engine, name, bodyBytesMax, closing, report }));
   return { fetch: (request) => app.fetch(request) };
 }

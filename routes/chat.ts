@@ -1,26 +1,27 @@
 // chat.ts - /v1/chat/completions: a body is read, waits for its turn, and is answered whole or by
-// server-sent events. A client that leaves ends the generation, and gives its place back.
+// server-sent events. A client that leaves ends the generation.
 import { type Context, Hono } from "hono";
 import { streamSSE } from "hono/streaming";
 import type { GenerateOptions } from "../engine/config_generate.ts";
-import { SpecacheError } from "../engine/errors.ts";
 import type { Piece } from "../engine/generation.ts";
+import { begin } from "./begin.ts";
 import { jsonOf } from "./body.ts";
 import { ChatWriter } from "./chat_answer.ts";
 import { type ChatRequest, chatRequestOf, messagesOf, samplingOf } from "./chat_request.ts";
 import type { ServedEngine, ServedGeneration } from "./engine.ts";
-import { bodyOf, RequestError, statusOf } from "./errors.ts";
+import { bodyOf, statusOf } from "./errors.ts";
+import { tenantOf } from "./keys.ts";
 import { only } from "./methods.ts";
 import { checkModel } from "./models.ts";
-import type { Queue } from "./queue.ts";
 
 /** What the route works with. */
 export interface ChatParts {
   readonly engine: ServedEngine;
   /** What requests call the model. */
   readonly name: string;
-  readonly queue: Queue;
   readonly bodyBytesMax: number;
+  /** Aborted when the server closes. */
+  readonly closing?: AbortSignal;
   readonly report: (error: unknown) => void;
 }
 
@@ -30,9 +31,9 @@ export function chatRoutes(parts: ChatParts): Hono {
   chat.post("/", async (c) => {
     const request = chatRequestOf(await jsonOf(c.req.raw, parts.bodyBytesMax));
     checkModel(parts.name, request.model);
-    const options = { ...samplingOf(request), ...promptOf(parts.engine, request) };
+    const options = { ...samplingOf(request), ...promptOf(request), ...tenantOf(c) };
     const left = leaving(c.req.raw.signal);
-    const run = await begin(parts, { ...options, signal: left.signal });
+    const run = await begin(parts.engine, { ...options, signal: left.signal }, parts.closing);
     const topLogprobs = request.logprobs ? request.top_logprobs ?? 0 : null;
     const writer = new ChatWriter(parts, { seed: options.seed!, topLogprobs });
     if (!request.stream) return c.json(await whole(run, writer));
@@ -52,45 +53,10 @@ function leaving(signal: AbortSignal): AbortController {
   return left;
 }
 
-// The prompt's ids, and how many tokens may follow: what the request asks for, or all that fit.
-function promptOf(
-  engine: ServedEngine,
-  request: ChatRequest,
-): Pick<GenerateOptions, "ids" | "maxTokens"> {
-  const { contextTokens, model, tokenizer } = engine;
-  if (tokenizer === null) {
-    throw new SpecacheError("unsupported", `Cannot answer: model ${model.name} has no tokenizer`);
-  }
-  // A template writes bos itself, where its model wants one.
-  const ids = tokenizer.encode(engine.conversation(messagesOf(request)), false);
-  const asked = request.max_completion_tokens ?? request.max_tokens;
-  const room = contextTokens - ids.length;
-  if (room >= (asked ?? 1)) return { ids, maxTokens: asked ?? room };
-  const answer = asked ? ` and ${asked} of the answer` : "";
-  throw new RequestError(
-    400,
-    "context_length_exceeded",
-    `Cannot answer: ${ids.length} tokens of the messages${answer} are above the server's ` +
-      `${contextTokens}`,
-    "messages",
-  );
-}
-
-// Waits for a place, which is given back when the generation has ended: a client that reads
-// slowly, or not at all, holds nobody up.
-async function begin(
-  { engine, queue }: ChatParts,
-  options: GenerateOptions & { readonly signal: AbortSignal },
-): Promise<ServedGeneration> {
-  const leave = await queue.take(options.signal);
-  try {
-    const run = engine.generate(options);
-    run.result.then(leave, leave);
-    return run;
-  } catch (error) {
-    leave();
-    throw error;
-  }
+// The conversation, and how many tokens may follow: what the request asks for, or all that fit.
+function promptOf(request: ChatRequest): Pick<GenerateOptions, "messages" | "maxTokens"> {
+  const maxTokens = request.max_completion_tokens ?? request.max_tokens ?? "rest";
+  return { messages: messagesOf(request), maxTokens };
 }
 
 async function whole(run: ServedGeneration, writer: ChatWriter): Promise<object> {

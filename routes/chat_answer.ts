@@ -127,7 +127,7 @@ export class ChatWriter {
   }
 
   #token(id: number, logprob: number): TokenAnswer {
-    const token = this.#from.engine.tokenizer?.decode([id]) ?? "";
+    const token = this.#from.engine.tokenText(id);
     const bytes = token.includes("\uFFFD") ? null : [...new TextEncoder().encode(token)];
     return { token, logprob, bytes };
   }

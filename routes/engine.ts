@@ -1,7 +1,10 @@
-// engine.ts - what the routes need of an engine. Types alone: nothing here loads the library.
-import type { GenerateOptions, Message } from "../engine/config_generate.ts";
+// engine.ts - what the routes need of an engine, in this process or on another host. Types alone:
+// nothing here loads the library.
+import type { GenerateOptions, PromptOptions } from "../engine/config_generate.ts";
+import type { EngineStats } from "../engine/engine_stats.ts";
 import type { GenerateResult, Piece } from "../engine/generation.ts";
-import type { Tokenizer } from "../engine/model/tokenizer.ts";
+import type { CachePlan } from "../engine/plan.ts";
+import type { CacheStats } from "../engine/stats.ts";
 
 /** An engine that is served; Engine is one. */
 export interface ServedEngine {
@@ -9,16 +12,43 @@ export interface ServedEngine {
   readonly model: { readonly name: string };
   /** Longest sequence in tokens: a prompt and its answer. */
   readonly contextTokens: number;
-  /** null: the model has none. */
-  readonly tokenizer: Pick<Tokenizer, "encode" | "decode"> | null;
-  /** The text that messages become for the model. */
-  conversation(messages: readonly Message[]): string;
+  /** A token's own text; empty where it has none. */
+  tokenText(id: number): string;
   /** Generates; what it refuses at once it throws, what it meets later the result rejects with. */
   generate(options: GenerateOptions): ServedGeneration;
+  /** A new, empty session. */
+  session(): Promise<ServedSession>;
+  /** Bytes of the cache for a sequence of `tokens`. */
+  plan(tokens?: number): CachePlan | Promise<CachePlan>;
+  /** What it holds, and what it has done. */
+  stats(): Promise<EngineStats>;
 }
 
 /** A running generation; Generation is one. */
 export interface ServedGeneration extends AsyncIterable<Piece> {
+  /**
+   * Whether it runs, once its turn has come; false: it ended while it waited. Rejects as the result
+   * does with what refused it.
+   */
+  readonly started: Promise<boolean>;
   /** Settles when it has ended and its memory is free. */
   readonly result: Promise<GenerateResult>;
+}
+
+/** One text that grows; Session is one. */
+export interface ServedSession {
+  /** Tokens that it holds. */
+  readonly length: number;
+  /** Goes on from what it holds. */
+  generate(options: GenerateOptions): ServedGeneration;
+  /** Reads a prompt and generates nothing. */
+  append(options: PromptOptions): Promise<void>;
+  /** A second session with the same tokens. */
+  fork(): Promise<ServedSession>;
+  /** Forgets all but the first `tokens`. */
+  truncate(tokens: number): Promise<void>;
+  /** What it holds, tier by tier. */
+  stats(): Promise<CacheStats>;
+  /** Gives its memory back; twice is fine. */
+  close(): Promise<void>;
 }

@@ -49,7 +49,19 @@ const statuses: Record<ErrorCode, number> = {
 /** The status of an error. */
 export function statusOf(error: unknown): number {
   if (error instanceof RequestError) return error.status;
-  return error instanceof SpecacheError ? statuses[error.code] : 500;
+  if (!(error instanceof SpecacheError)) return 500;
+  if (isTooLong(error)) return 400;
+  return isFull(error) ? 429 : statuses[error.code];
+}
+
+// The request alone is above the context: no waiting helps.
+function isTooLong({ code, details }: SpecacheError): boolean {
+  return code === "capacity" && details.contextTokens !== undefined;
+}
+
+// As many wait as may.
+function isFull({ code, details }: SpecacheError): boolean {
+  return code === "busy" && details.waiting !== undefined;
 }
 
 /** The body of an error. What failed on our side may name files: that is not for clients. */
@@ -63,13 +75,22 @@ export function bodyOf(error: unknown): ErrorBody {
   const type = status < 500 ? "invalid_request_error" : "server_error";
   const name = error instanceof RequestError ? error.param : error.details.name;
   const param = typeof name === "string" ? name : null;
-  return { error: { message: error.message, type, param, code: error.code } };
+  const tooLong = error instanceof SpecacheError && isTooLong(error);
+  const code = tooLong ? "context_length_exceeded" : error.code;
+  return { error: { message: sentenceOf(error), type, param, code } };
+}
+
+// What the engine was asked to do is what the server was: to answer.
+function sentenceOf(error: Error): string {
+  return error.message.replace(/^Cannot generate: /, "Cannot answer: ");
 }
 
 /** The answer that tells an error. */
 export function answerOf(error: unknown): Response {
   const status = statusOf(error);
-  const headers: Record<string, string> = status === 503 ? { "Retry-After": "1" } : {};
+  const headers: Record<string, string> = status === 503 || status === 429
+    ? { "Retry-After": "1" }
+    : {};
   if (error instanceof RequestError) Object.assign(headers, error.headers);
   return Response.json(bodyOf(error), { status, headers });
 }

@@ -1,5 +1,6 @@
 // keys.ts - API keys as bearer tokens.
-import type { MiddlewareHandler } from "hono";
+import type { Context, MiddlewareHandler } from "hono";
+import type { GenerateOptions } from "../engine/config_generate.ts";
 import { RequestError } from "./errors.ts";
 
 /**
@@ -15,15 +16,32 @@ export function bearerKeys(keys: readonly string[]): MiddlewareHandler {
     }
     const token = header.match(/^Bearer +(\S+) *$/i)?.[1];
     if (token === undefined) throw refused("the header Authorization is not: Bearer KEY");
-    if (!isAmong(await digestOf(token), await known)) {
+    const digest = await digestOf(token);
+    if (!isAmong(digest, await known)) {
       throw refused("the API key is none of the server's");
     }
+    c.set(TENANT, hexOf(digest));
     await next();
   };
 }
 
+/**
+ * Whose request it is, by its key: tenants share nothing that was read of a prompt, and take turns.
+ * Where no key is asked for all are one.
+ */
+export function tenantOf(c: Context): Pick<GenerateOptions, "salt" | "client"> {
+  const tenant: string = c.get(TENANT) ?? "";
+  return { salt: tenant, client: tenant };
+}
+
+const TENANT = "tenant";
+
 async function digestOf(key: string): Promise<Uint8Array> {
   return new Uint8Array(await crypto.subtle.digest("SHA-256", new TextEncoder().encode(key)));
+}
+
+function hexOf(bytes: Uint8Array): string {
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
 function isAmong(digest: Uint8Array, known: readonly Uint8Array[]): boolean {

@@ -89,7 +89,7 @@ function turn(
   options: Parameters<typeof settleRequest>[0],
 ): { readonly wholeMs: number; readonly nativeMs: number } {
   const state = new DecodeState(sequence);
-  state.length = tokens;
+  state.read(tokens);
   state.text.add(Array.from({ length: tokens + 1 }, (_, at) => at % store.vocabulary));
   state.next = 1;
   const request = settleRequest({ accept: "off", ...options }, store.settings, "generate");

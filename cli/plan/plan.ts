@@ -1,6 +1,6 @@
 // plan.ts - what a plan holds; --json prints it as it is.
 import type { Budgets } from "../../engine/fit.ts";
-import type { StoreShape } from "../../engine/native.ts";
+import type { StoreShape } from "../../engine/native_config.ts";
 import type { CachePlan } from "../../engine/plan.ts";
 import type { Predicted } from "../../engine/predict/predict.ts";
 import type { Profile } from "../../engine/profile.ts";

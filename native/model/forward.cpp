@@ -149,14 +149,17 @@ void prefill(Model &model, Sequence &sequence, const uint32_t *tokens, uint32_t 
     check_ready(model);
     check_tokens(model, tokens, count);
     if (count == 0) fail(SPECACHE_ARGUMENT, "count 0 is below 1");
-    model.store.check_ended(sequence);
-    const specache_config &config = model.store.plan.config;
+    Store &store = model.store;
+    store.check_ended(sequence);
+    const specache_config &config = store.plan.config;
     uint32_t before = sequence.length, chunk = config.chunk_tokens;
+    uint32_t held = uint32_t(sequence.pages.size());
     if (count > config.tokens_max - before) {
         fail(SPECACHE_CAPACITY, "the sequence would hold %llu tokens, tokens_max is %u",
              static_cast<unsigned long long>(before) + count, config.tokens_max);
     }
     try {
+        store.reserve_pages(sequence, before + count);  // else refused behind the first chunks
         for (uint32_t done = 0; done < count;) {
             // Chunks end where pages end, so that pages are completed from one chunk.
             uint32_t part = std::min(count - done, chunk - sequence.length % page_tokens);
@@ -165,8 +168,9 @@ void prefill(Model &model, Sequence &sequence, const uint32_t *tokens, uint32_t 
             done += part;
         }
     } catch (...) {
-        model.store.undo(sequence);
-        model.store.truncate(sequence, before);
+        store.undo(sequence);
+        store.truncate(sequence, before);
+        store.drop_pages(sequence, held);
         throw;
     }
 }
@@ -216,7 +220,8 @@ void run_recorded(Model &model, const StepInputs &one) {
     if (!store.recorded.empty()) return run_one(model, one);  // downloads queries
     Model::StepShape shape{one.sequence, one.inputs, one.trusted, one.options.k,
                            std::bit_cast<uint32_t>(one.options.late_above),
-                           store.plan.logits_room(one.inputs, one.sequence->length).tokens};
+                           store.plan.logits_room(one.inputs, one.sequence->length).tokens,
+                           store.watch.sequence == one.sequence};
     auto found = model.recordings.find(shape);
     if (found == model.recordings.end()) {
         if (model.recordings.size() >= recordings_each * store.plan.config.sequences_max) {

@@ -83,9 +83,9 @@ struct Model {
     bool ready = false;
     std::vector<StepInputs> step_list;  // of the step at work; has room for sequences_max
     // Whole steps of one sequence: its memory, inputs, trusted, k, bits of late_above, tokens that
-    // its logits have room for.
+    // its logits have room for, whether it is watched.
     using StepShape =
-        std::tuple<const Sequence *, uint32_t, uint32_t, uint32_t, uint32_t, uint32_t>;
+        std::tuple<const Sequence *, uint32_t, uint32_t, uint32_t, uint32_t, uint32_t, bool>;
     std::map<StepShape, std::unique_ptr<Recording>> recordings;
 
 private:

@@ -37,6 +37,11 @@ void Store::drop_pages(Sequence &sequence, uint32_t keep) {
     }
 }
 
+uint32_t Store::own_pages(const Sequence &sequence) const {
+    return uint32_t(std::count_if(sequence.pages.begin(), sequence.pages.end(),
+                                  [&](uint32_t page) { return references_[page] == 1; }));
+}
+
 uint64_t Store::far_at(uint32_t page, uint32_t layer) const {
     return page * plan.page_rows + layer * plan.layer_block;
 }
@@ -260,6 +265,7 @@ void Store::truncate(Sequence &sequence, uint32_t tokens) {
 
 void Store::cut(Sequence &sequence, uint32_t tokens) {
     sequence.length = tokens;
+    if (watch.sequence == &sequence && watch.kept >= tokens) watch.kept = UINT32_MAX;
     drop_pages(sequence, tokens / page_tokens);
     uint32_t tail = coded_pages(tokens) * page_tokens;
     uint64_t places = uint64_t(plan.heads()) * (plan.slots + plan.arriving);

@@ -122,7 +122,9 @@ void plan_sequence(Plan &plan) {
     uint64_t heads = plan.heads();
     plan.pages_max = (config.tokens_max + page_tokens - 1) / page_tokens;
     plan.tokens_wide = (config.tokens_max + 3) / 4 * 4;
-    plan.pages = plan.pages_max * config.sequences_max;
+    uint32_t pages_most = plan.pages_max * config.sequences_max;
+    if (config.pages != 0) in_range("pages", config.pages, plan.pages_max, pages_most);
+    plan.pages = config.pages != 0 ? config.pages : pages_most;
     if (plan.ahead_only) {  // one set of slots, S = k, and the next set in flight
         plan.slots = plan.arriving = config.k_max;
     } else if (plan.rule != Rule::none) {
@@ -234,11 +236,11 @@ Plan make_plan(const specache_config &config, const specache_profile *profile,
              static_cast<unsigned long long>(plan.far_bytes()),
              static_cast<unsigned long long>(far_budget));
     }
-    uint64_t near_budget = wide(config.near_bytes_low, config.near_bytes_high);
-    if (near_budget != 0 && plan.reserved() > near_budget) {
+    plan.near_budget = wide(config.near_bytes_low, config.near_bytes_high);
+    if (plan.near_budget != 0 && plan.reserved() > plan.near_budget) {
         fail(SPECACHE_CAPACITY, "near memory needs %llu bytes, near_bytes is %llu",
              static_cast<unsigned long long>(plan.reserved()),
-             static_cast<unsigned long long>(near_budget));
+             static_cast<unsigned long long>(plan.near_budget));
     }
     return plan;
 }

@@ -57,6 +57,7 @@ struct Plan {
     // The device's own, for rows of a fetch on their way to their places: far in a file; device
     // cuda with prefetch 1.
     uint64_t gathered = 0;
+    uint64_t near_budget = 0;  // of reserved(); 0: none
 
     // What the logits of a step behind `length` tokens have room for.
     LogitsRoom logits_room(uint32_t inputs, uint32_t length) const;

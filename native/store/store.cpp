@@ -202,6 +202,7 @@ Sequence &Store::fork(Sequence &from) {
 void Store::close(Sequence &sequence) {
     device->drain();  // fetches in flight write this sequence's slots
     drop_pages(sequence, 0);
+    if (watch.sequence == &sequence) watch.sequence = nullptr;
     sequence.id = 0;
     sequence.inputs = sequence.run = 0;
 }

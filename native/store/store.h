@@ -18,6 +18,17 @@ struct Profile {  // copies of the caller's buffers, in near memory once for all
     const float *plane_weight = nullptr;      // [layers][kv_heads][planes]
 };
 
+// What input 0 of a sequence's steps attends by row (watch.h), in near memory that is reserved once
+// for all sequences: of the step at work, and of the last one that was kept.
+struct Watch {
+    const Sequence *sequence = nullptr;  // null: none is watched
+    const uint8_t **rows = nullptr;      // [2][layers][kv_heads][k_max] as Resolve
+    uint32_t *tokens = nullptr;          // [2][layers][kv_heads][k_max]
+    uint32_t *counts = nullptr;          // [2][layers][kv_heads]; null: no memory yet
+    uint32_t begun = UINT32_MAX, kept = UINT32_MAX;  // positions of their input 0; UINT32_MAX:
+                                                     // such a step has not been watched
+};
+
 class Store {
 public:
     Store(Plan plan, const std::string &far_path, const Profile &profile);
@@ -40,6 +51,8 @@ public:
     // Pages. A page that cannot be had is Failure (capacity); nothing changed then.
     void reserve_pages(Sequence &sequence, uint32_t tokens);  // so that it can hold `tokens`
     void drop_pages(Sequence &sequence, uint32_t keep);       // all but the first `keep`
+    uint32_t free_pages() const { return uint32_t(free_.size()); }
+    uint32_t own_pages(const Sequence &sequence) const;  // that no other sequence holds
     uint64_t far_at(uint32_t page, uint32_t layer) const;     // bytes from the start of far
     // Codes one layer of a page and keeps its rows: [kv_heads][64] rows, which the copy stream may
     // still read until `written` arrives.
@@ -104,13 +117,14 @@ public:
     float audit_share = 0;  // of (step, layer, KV head)
     uint64_t audit_seed = 0;
     std::vector<Sequence> &sequences() { return sequences_; }
+    uint8_t *reserve(uint64_t bytes);  // of near memory, until the store is closed
+    Watch watch;
     std::atomic<bool> cancelled{false};
     std::mutex running;
     std::unique_ptr<Model> model;
     uint64_t allocated = 0;  // near bytes reserved
 
 private:
-    uint8_t *reserve(uint64_t bytes);
     void open_far(const std::string &path);
     void release_all();
     void lay_out(Sequence &sequence);

@@ -45,7 +45,7 @@ test("a model's step is dropped by no other call, and what keep drops can be run
 
 function runOf(store: NativeStore, sequence: bigint, more: Partial<Run>): Run {
   const state = new DecodeState(sequence);
-  state.length = promptIds.length;
+  state.read(promptIds.length);
   state.text.add(promptIds);
   state.next = 5;
   const request = settleRequest({ maxTokens: 3, temperature: 1 }, store.settings, "generate");

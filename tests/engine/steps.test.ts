@@ -2,8 +2,8 @@
 // stepped beside it, and what ends or fails one ends no other.
 import { decode, type DecodeEvent, type Run } from "../../engine/decode.ts";
 import { DecodeState } from "../../engine/decode_state.ts";
-import { decodeTogether, type Outcome } from "../../engine/decode_together.ts";
 import type { NativeStore } from "../../engine/native.ts";
+import { PIECE_TOKENS, Scheduler } from "../../engine/scheduler.ts";
 import { settleRequest } from "../../engine/settings.ts";
 import { type CacheOptions, type GenerateOptions, SpecacheError } from "../../mod.ts";
 import { needleModel } from "../../eval/source.ts";
@@ -57,18 +57,24 @@ function alone(store: NativeStore): Token[][] {
   });
 }
 
-function together(store: NativeStore, runs: readonly Run[]) {
+async function together(
+  store: NativeStore,
+  runs: readonly Run[],
+  told: (run: number, tokens: number) => void = () => {},
+) {
   const tokens: Token[][] = runs.map(() => []);
-  const events = decodeTogether(runs);
-  let outcomes: Outcome[] | null = null;
-  while (outcomes === null) {
-    const { done, value } = events.next();
-    if (done) outcomes = value;
-    else if (value.event.kind === "token") tokens[value.run].push(value.event);
-  }
-  for (const { state } of runs) store.closeSequence(state.sequence);
+  const scheduler = new Scheduler(store);
+  const ends = runs.map((run, at) =>
+    scheduler.run(run, (event) => {
+      if (event.kind === "token") told(at, tokens[at].push(event));
+    })
+  );
+  const outcomes = await Promise.allSettled(ends);
+  assertEquals(scheduler.running, 0);
   return { tokens, outcomes };
 }
+
+const ended = { status: "fulfilled", value: "length" } as const;
 
 const modes: readonly CacheOptions[] = [
   { mode: "full" },
@@ -78,7 +84,7 @@ const modes: readonly CacheOptions[] = [
 ];
 for (const options of modes) {
   test(`texts decoded together are those decoded alone, ${JSON.stringify(options)}`, () =>
-    withModel(options, (store) => {
+    withModel(options, async (store) => {
       const expected = alone(store);
       const shared: number[] = [];
       const steps = store.steps.bind(store);
@@ -86,16 +92,16 @@ for (const options of modes) {
         shared.push(shares.length);
         return steps(shares);
       };
-      const { tokens, outcomes } = together(store, runsOf(store));
+      const { tokens, outcomes } = await together(store, runsOf(store));
       assertEquals(tokens, expected);
-      assertEquals(Math.max(...shared), asked.length - 1); // the last text takes no step
+      assert(Math.max(...shared) >= asked.length - 3); // prompts are read one after another
       assertLess(shared.length, tokens.flat().length / 2);
-      assertEquals(outcomes, asked.map(() => ({ stop: "length" as const })));
+      assertEquals(outcomes, asked.map(() => ended));
     }));
 }
 
 test("a text that fails, is cancelled or is stopped ends alone", () =>
-  withModel({}, (store) => {
+  withModel({}, async (store) => {
     const expected = alone(store);
     const runs = runsOf(store);
     let looks = 0;
@@ -109,46 +115,51 @@ test("a text that fails, is cancelled or is stopped ends alone", () =>
         },
       },
     }));
-    const { tokens, outcomes } = together(store, changed);
-    assertEquals(outcomes[1], { stop: "cancelled" });
-    assertEquals(outcomes[2], { error: fault });
+    const { tokens, outcomes } = await together(store, changed);
+    assertEquals(outcomes[1], { status: "fulfilled", value: "cancelled" });
+    assertEquals(outcomes[2], { status: "rejected", reason: fault });
     assert(tokens[1].length > 0 && tokens[1].length < expected[1].length);
     assertEquals(tokens[1], expected[1].slice(0, tokens[1].length));
     for (const other of [0, 3, 4, 5]) assertEquals(tokens[other], expected[other]);
   }));
 
-test("no step is at work where an event is told: whoever takes it may stop", () =>
-  withModel({}, (store) => {
+test("no step is at work where an event is told: whoever takes it may fork any text", () =>
+  withModel({ sequences: SEQUENCES + 1 }, async (store) => {
+    const expected = alone(store);
     const runs = runsOf(store);
-    let events = 0;
-    for (const { event } of decodeTogether(runs)) {
-      if (event.kind !== "token" || ++events < 2 * runs.length) continue;
-      break;
-    }
-    for (const { state } of runs) store.truncate(state.sequence, 1);
+    const { tokens } = await together(store, runs, () => {
+      for (const { state } of runs) store.closeSequence(store.fork(state.sequence));
+    });
+    assertEquals(tokens, expected);
   }));
 
 test("a sequence that is closed meanwhile fails alone, in the library's words", () =>
-  withModel({}, (store) => {
+  withModel({}, async (store) => {
     const expected = alone(store);
     const runs = runsOf(store);
-    const events = decodeTogether(runs);
-    const tokens: Token[][] = runs.map(() => []);
-    while (true) {
-      const { done, value } = events.next();
-      if (done) {
-        const [, failed] = value;
-        assert("error" in failed);
-        assertInstanceOf(failed.error, SpecacheError);
-        assertEquals(failed.error.code, "handle");
-        break;
-      }
-      const { run, event } = value;
-      if (event.kind !== "token") continue;
-      tokens[run].push(event);
-      if (run === 1 && tokens[1].length === 2) store.closeSequence(runs[1].state.sequence);
-    }
+    const { tokens, outcomes } = await together(store, runs, (run, tokens) => {
+      if (run === 1 && tokens === 2) store.closeSequence(runs[1].state.sequence);
+    });
+    const [, failed] = outcomes;
+    assert(failed.status === "rejected");
+    assertInstanceOf(failed.reason, SpecacheError);
+    assertEquals(failed.reason.code, "handle");
     for (const other of [0, 2, 3, 4, 5]) assertEquals(tokens[other], expected[other]);
+  }));
+
+test("a prompt is read in pieces between the steps of others, and changes none of their tokens", () =>
+  withModel({}, async (store) => {
+    const expected = alone(store);
+    const reads: number[] = [];
+    const prefill = store.prefill.bind(store);
+    store.prefill = (sequence, ids, logits) => {
+      reads.push(ids.length);
+      return prefill(sequence, ids, logits);
+    };
+    const { tokens } = await together(store, runsOf(store));
+    assertEquals(tokens, expected);
+    assertEquals(Math.max(...reads), PIECE_TOKENS);
+    assertEquals(reads.reduce((sum, read) => sum + read), 3 + 63 + 128 + 200 + 319 + 330);
   }));
 
 test("a step of several sequences is refused with whose it is, its value and its limit", () =>

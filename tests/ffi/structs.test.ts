@@ -21,6 +21,7 @@ const config = {
   nearBytes: 2 ** 53 - 1,
   tokensMax: 18,
   sequencesMax: 19,
+  pages: 31,
   chunkTokens: 20,
   guessesMax: 21,
   threads: 22,
@@ -33,12 +34,12 @@ const config = {
   variant: 25,
 };
 
-test("writeConfig() writes 30 numbers in the header's order, 64 bits as low and high", () => {
+test("writeConfig() writes 31 numbers in the header's order, 64 bits as low and high", () => {
   const half = 0x3f000000; // 0.5 as f32
   assertEquals(
     [...writeConfig(config)],
     [1, 2, 3, 4, 5, half, 7, 26, 8, 9, 10, 11, 12, 13, 14, 15, 2 ** 32 - 1, 2 ** 21 - 1]
-      .concat([18, 19, 20, 21, 22, 23, 28, 29, 30, 24, 27, 25]),
+      .concat([18, 19, 31, 20, 21, 22, 23, 28, 29, 30, 24, 27, 25]),
   );
 });
 

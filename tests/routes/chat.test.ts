@@ -48,7 +48,7 @@ test("a chat is answered in OpenAI's shape, and usage has our counters", async (
 });
 
 test("a chat without max_tokens may fill the context", async () => {
-  assertEquals((await chat({}, { contextTokens: 20 })).asked.maxTokens, 12);
+  assertEquals((await chat({}, { contextTokens: 20 })).asked.maxTokens, "rest");
   const { body } = await chat({}, { contextTokens: 10 });
   assertEquals(body.choices[0].message.content, "he");
   assertEquals(body.choices[0].finish_reason, "length");
@@ -58,7 +58,7 @@ test("a chat that the context cannot hold is refused before it waits", async () 
   for (const [fields, tokens] of [[{}, 8], [{ max_tokens: 5 }, 12]] as const) {
     const { status, body } = await chat(fields, { contextTokens: tokens });
     assertEquals([status, body.error.code], [400, "context_length_exceeded"]);
-    assertMatch(body.error.message, new RegExp(`8 tokens .* are above the server's ${tokens}$`));
+    assertMatch(body.error.message, new RegExp(`8 tokens .* are above contextTokens ${tokens}$`));
   }
   assertEquals((await chat({ max_tokens: 5 }, { contextTokens: 13 })).status, 200);
 });
@@ -90,7 +90,7 @@ const fields: readonly [fields: object, asked: GenerateOptions][] = [
     ...{ max_tokens: null, temperature: null, top_p: null, seed: null, stop: null },
     ...{ stream: null, stream_options: null, logprobs: null, top_logprobs: null, n: null },
     ...{ tools: null, response_format: null, logit_bias: null, k: null, late: null },
-  }, { temperature: 1, maxTokens: 992 }],
+  }, { temperature: 1, maxTokens: "rest" }],
   [{ n: 1, user: "me", metadata: {}, store: false, tools: [], logit_bias: {} }, {}],
   [{ response_format: { type: "text" }, modalities: ["text"], tool_choice: "none" }, {}],
 ];
@@ -124,7 +124,11 @@ test("messages become the prompt: developer is system, parts are lines", async (
       { role: "assistant", content: "d", refusal: null },
     ],
   });
-  assertEquals(String.fromCodePoint(...asked.ids!), "system:a\nuser:b\nc\nassistant:d\n");
+  assertEquals(asked.messages, [
+    { role: "system", content: "a" },
+    { role: "user", content: "b\nc" },
+    { role: "assistant", content: "d" },
+  ]);
 });
 
 const hi = { role: "user", content: "hi" };

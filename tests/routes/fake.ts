@@ -1,13 +1,22 @@
 // fake.ts - an engine that loads no library: it answers each prompt with a fixed text, a token a
 // character, each when the test says so.
-import type { GenerateOptions, GenerateResult, Piece } from "../../mod.ts";
-import type { ServedEngine, ServedGeneration } from "../../routes/app.ts";
+import {
+  type CachePlan,
+  type EngineStats,
+  type GenerateOptions,
+  type GenerateResult,
+  type Piece,
+  SpecacheError,
+} from "../../mod.ts";
+import type { ServedEngine, ServedGeneration, ServedSession } from "../../routes/app.ts";
 
 /** How the fake engine answers. */
 export interface FakeOptions {
   /** Its answer; default "hello". */
   readonly text?: string;
   readonly contextTokens?: number;
+  /** Generations that run at a time; default 1. */
+  readonly sequences?: number;
   /** Why it ends where it is not cut; default eos. */
   readonly stop?: GenerateResult["stop"];
   /** Awaited before each token. */
@@ -22,10 +31,6 @@ export interface FakeOptions {
 export class FakeEngine implements ServedEngine {
   readonly model = { name: "fake" };
   readonly contextTokens: number;
-  readonly tokenizer: ServedEngine["tokenizer"] = {
-    encode: (text) => [...text].map((character) => character.codePointAt(0)!),
-    decode: (ids) => String.fromCodePoint(...ids),
-  };
   /** Options of each generation so far. */
   readonly asked: GenerateOptions[] = [];
   /** Generations that run. */
@@ -33,24 +38,48 @@ export class FakeEngine implements ServedEngine {
   /** Most that ran at a time. */
   most = 0;
   readonly #options: FakeOptions;
+  #waiting: (() => void)[] = [];
 
   constructor(options: FakeOptions = {}) {
     this.#options = options;
     this.contextTokens = options.contextTokens ?? 1000;
   }
 
-  conversation(messages: Parameters<ServedEngine["conversation"]>[0]): string {
-    return messages.map(({ role, content }) => `${role}:${content}\n`).join("");
+  tokenText(id: number): string {
+    return String.fromCodePoint(id);
+  }
+
+  session(): Promise<ServedSession> {
+    throw new SpecacheError("unsupported", "Cannot open a session: the engine is a fake");
+  }
+
+  plan(tokens: number = this.contextTokens): CachePlan {
+    return { tokens, nearBytes: tokens, fullBytes: 10 * tokens } as unknown as CachePlan;
+  }
+
+  stats(): Promise<EngineStats> {
+    return Promise.resolve({ running: this.running } as unknown as EngineStats);
   }
 
   generate(options: GenerateOptions): ServedGeneration {
-    this.asked.push(options);
     if (this.#options.refuses) throw this.#options.refuses;
-    this.most = Math.max(this.most, ++this.running);
+    const ids = idsOf(options);
+    const maxTokens = this.#room(ids.length, options.maxTokens);
     const pieces: Piece[] = [];
-    const result = this.#run(options, pieces).finally(() => this.running--);
+    const started = this.#turn(options.signal);
+    const result = started.then(async (runs) => {
+      if (!runs) return resultOf(ids, pieces, "cancelled");
+      this.asked.push(options);
+      try {
+        return await this.#run({ ...options, maxTokens }, ids, pieces);
+      } finally {
+        this.running--;
+        for (const wake of this.#waiting.splice(0)) wake();
+      }
+    });
     result.catch(() => {});
     return {
+      started,
       result,
       async *[Symbol.asyncIterator]() {
         for (let at = 0;; at++) {
@@ -64,8 +93,30 @@ export class FakeEngine implements ServedEngine {
     };
   }
 
+  // Whose turn it is, first come, first served; false: it was given up before.
+  async #turn(signal: AbortSignal | undefined): Promise<boolean> {
+    const { sequences = 1 } = this.#options;
+    while (this.running >= sequences && !signal?.aborted) {
+      const turn = new Promise<void>((answer) => this.#waiting.push(answer));
+      await Promise.race([turn, aborted(signal)]);
+    }
+    if (signal?.aborted) return false;
+    this.most = Math.max(this.most, ++this.running);
+    return true;
+  }
+
+  #room(prompt: number, asked: GenerateOptions["maxTokens"] = 128): number {
+    const { contextTokens } = this;
+    const room = contextTokens - prompt;
+    if (room >= (asked === "rest" ? 1 : asked)) return asked === "rest" ? room : asked;
+    const sentence = `Cannot generate: ${prompt} tokens of the prompt and maxTokens ${asked} are ` +
+      `above contextTokens ${contextTokens}`;
+    throw new SpecacheError("capacity", sentence, { details: { contextTokens } });
+  }
+
   async #run(
-    { ids = [], maxTokens = 0, logprobs = 0, signal }: GenerateOptions,
+    { maxTokens, logprobs = 0, signal }: GenerateOptions & { maxTokens: number },
+    ids: readonly number[],
     pieces: Piece[],
   ): Promise<GenerateResult> {
     const { text = "hello", stop = "eos", token, fails } = this.#options;
@@ -80,6 +131,12 @@ export class FakeEngine implements ServedEngine {
     if (fails) throw fails;
     return resultOf(ids, pieces, maxTokens < characters.length ? "length" : stop);
   }
+}
+
+function idsOf({ messages, prompt, ids }: GenerateOptions): readonly number[] {
+  if (ids !== undefined) return ids;
+  const text = prompt ?? messages!.map(({ role, content }) => `${role}:${content}\n`).join("");
+  return [...text].map((character) => character.codePointAt(0)!);
 }
 
 function resultOf(

@@ -1,5 +1,6 @@
 // ours.ts - our side: stores filled with random rows, so that a long cache needs no prefill.
-import { NativeStore, type StoreShape } from "../../../engine/native.ts";
+import { NativeStore } from "../../../engine/native.ts";
+import type { StoreShape } from "../../../engine/native_config.ts";
 import type { CacheOptions, EngineOptions } from "../../../engine/config.ts";
 import { settle } from "../../../engine/settings.ts";
 import { randomProfile } from "../../random_profile.ts";

@@ -1,0 +1,272 @@
+// requests.ts - a request in the worker: it is checked, waits for room, runs beside others, and
+// leaves its text to its session, or to later prompts that begin with it.
+import { DecodeState } from "./decode_state.ts";
+import type { RequestTotals } from "./engine_stats.ts";
+import { SpecacheError } from "./errors.ts";
+import { Line } from "./line.ts";
+import type { GenerateAnswer, GenerateAsk, RequestEvent } from "./messages.ts";
+import type { NativeStore } from "./native.ts";
+import { Prefixes } from "./prefixes.ts";
+import { Room, type Taken } from "./room.ts";
+import { Scheduler } from "./scheduler.ts";
+import type { Request } from "./settings.ts";
+import { type CacheStats, noGuesses, noStats } from "./stats.ts";
+
+/** Tells an event of a request; true, to one that brings a token, makes it the last. */
+type Tell = (event: RequestEvent) => Promise<boolean> | void;
+
+/** A request as it is asked, with its ids and tokens settled. */
+interface Checked extends GenerateAsk {
+  /** Tokens that the session holds and the prompt begins with. */
+  readonly held: number;
+}
+
+/** What a request's room has beside it. */
+interface Placed extends Taken {
+  readonly salt: string | null;
+  /** Of the tokens that its text held before, those that were generated. */
+  readonly generated: number;
+}
+
+/** Requests of one store. */
+export class Requests {
+  readonly #store: NativeStore;
+  readonly #eos: readonly number[];
+  readonly #sessions: ReadonlyMap<number, DecodeState>;
+  readonly #totals: RequestTotals;
+  readonly #scheduler: Scheduler;
+  readonly #line: Line<Placed>;
+  readonly #prefixes: Prefixes;
+  readonly #room: Room<Placed>;
+
+  /** Nothing runs yet. */
+  constructor(
+    store: NativeStore,
+    eos: readonly number[],
+    sessions: ReadonlyMap<number, DecodeState>,
+    totals: RequestTotals,
+  ) {
+    this.#store = store;
+    this.#eos = eos;
+    this.#sessions = sessions;
+    this.#totals = totals;
+    this.#scheduler = new Scheduler(store);
+    const { queue, prefixes, reuse, sequences } = store.settings;
+    this.#line = new Line(queue);
+    this.#prefixes = new Prefixes(store, { most: prefixes, reuse }, () => this.#room.taken);
+    this.#room = new Room(store, sequences, this.#prefixes, sessions);
+  }
+
+  /** Requests that wait for room. */
+  get waiting(): number {
+    return this.#line.waiting;
+  }
+
+  /** Texts that run in no session, and those that are kept, with what was reused. */
+  get prefixes(): Prefixes {
+    return this.#prefixes;
+  }
+
+  /** Texts that run and are no session's. */
+  *texts(): Generator<DecodeState> {
+    for (const { state, place } of this.#room.taken) if (place) yield state;
+    yield* this.#prefixes.states();
+  }
+
+  /** Somebody gave up, or gave room back. */
+  admit(): void {
+    this.#line.admit();
+  }
+
+  /** A place for a session. @throws {SpecacheError} capacity */
+  takePlace(): void {
+    this.#room.takePlace();
+  }
+
+  /**
+   * Runs a request. One that fails leaves its session as it was, but for what a whole text did not
+   * begin with; one that is cancelled can be gone on with.
+   *
+   * @throws {SpecacheError} capacity, busy, handle; what the library throws
+   */
+  async generate(asked: GenerateAsk, tell: Tell): Promise<GenerateAnswer> {
+    const ask = this.#checked(asked);
+    const placed = await this.#line.enter({
+      client: ask.client,
+      cancelled: () => isCancelled(ask),
+      take: () => this.#take(ask),
+    });
+    if (placed === null) return this.#nothing(ask);
+    tell({ kind: "started" });
+    try {
+      const answer = ask.session === null
+        ? await this.#run(ask, placed, tell)
+        : await this.#inSession(ask, placed, tell);
+      this.#totals.add(answer.stop === "cancelled" ? "cancelled" : "ended", answer);
+      return answer;
+    } catch (error) {
+      this.#totals.add("failed");
+      throw error;
+    } finally {
+      this.#leave(ask, placed);
+    }
+  }
+
+  // The last token emitted is not in the sequence, so it needs no room.
+  #checked(asked: GenerateAsk): Checked {
+    const state = asked.session === null ? null : this.#stateOf(asked.session);
+    const { whole, ids, request } = asked;
+    const kept = whole && state !== null ? heldOf(state, ids) : 0;
+    const all = state === null ? 0 : heldIn(state);
+    const held = whole ? kept : all;
+    const prompt = ids.length - kept;
+    const { tokensMax } = this.#store.settings;
+    const room = tokensMax - held - prompt;
+    const rest = request.maxTokens === Infinity;
+    const maxTokens = rest ? room : request.maxTokens;
+    if (rest ? room >= 1 : Math.max(0, maxTokens - 1) <= room) {
+      return { ...asked, request: { ...request, maxTokens }, ids: ids.slice(kept), held };
+    }
+    const asks = rest ? "an answer" : `maxTokens ${maxTokens}`;
+    throw new SpecacheError(
+      "capacity",
+      `Cannot generate: ${held} tokens held, ${prompt} of the prompt and ${asks} ` +
+        `are above contextTokens ${tokensMax}`,
+      { details: { held, prompt, maxTokens, contextTokens: tokensMax } },
+    );
+  }
+
+  #take(ask: Checked): Placed | null {
+    const tokens = ask.held + ask.ids.length + Math.max(0, ask.request.maxTokens - 1);
+    const { session, salt, ids } = ask;
+    if (session !== null) {
+      const state = this.#stateOf(session);
+      const place = false;
+      return this.#room.take({ tokens, place }, () => ({
+        ...{ tokens, place, salt: null, state },
+        generated: state.generatedIn(ask.held),
+      }));
+    }
+    const place = true;
+    const placed = this.#room.take({ tokens, place }, () => {
+      const { state, generated } = this.#prefixes.fork(salt, ids) ??
+        { state: new DecodeState(this.#store.openSequence()), generated: 0 };
+      return { tokens, place, salt, state, generated };
+    });
+    if (placed !== null) this.#prefixes.count(placed.state.length > 0);
+    return placed;
+  }
+
+  #leave(ask: Checked, placed: Placed): void {
+    this.#room.taken.delete(placed);
+    try {
+      if (placed.salt !== null) this.#prefixes.keep(placed.state, placed.salt);
+    } catch {
+      // The store is closed, or its far memory failed: the request, or the next, says so.
+    }
+    this.admit();
+  }
+
+  async #inSession(ask: Checked, placed: Placed, tell: Tell): Promise<GenerateAnswer> {
+    const { state } = placed;
+    if (ask.whole) this.#cut(state, ask.held);
+    const before = state.fork(state.sequence);
+    try {
+      return await this.#run(ask, placed, tell);
+    } catch (error) {
+      const held = state.length;
+      state.restore(before);
+      try {
+        if (held !== before.length) this.#store.truncate(state.sequence, before.length);
+      } catch {
+        // The store is closed, or its far memory failed: `error` or the next call says so.
+      }
+      throw error;
+    }
+  }
+
+  async #run(ask: Checked, placed: Placed, tell: Tell): Promise<GenerateAnswer> {
+    const { state } = placed;
+    const store = this.#store;
+    const { request, session } = ask;
+    const cachedTokens = state.length;
+    const ids = session === null ? ask.ids.slice(cachedTokens) : ask.ids;
+    if (session === null && cachedTokens > 0) state.prompted = cachedTokens;
+    if (ids.length > 0) state.ask(ids);
+    const before = this.#statsOf(state);
+    const started = performance.now();
+    let decoding = started; // when prefill had ended
+    let prefilled = state.length; // tokens then
+    const stepsBefore = state.steps;
+    let completionTokens = 0;
+    const run = { store, state, request, eos: this.#eos, cancelled: () => isCancelled(ask) };
+    const stop = await this.#scheduler.run(run, (event) => {
+      if (event.kind === "prefilled") [decoding, prefilled] = [performance.now(), state.length];
+      else completionTokens++;
+      return tell(event);
+    });
+    const ended = performance.now();
+    const cache = this.#statsOf(state);
+    this.#totals.fetched(before, cache);
+    return {
+      stop,
+      promptTokens: ids.length,
+      cachedTokens,
+      cachedGeneratedTokens: placed.generated,
+      length: state.length,
+      begun: state.begun,
+      completionTokens,
+      cache,
+      stepTokens: state.length - prefilled,
+      steps: state.steps - stepsBefore,
+      prefillMs: decoding - started,
+      decodeMs: ended - decoding,
+    };
+  }
+
+  // What a request came to that was given up before its turn.
+  #nothing({ session }: Checked): GenerateAnswer {
+    const state = session === null ? null : this.#stateOf(session);
+    const cache = state === null ? noStats(this.#store.settings.mode) : this.#statsOf(state);
+    this.#totals.add("cancelled");
+    return {
+      ...{ stop: "cancelled", promptTokens: 0, completionTokens: 0, cache },
+      ...{ cachedTokens: state?.length ?? 0, cachedGeneratedTokens: 0 },
+      ...{ length: state?.length ?? 0, begun: state?.begun ?? false },
+      ...{ stepTokens: 0, steps: 0, prefillMs: 0, decodeMs: 0 },
+    };
+  }
+
+  #cut(state: DecodeState, tokens: number): void {
+    if (tokens < state.length) this.#store.truncate(state.sequence, tokens);
+    state.cut(tokens);
+  }
+
+  #statsOf(state: DecodeState): CacheStats {
+    return this.#store.stats(state.sequence, state.guessStats);
+  }
+
+  #stateOf(session: number): DecodeState {
+    const state = this.#sessions.get(session);
+    if (state !== undefined) return state;
+    throw new SpecacheError("handle", `Cannot use session ${session}: it is closed`);
+  }
+}
+
+function isCancelled({ cancel }: GenerateAsk): boolean {
+  return Atomics.load(cancel, 0) === 1;
+}
+
+// Tokens of a text: in its sequence, and on their way into it.
+function heldIn(state: DecodeState): number {
+  return state.length + state.unread.length + (state.next === null ? 0 : 1);
+}
+
+// Tokens of the sequence that a whole text begins with; its last one is read anew, for its logits.
+function heldOf(state: DecodeState, ids: readonly number[]): number {
+  const most = Math.min(state.length, ids.length - 1);
+  const held = state.text.ids;
+  let same = 0;
+  while (same < most && held[same] === ids[same]) same++;
+  return same;
+}

@@ -1,0 +1,146 @@
+// scheduler.ts - requests that run at a time on one store: in each turn one of them reads a piece
+// of its prompt, and all that decode make one step together, which reads the weights once for all.
+// Each has the text that it would have alone.
+import { setImmediate } from "node:timers";
+import { type Answer, type Asking, decodeAsking, type DecodeEvent } from "./decode.ts";
+import type { ReadAsk, Run, StepAsk, Stop } from "./decode.ts";
+import type { NativeStore, StepShare } from "./native.ts";
+import type { Likeliest } from "./sampler.ts";
+
+/** Tokens of a prompt that are read at a time beside others: what they wait for it. */
+export const PIECE_TOKENS = 128;
+
+/** Takes a request's events; true, to one that brings a token, makes it the last. */
+export type Tell = (event: DecodeEvent) => boolean | void | Promise<boolean | void>;
+
+interface Member {
+  readonly decode: Asking<Stop>;
+  readonly tell: Tell;
+  /** What it waits for; null: to begin. */
+  ask: StepAsk | ReadAsk | null;
+  readonly end: (stop: Stop) => void;
+  readonly fail: (error: unknown) => void;
+}
+
+type Came = ReturnType<Asking<Stop>["next"]>;
+
+/** Runs requests of one store together. */
+export class Scheduler {
+  readonly #store: NativeStore;
+  /** In the order in which they read: who has read a piece goes to the end. */
+  #members: Member[] = [];
+  #looping = false;
+
+  /** Nothing runs yet. */
+  constructor(store: NativeStore) {
+    this.#store = store;
+  }
+
+  /** Requests that run. */
+  get running(): number {
+    return this.#members.length;
+  }
+
+  /** Runs a request to its end; one that fails ends no other. */
+  run(run: Run, tell: Tell): Promise<Stop> {
+    const { promise, resolve, reject } = Promise.withResolvers<Stop>();
+    const decode = decodeAsking(run);
+    this.#members.push({ decode, tell, ask: null, end: resolve, fail: reject });
+    if (!this.#looping) this.#loop();
+    return promise;
+  }
+
+  async #loop(): Promise<void> {
+    this.#looping = true;
+    while (this.#members.length > 0) {
+      await this.#turn();
+      await new Promise((turn) => setImmediate(turn)); // messages
+    }
+    this.#looping = false;
+  }
+
+  // All take their rows, and end their step with it, before anybody is told of an event: whoever
+  // takes that may stop here, or fork another request's sequence.
+  async #turn(): Promise<void> {
+    const came: [Member, () => Came][] = [];
+    const beginning = this.#members.filter(({ ask }) => ask === null);
+    for (const member of beginning) came.push([member, attempt(() => member.decode.next())]);
+    const stepping = this.#members.filter(({ ask }) => ask?.kind === "step");
+    const reader = this.#members.find(({ ask }) => ask?.kind === "read");
+    if (reader !== undefined) {
+      const { chunkTokens } = this.#store.settings;
+      const alone = this.#members.length === 1;
+      const tokens = alone ? chunkTokens : Math.min(PIECE_TOKENS, chunkTokens);
+      came.push([reader, attempt(() => reader.decode.next(tokens))]);
+      this.#members = [...this.#members.filter((member) => member !== reader), reader];
+    }
+    came.push(...this.#step(stepping));
+    await Promise.all(came.map(([member, result]) => this.#goOn(member, result)));
+  }
+
+  #step(members: readonly Member[]): [Member, () => Came][] {
+    if (members.length === 0) return [];
+    const shares = members.map(({ ask }) => (ask as StepAsk).share);
+    return stepAll(this.#store, shares).map((answer, at) => {
+      const { decode } = members[at];
+      return [
+        members[at],
+        attempt(() =>
+          "error" in answer ? decode.throw(answer.error) : decode.next(answer.predicted)
+        ),
+      ];
+    });
+  }
+
+  // Tells what a request has come to, and goes on with it until it waits for a turn or has ended.
+  async #goOn(member: Member, came: () => Came): Promise<void> {
+    const { decode, tell } = member;
+    try {
+      let { done, value } = came();
+      while (!done) {
+        const asked = value as DecodeEvent | StepAsk | ReadAsk;
+        if (asked.kind === "step" || asked.kind === "read") {
+          member.ask = asked;
+          return;
+        }
+        const verdict = tell(asked);
+        const answer: Answer = verdict instanceof Promise ? await verdict : verdict;
+        ({ done, value } = decode.next(answer));
+      }
+      this.#leave(member);
+      member.end(value as Stop);
+    } catch (error) {
+      this.#leave(member);
+      member.fail(error);
+    }
+  }
+
+  #leave(member: Member): void {
+    this.#members = this.#members.filter((other) => other !== member);
+  }
+}
+
+// What a call gave or threw, to be had later.
+function attempt(call: () => Came): () => Came {
+  try {
+    const came = call();
+    return () => came;
+  } catch (error) {
+    return () => {
+      throw error;
+    };
+  }
+}
+
+type Stepped = { readonly predicted: Likeliest[] | null } | { readonly error: unknown };
+
+// A step that fails leaves all as they were: made one by one, it fails for whom it must alone.
+function stepAll(store: NativeStore, shares: readonly StepShare[]): Stepped[] {
+  try {
+    const all = store.steps(shares);
+    return shares.map((_, at) => ({ predicted: all && all[at] }));
+  } catch (error) {
+    if (shares.length === 1) return [{ error }];
+    return shares.flatMap((share) => stepAll(store, [share]));
+  }
+}
