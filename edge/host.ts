@@ -13,8 +13,6 @@ const ANSWER_BYTES_MAX = 1 << 16; // of a refusal
 export interface HostFacts extends EngineStats {
   readonly model: { readonly name: string };
   readonly contextTokens: number;
-  /** Requests that wait. */
-  readonly waiting: number;
 }
 
 /** A request to a host. */
@@ -42,7 +40,6 @@ const facts = z.looseObject({
   model: z.looseObject({ name: z.string() }),
   contextTokens: number,
   running: number,
-  waiting: number,
 });
 
 const refusalBody = z.looseObject({
@@ -150,7 +147,7 @@ export class Host {
       if (told.model.name !== (model ?? told.model.name)) {
         throw new Error(`it serves ${told.model.name.slice(0, 60)} instead of ${model}`);
       }
-      this.#reported = told.running + told.waiting;
+      this.#reported = told.running;
       this.#change = 0;
       return told as unknown as HostFacts;
     } catch (cause) {

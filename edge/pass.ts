@@ -59,8 +59,10 @@ async function create(passing: Passing): Promise<Response> {
   const { hosts, request, tenant, root } = passing;
   const { signal } = request;
   const post = postOf(await jsonOf(request, CREATE_BYTES_MAX));
-  return await hosts.place(null, async (host) =>
-    await renamed(passing, host, await host.ask(root, { ...post, tenant, signal })));
+  return await hosts.place(
+    null,
+    async (host) => await renamed(passing, host, await host.ask(root, { ...post, tenant, signal })),
+  );
 }
 
 // Of all hosts that are there.
@@ -143,8 +145,8 @@ async function renamed(
   known?.pulse[Symbol.dispose]();
   if (typeof body.id === "string") {
     const { id } = body;
-    const same = id === known?.id;
-    body.id = same ? known.name : await sealer.seal({ host: tagOf(host), id }, tenant);
+    const isKnown = known !== undefined && known.id === id;
+    body.id = isKnown ? known.name : await sealer.seal({ host: tagOf(host), id }, tenant);
     if (status === 201) headers.set("Location", `${root}/${body.id}`);
   }
   return new Response(JSON.stringify(body), { status, headers });

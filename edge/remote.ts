@@ -101,14 +101,17 @@ export class RemoteEngine implements ServedEngine {
 
   /** Bytes of the cache on a host for a sequence of `tokens` (contextTokens if left out). */
   async plan(tokens: number = this.contextTokens): Promise<CachePlan> {
-    return await this.#hosts.place(null, async (host) =>
-      await (await host.ask(`/v1/plan?tokens=${encodeURIComponent(tokens)}`)).json());
+    return await this.#hosts.place(
+      null,
+      async (host) =>
+        await (await host.ask(`/v1/plan?tokens=${encodeURIComponent(tokens)}`)).json(),
+    );
   }
 
   /** What the hosts hold and have done, added up over those that are there. */
   async stats(): Promise<EngineStats> {
     const facts = await this.#hosts.facts();
-    return facts.map(({ model: _, contextTokens: __, waiting: ___, ...stats }) => stats)
+    return facts.map(({ model: _, contextTokens: __, ...stats }) => stats)
       .reduce(added);
   }
 

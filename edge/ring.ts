@@ -31,8 +31,9 @@ export class Ring {
 
   /** Indices of all hosts, each once, in the order in which they lie from the key's place on. */
   from(key: number): number[] {
-    const first = this.#points.findIndex(({ at }) => at >= key);
-    const points = [...this.#points.slice(first), ...this.#points.slice(0, Math.max(first, 0))];
+    // Behind the last point the ring begins again.
+    const first = Math.max(0, this.#points.findIndex(({ at }) => at >= key));
+    const points = [...this.#points.slice(first), ...this.#points.slice(0, first)];
     const order = new Set<number>();
     for (const { host } of points) {
       order.add(host);

@@ -30,7 +30,11 @@ export class Sealer {
   async seal({ host, id }: Held, tenant: string): Promise<string> {
     const nonce = crypto.getRandomValues(new Uint8Array(NONCE_BYTES));
     const text = encoder.encode(JSON.stringify([host, id]));
-    const sealed = await crypto.subtle.encrypt(cipher(nonce, tenant), await this.#cryptoKey(), text);
+    const sealed = await crypto.subtle.encrypt(
+      cipher(nonce, tenant),
+      await this.#cryptoKey(),
+      text,
+    );
     return base64Of(new Uint8Array([...nonce, ...new Uint8Array(sealed)]));
   }
 

@@ -14,16 +14,18 @@ export interface SessionTold {
   readonly stats: CacheStats;
 }
 
+type Parts = Omit<GenerationParts, "path" | "place">;
+
 /** A session on a host; RemoteEngine.session opens one. */
 export class RemoteSession implements ServedSession, AsyncDisposable {
   readonly #host: Host;
-  readonly #parts: Omit<GenerationParts, "path" | "place">;
+  readonly #parts: Parts;
   readonly #path: string;
   #length: number;
   #closed = false;
 
   /** RemoteEngine.session and fork make sessions. */
-  constructor(host: Host, parts: RemoteSession["#parts"], { id, length }: SessionTold) {
+  constructor(host: Host, parts: Parts, { id, length }: SessionTold) {
     this.#host = host;
     this.#parts = parts;
     this.#path = `/v1/sessions/${id}`;
