@@ -150,11 +150,12 @@ export class Engine implements AsyncDisposable {
   /** What all sessions hold, and what requests have done since the engine was opened. */
   async stats(): Promise<EngineStats> {
     this.#checkOpen();
-    const { client, running, settings } = this.#host;
+    const { client, settings } = this.#host;
     const counters = await client.call("engineStats", null);
     const { reservedBytes, farBytes } = this.plan();
+    const { started } = this.#host;
     const sessionsMax = settings.sequences;
-    return { ...counters, sessionsMax, running: running.size, reservedBytes, farBytes };
+    return { ...counters, sessionsMax, running: started, reservedBytes, farBytes };
   }
 
   /** Ends what runs and gives all memory back; closing twice is fine. */

@@ -35,29 +35,21 @@ export interface EngineCounters {
   readonly prefillMs: number;
   /** Milliseconds of requests from then on. */
   readonly decodeMs: number;
-  /** What requests fetched, as CacheStats counts it. */
-  readonly fetches: FetchCounts;
-}
-
-/** Sums of what requests fetched; CacheStats defines each. */
-export interface FetchCounts {
-  readonly prefetchedRows: number;
-  readonly lateRows: number;
-  readonly reusedRows: number;
+  /** Rows that requests chose and how they came; CacheStats defines each. */
+  readonly rows: { readonly prefetched: number; readonly late: number; readonly reused: number };
+  /** Bytes copied from far to near. */
   readonly fetchedBytes: number;
-  readonly hiddenMs: number;
-  readonly waitedMs: number;
-  readonly lateMs: number;
-  readonly guessesMade: number;
-  readonly guessesRight: number;
-  readonly guessesAccepted: number;
+  /** Milliseconds of fetches. */
+  readonly fetch: CacheStats["fetch"];
+  /** Guesses made, those that were right, and those taken as tokens at once. */
+  readonly guess: { readonly made: number; readonly right: number; readonly accepted: number };
 }
 
 /** What an engine holds, and what it has done since it was opened. */
 export interface EngineStats extends EngineCounters {
   /** Sessions that may be open at a time. */
   readonly sessionsMax: number;
-  /** Requests that run or wait for their turn. */
+  /** Requests that run; others wait. */
   readonly running: number;
   /** Near memory reserved when the engine was opened, whatever sessions hold of it. */
   readonly reservedBytes: number;
@@ -76,6 +68,12 @@ type RequestCounts = Pick<
   | "decodeMs"
 >;
 
+type RequestSums =
+  & RequestCounts
+  & Pick<EngineCounters, "requests" | "rows" | "fetchedBytes" | "fetch" | "guess">;
+
+type Fetched = ReturnType<typeof fetchedOf>;
+
 type Outcome = keyof EngineCounters["requests"];
 
 /** Sums over requests. */
@@ -85,7 +83,7 @@ export class RequestTotals {
     ...{ promptTokens: 0, cachedTokens: 0, cachedGeneratedTokens: 0, completionTokens: 0 },
     ...{ prefillMs: 0, decodeMs: 0 },
   };
-  #fetches: FetchCounts = countsOf(noStats("full"));
+  #fetched: Fetched = fetchedOf(noStats("full"));
 
   /** Counts a request; one that failed has nothing to add. */
   add(outcome: Outcome, counts?: RequestCounts): void {
@@ -97,23 +95,33 @@ export class RequestTotals {
 
   /** Counts what was fetched between two looks at a text. */
   fetched(before: CacheStats, after: CacheStats): void {
-    const [from, to] = [countsOf(before), countsOf(after)];
-    const names = Object.keys(this.#fetches) as (keyof FetchCounts)[];
-    const sums = names.map((name) => [name, this.#fetches[name] + to[name] - from[name]]);
-    this.#fetches = Object.fromEntries(sums);
+    const [from, to] = [fetchedOf(before), fetchedOf(after)];
+    const names = Object.keys(to) as (keyof Fetched)[];
+    for (const name of names) this.#fetched[name] += to[name] - from[name];
   }
 
   /** The sums so far. */
-  get sums(): RequestCounts & Pick<EngineCounters, "requests" | "fetches"> {
-    return { requests: { ...this.#requests }, ...this.#sums, fetches: this.#fetches };
+  get sums(): RequestSums {
+    const { prefetched, late, reused, fetchedBytes, ...sums } = this.#fetched;
+    const { hiddenMs, waitedMs, lateMs, made, right, accepted } = sums;
+    return {
+      requests: { ...this.#requests },
+      ...this.#sums,
+      rows: { prefetched, late, reused },
+      fetchedBytes,
+      fetch: { hiddenMs, waitedMs, lateMs },
+      guess: { made, right, accepted },
+    };
   }
 }
 
-function countsOf({ guess, fetch, ...rows }: CacheStats): FetchCounts {
+// Counters of a text that only grow, side by side.
+function fetchedOf({ guess, fetch, ...rows }: CacheStats) {
   const { prefetchedRows, lateRows, reusedRows, fetchedBytes } = rows;
-  const { hiddenMs, waitedMs, lateMs } = fetch;
+  const { made, right, accepted } = guess;
   return {
-    ...{ prefetchedRows, lateRows, reusedRows, fetchedBytes, hiddenMs, waitedMs, lateMs },
-    ...{ guessesMade: guess.made, guessesRight: guess.right, guessesAccepted: guess.accepted },
+    ...{ prefetched: prefetchedRows, late: lateRows, reused: reusedRows, fetchedBytes },
+    ...fetch,
+    ...{ made, right, accepted },
   };
 }

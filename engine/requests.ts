@@ -9,8 +9,7 @@ import type { NativeStore } from "./native.ts";
 import { Prefixes } from "./prefixes.ts";
 import { Room, type Taken } from "./room.ts";
 import { Scheduler } from "./scheduler.ts";
-import type { Request } from "./settings.ts";
-import { type CacheStats, noGuesses, noStats } from "./stats.ts";
+import { type CacheStats, noStats } from "./stats.ts";
 
 /** Tells an event of a request; true, to one that brings a token, makes it the last. */
 type Tell = (event: RequestEvent) => Promise<boolean> | void;
@@ -108,7 +107,7 @@ export class Requests {
       this.#totals.add("failed");
       throw error;
     } finally {
-      this.#leave(ask, placed);
+      this.#leave(placed);
     }
   }
 
@@ -157,7 +156,7 @@ export class Requests {
     return placed;
   }
 
-  #leave(ask: Checked, placed: Placed): void {
+  #leave(placed: Placed): void {
     this.#room.taken.delete(placed);
     try {
       if (placed.salt !== null) this.#prefixes.keep(placed.state, placed.salt);

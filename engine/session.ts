@@ -142,12 +142,15 @@ export class Session implements AsyncDisposable {
 
   /** What the session holds and what was fetched for it. */
   stats(): Promise<CacheStats> {
-    return this.#ask("stats");
+    this.#checkOpen();
+    return this.#host.client.call("stats", { session: this.#id });
   }
 
   /** A second session with the same tokens; full pages are shared. */
   async fork(): Promise<Session> {
-    const { session, ...held } = await this.#ask("fork");
+    this.#checkIdle();
+    const { client } = this.#host;
+    const { session, ...held } = await client.call("fork", { session: this.#id });
     const fork = new Session(this.#host, session, held);
     fork.#conversation = this.#conversation;
     return fork;
@@ -184,13 +187,6 @@ export class Session implements AsyncDisposable {
   #hold({ length, begun }: Omit<SessionAnswer, "session">): void {
     this.#length = length;
     this.#begun = begun;
-  }
-
-  #ask(name: "stats"): Promise<CacheStats>;
-  #ask(name: "fork"): Promise<SessionAnswer>;
-  #ask(name: "stats" | "fork"): Promise<unknown> {
-    this.#checkIdle();
-    return this.#host.client.call(name, { session: this.#id });
   }
 
   #checkIdle(): void {

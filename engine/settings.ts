@@ -130,18 +130,7 @@ export function settle(
   const kMax = capped(options.kMax ?? k, tokensMax);
   const inFile = options.far !== undefined && options.far !== "ram";
   const cuda = options.device === "cuda";
-  if (cuda && options.isa !== undefined) {
-    refuse(action, "isa", options.isa, "has no use with device cuda");
-  }
-  if (!cuda && options.prefetch !== undefined) {
-    refuse(action, "prefetch", options.prefetch, "has no use without device cuda");
-  }
-  if (!cuda && options.prefill === "fast") {
-    refuse(action, "prefill", options.prefill, "has no use without device cuda");
-  }
-  if (cuda && options.activations === "int8") {
-    refuse(action, "activations", options.activations, "has no use with device cuda");
-  }
+  refuseDevices(options, cuda, action);
   if (k > kMax) refuse(action, "k", options.k, `is above kMax ${kMax}`);
   if (rule === "paper" && profile !== null) {
     refuse(action, "profile", options.profile, "has no use with rule paper");
@@ -204,6 +193,25 @@ function pagesOf(
     refuse(action, "poolTokens", poolTokens, `is above ${most}`);
   }
   return Math.ceil(poolTokens / PAGE_TOKENS);
+}
+
+function refuseDevices(
+  options: CacheOptions & Omit<EngineOptions, "model" | "chatTemplate" | "notice">,
+  cuda: boolean,
+  action: string,
+): void {
+  if (cuda && options.isa !== undefined) {
+    refuse(action, "isa", options.isa, "has no use with device cuda");
+  }
+  if (!cuda && options.prefetch !== undefined) {
+    refuse(action, "prefetch", options.prefetch, "has no use without device cuda");
+  }
+  if (!cuda && options.prefill === "fast") {
+    refuse(action, "prefill", options.prefill, "has no use without device cuda");
+  }
+  if (cuda && options.activations === "int8") {
+    refuse(action, "activations", options.activations, "has no use with device cuda");
+  }
 }
 
 function refuseAudits(options: CacheOptions, mode: Mode, action: string): void {

@@ -147,7 +147,7 @@ test("a sequence that is closed meanwhile fails alone, in the library's words", 
     for (const other of [0, 2, 3, 4, 5]) assertEquals(tokens[other], expected[other]);
   }));
 
-test("a prompt is read in pieces between the steps of others, and changes none of their tokens", () =>
+test("a prompt is read in pieces between the steps of others, and changes no token of theirs", () =>
   withModel({}, async (store) => {
     const expected = alone(store);
     const reads: number[] = [];
