@@ -27,12 +27,6 @@ export interface GenerationParts {
   readonly more?: (event: Readonly<Record<string, unknown>>) => void;
 }
 
-// A piece with logprobs comes with the texts of the ids that it names.
-interface RemotePiece extends Piece {
-  readonly token?: string;
-  readonly texts?: readonly string[];
-}
-
 interface Prefilled {
   readonly tokens: number;
   readonly promptTokens: number;
@@ -138,7 +132,8 @@ export class RemoteGeneration implements ServedGeneration {
     try {
       for await (const event of eventsOf(response)) {
         pulse.heard();
-        if (event.piece) await this.#give(event.piece as RemotePiece, pulse);
+        if (event.texts) this.#learn(event.texts);
+        if (event.piece) await this.#give(event.piece as Piece, pulse);
         else if (event.prefilled) this.#tell(event.prefilled as Prefilled);
         else if (event.error) throw refusalOf(event as unknown as ErrorBody);
         else if (event.result) {
@@ -152,14 +147,17 @@ export class RemoteGeneration implements ServedGeneration {
     return result ?? Promise.reject(host.lost());
   }
 
+  // A piece with logprobs comes with the texts of the ids that it names.
+  #learn(texts: object): void {
+    for (const [id, text] of Object.entries(texts)) this.#parts.learn(Number(id), text);
+  }
+
   #tell({ tokens, promptTokens }: Prefilled): void {
     this.#options.progress?.(tokens, promptTokens);
   }
 
   // Waits where somebody iterates and is behind.
-  async #give({ token, texts, ...piece }: RemotePiece, pulse: Pulse): Promise<void> {
-    if (token !== undefined) this.#parts.learn(piece.id, token);
-    texts?.forEach((text, at) => this.#parts.learn(piece.logprobs![at][0], text));
+  async #give(piece: Piece, pulse: Pulse): Promise<void> {
     this.#queue.push(piece);
     this.#change();
     const { signal } = this.#left;

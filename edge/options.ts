@@ -38,12 +38,13 @@ export interface RemoteEngineOptions {
 
 const address = z.string().refine(isAddress, { error: "is not an http address" });
 
+const key = z.string().regex(/^[!-~]+$/, { error: "has other characters than a header may" });
+
 const milliseconds = z.number().min(1).max(2 ** 31 - 1).optional();
 
 /** Checks {@linkcode RemoteEngineOptions}. */
 export const remoteEngineOptions: z.ZodType<RemoteEngineOptions> = z.strictObject({
-  hosts: z.array(z.strictObject({ url: address, key: z.string().min(1).optional() }))
-    .min(1).max(HOSTS_MAX),
+  hosts: z.array(z.strictObject({ url: address, key: key.optional() })).min(1).max(HOSTS_MAX),
   model: z.string().min(1).optional(),
   contextTokens: z.int().min(1).max(TOKENS_MAX).optional(),
   secret: z.string().min(1).optional(),

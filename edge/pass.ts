@@ -43,10 +43,11 @@ export async function pass(
 ): Promise<Response> {
   const { pathname, search } = new URL(request.url);
   const [, root, name, rest = ""] = pathname.match(/^(\/v1\/\w+)(?:\/([^/]*)(.*))?$/) ?? [];
+  const method = request.method === "HEAD" ? "GET" : request.method;
   const passing = { ...parts, request, tenant, root };
-  if (name !== undefined) return await toHolder(passing, name, rest + search);
-  if (request.method === "GET") return await list(passing);
-  if (request.method === "POST") return await create(passing);
+  if (name !== undefined) return await toHolder({ ...passing, method }, name, rest + search);
+  if (method === "GET") return await list(passing);
+  if (method === "POST") return await create(passing);
   throw notAllowed(request, root, "GET, HEAD, POST");
 }
 
@@ -84,9 +85,13 @@ async function list({ hosts, sealer, request, tenant, root }: Passing): Promise<
   return await here(() => Promise.reject(lists[0]));
 }
 
-async function toHolder(passing: Passing, name: string, rest: string): Promise<Response> {
-  const { hosts, sealer, silenceMs, request, tenant, root } = passing;
-  if (!/^(GET|POST|DELETE)$/.test(request.method)) {
+async function toHolder(
+  passing: Passing & { readonly method: string },
+  name: string,
+  rest: string,
+): Promise<Response> {
+  const { hosts, sealer, silenceMs, request, method, tenant, root } = passing;
+  if (method !== "GET" && method !== "POST" && method !== "DELETE") {
     throw notAllowed(request, root, "GET, HEAD, POST, DELETE");
   }
   const held = await sealer.open(name, tenant);
@@ -98,7 +103,7 @@ async function toHolder(passing: Passing, name: string, rest: string): Promise<R
     const path = `${root}/${held.id}${rest}`;
     const response = await here(() =>
       host.ask(path, {
-        method: request.method as "GET" | "POST" | "DELETE",
+        method,
         body: request.body,
         headers: type === null ? {} : { "Content-Type": type },
         tenant,

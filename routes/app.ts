@@ -9,7 +9,7 @@ import { BODY_SECONDS } from "./body.ts";
 import { chatRoutes } from "./chat.ts";
 import type { ServedEngine } from "./engine.ts";
 import { answerOf, RequestError, statusOf } from "./errors.ts";
-import { bearerKeys } from "./keys.ts";
+import { bearerKeys, partTenants } from "./keys.ts";
 import { Metrics } from "./metrics.ts";
 import { modelRoutes } from "./models.ts";
 import { mountResources, type ResourceOptions } from "./resources.ts";
@@ -81,6 +81,7 @@ export function createApp(engine: ServedEngine, options: AppOptions = {}): App {
   for (const path of ["/v1/*", "/metrics"]) {
     if (keys !== undefined) app.use(path, bearerKeys(keys));
   }
+  app.use("/v1/*", partTenants);
   app.route("/v1/models", modelRoutes(name));
   app.route("/v1/chat/completions", chatRoutes({ engine, name, bodyBytesMax, closing, report }));
   const parts = { engine, name, metrics, keyed: keys !== undefined, closing, report };

@@ -183,7 +183,7 @@ const refusals: readonly [object, string][] = [
   [{ hosts: [{ url: "localhost" }] }, "hosts[0].url localhost is not an http address"],
   [{ hosts: [{ url: "ftp://a" }] }, "hosts[0].url ftp://a is not an http address"],
   [{ hosts: [{ url: "http://a:b@c" }] }, "hosts[0].url http://a:b@c is not an http address"],
-  [{ hosts: [{ url, key: "" }] }, 'hosts[0].key "" is empty'],
+  [{ hosts: [{ url, key: "" }] }, 'hosts[0].key "" has other characters than a header may'],
   [{ hosts: [{ url }], ageMs: 0 }, "ageMs 0 is below 1"],
   [{ hosts: [{ url }], contextTokens: 0 }, "contextTokens 0 is below 1"],
   [{ hosts: [{ url }], keys: [] }, "option keys is not known"],

@@ -96,7 +96,7 @@ export async function over(
   const known = { model: "fake", contextTokens: 1000 };
   return await RemoteEngine.open({
     ...known,
-    hosts: hosts.map(({ url }) => ({ url, key: "host key" })),
+    hosts: hosts.map(({ url }) => ({ url, key: "host-key" })),
     ...options,
   });
 }
