@@ -10,7 +10,7 @@ import type { EngineStats } from "../engine/engine_stats.ts";
 import { SpecacheError } from "../engine/errors.ts";
 import { parse } from "../engine/parse.ts";
 import type { CachePlan } from "../engine/plan.ts";
-import type { ServedEngine } from "../routes/engine.ts";
+import type { ServedEngine, ServedGeneration, ServedSession } from "../routes/engine.ts";
 import { type GenerationParts, RemoteGeneration } from "./generation.ts";
 import type { HostFacts } from "./host.ts";
 import { Hosts } from "./hosts.ts";
@@ -82,7 +82,7 @@ export class RemoteEngine implements ServedEngine {
    *
    * @throws {SpecacheError} argument; others reach whoever iterates or awaits the result
    */
-  generate(options: GenerateOptions): RemoteGeneration {
+  generate(options: GenerateOptions): ServedGeneration {
     parse(generateOptions, options, "generate");
     return new RemoteGeneration({
       ...this.#parts,
@@ -92,7 +92,7 @@ export class RemoteEngine implements ServedEngine {
   }
 
   /** A new, empty session on the host that has least to do; it stays there. */
-  async session(): Promise<RemoteSession> {
+  async session(): Promise<ServedSession & AsyncDisposable> {
     return await this.#hosts.place(null, async (host) => {
       const response = await host.ask("/v1/sessions", postOf({}));
       return new RemoteSession(host, this.#parts, await response.json());
