@@ -32,8 +32,8 @@ function faultOf(issues: readonly Issue[], input: unknown): Issue {
       return { ...within, path: [...first.path, ...within.path] };
     }
   }
-  if (first.code === "invalid_union" && typeof valueAt(input, first.path) === "number") {
-    const limit = first.errors.flat().find(isOfNumber); // a number that is not as numbers are
+  if (first.code === "invalid_union" && !isObject(valueAt(input, first.path))) {
+    const limit = first.errors.flat().find(isOfNumber); // what a number must be is the nearest
     if (limit !== undefined) return { ...limit, path: [...first.path, ...limit.path] };
   }
   const same = issues.filter(({ path, code }) =>
@@ -48,9 +48,9 @@ function isNarrower(a: Issue, b: Issue): boolean {
 }
 
 function isOfNumber(issue: Issue): boolean {
-  const { code } = issue;
-  return code === "too_small" || code === "too_big" || code === "invalid_type" &&
-      issue.expected === "int";
+  if (issue.code === "invalid_type") return ["int", "number"].includes(issue.expected);
+  return (issue.code === "too_small" || issue.code === "too_big") && issue.origin !== "string" &&
+    issue.origin !== "array";
 }
 
 const isObject = (value: unknown) => typeof value === "object" && value !== null;

@@ -25,7 +25,8 @@ export function bodyBytesFor(contextTokens: number): number {
   return (64 << 10) + 32 * contextTokens;
 }
 
-export type { ServedStore, ServedStores } from "./store_engine.ts";
+export type { ResourceOptions } from "./resources.ts";
+export type { ServedStore, ServedStores, Told } from "./store_engine.ts";
 
 /** Options of {@linkcode createApp}. */
 export interface AppOptions extends ResourceOptions {
@@ -83,8 +84,8 @@ export function createApp(engine: ServedEngine, options: AppOptions = {}): App {
   }
   app.use("/v1/*", partTenants);
   app.route("/v1/models", modelRoutes(name));
-  app.route("/v1/chat/completions", chatRoutes({ engine, name, bodyBytesMax, closing, report }));
-  const parts = { engine, name, metrics, keyed: keys !== undefined, closing, report };
-  mountResources(app, { ...parts, bodyBytesMax, bodySeconds }, options);
+  const parts = { engine, name, bodyBytesMax, bodySeconds, closing, report };
+  app.route("/v1/chat/completions", chatRoutes(parts));
+  mountResources(app, { ...parts, metrics, keyed: keys !== undefined }, options);
   return { fetch: (request) => app.fetch(request) };
 }

@@ -11,6 +11,7 @@ import { type ChatRequest, chatRequestOf, messagesOf, samplingOf } from "./chat_
 import type { ServedEngine, ServedGeneration } from "./engine.ts";
 import { bodyOf, statusOf } from "./errors.ts";
 import { tenantOf } from "./keys.ts";
+import { leaving } from "./leaving.ts";
 import { only } from "./methods.ts";
 import { checkModel } from "./models.ts";
 
@@ -20,6 +21,8 @@ export interface ChatParts {
   /** What requests call the model. */
   readonly name: string;
   readonly bodyBytesMax: number;
+  /** Seconds within which a body must be there. */
+  readonly bodySeconds: number;
   /** Aborted when the server closes. */
   readonly closing?: AbortSignal;
   readonly report: (error: unknown) => void;
@@ -29,7 +32,7 @@ export interface ChatParts {
 export function chatRoutes(parts: ChatParts): Hono {
   const chat = new Hono();
   chat.post("/", async (c) => {
-    const request = chatRequestOf(await jsonOf(c.req.raw, parts.bodyBytesMax));
+    const request = chatRequestOf(await jsonOf(c.req.raw, parts.bodyBytesMax, parts.bodySeconds));
     checkModel(parts.name, request.model);
     const options = { ...samplingOf(request), ...promptOf(request), ...tenantOf(c) };
     const left = leaving(c.req.raw.signal);
@@ -42,15 +45,6 @@ export function chatRoutes(parts: ChatParts): Hono {
   });
   chat.all("/", only("POST"));
   return chat;
-}
-
-// Aborted with the request. Not AbortSignal.any, whose listeners Deno could forget
-// (denoland/deno#29075).
-function leaving(signal: AbortSignal): AbortController {
-  const left = new AbortController();
-  if (signal.aborted) left.abort();
-  signal.addEventListener("abort", () => left.abort(), { once: true });
-  return left;
 }
 
 // The conversation, and how many tokens may follow: what the request asks for, or all that fit.

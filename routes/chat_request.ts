@@ -2,12 +2,8 @@
 // and the options of a generation that it becomes. Names are OpenAI's; those of the last group are
 // ours.
 import { z } from "zod";
-import {
-  type GenerateOptions,
-  generateOptions,
-  type Message,
-  STOPS_MAX,
-} from "../engine/config_generate.ts";
+import { type GenerateOptions, generateOptions, STOPS_MAX } from "../engine/config_generate.ts";
+import type { Message } from "../engine/conversation.ts";
 import { kOfStep, type Late, late, TOKENS_MAX } from "../engine/config.ts";
 import { SpecacheError } from "../engine/errors.ts";
 import { parse } from "../engine/parse.ts";
@@ -75,7 +71,8 @@ function unsupported(nothing: readonly unknown[]): z.ZodType<unknown> {
 
 const maxTokens = z.int().min(1).max(TOKENS_MAX).nullish();
 
-const chatRequest = z.strictObject({
+/** Checks {@linkcode ChatRequest}. */
+export const chatRequest: z.ZodType<ChatRequest> = z.strictObject({
   model: z.string(),
   messages: z.array(message).min(1),
   stream: z.boolean().nullish(),

@@ -56,7 +56,7 @@ class Holding<T> implements Entry<T> {
   }
 
   get expires(): number {
-    return Math.ceil(Date.now() / 1000 + this.left);
+    return Math.floor(Date.now() / 1000 + this.left);
   }
 }
 

@@ -86,6 +86,7 @@ export const answers: Readonly<Record<string, Schema>> = {
     stats: named("CacheStats"),
   }),
   Stores: object({ data: list(named("Store")) }),
+  Stats: object({ model: object({ name: text }), contextTokens: integer, running: integer }),
   Length: object({ length: integer }),
   Deleted: object({ id: text, deleted: { const: true } }),
   Object: { type: "object" },

@@ -2,6 +2,7 @@
 import { z } from "zod";
 import { endOptions, kvStoreOptions, stepOptions, tokenCount } from "../engine/config.ts";
 import { generateOptions, promptOptions } from "../engine/config_generate.ts";
+import { chatRequest } from "./chat_request.ts";
 import { nothing } from "./empty.ts";
 import { LOCAL_OPTIONS } from "./generate_request.ts";
 import type { Schema } from "./openapi_answers.ts";
@@ -22,6 +23,7 @@ function without(schema: z.ZodType, names: readonly string[], more: Record<strin
 export function bodies(): Readonly<Record<string, Schema>> {
   const stream = { type: "boolean", default: false };
   return {
+    ChatRequest: schemaOf(chatRequest),
     Nothing: schemaOf(nothing),
     GenerateRequest: without(generateOptions, LOCAL_OPTIONS, { stream }),
     AppendRequest: without(promptOptions, LOCAL_OPTIONS),

@@ -56,6 +56,7 @@ export const operations: readonly Operation[] = [
     ...{ ...get, path: "/v1/plan", summary: "Bytes of the cache for so many tokens" },
     ...{ query: { "tokens?": tokens }, answer: "CachePlan", refuses: [400] },
   },
+  { ...get, path: "/v1/stats", summary: "What the engine holds and has done", answer: "Stats" },
   {
     ...{ ...post, path: "/v1/generate", summary: "Generates from a prompt, ids or messages" },
     ...{ body: "GenerateRequest", answer: "Generated", refuses: waits },

@@ -1,5 +1,5 @@
-// stats.ts - /v1/stats: what the engine holds and has done, as a program reads it; fronts at the edge
-// ask their hosts by it.
+// stats.ts - /v1/stats: what the engine holds and has done, as a program reads it; fronts at the
+// edge ask their hosts by it.
 import { Hono } from "hono";
 import type { ServedEngine } from "./engine.ts";
 import { only } from "./methods.ts";

@@ -1,9 +1,11 @@
-// store_engine.ts - what the routes need of raw stores. Types alone: nothing here loads the library.
+// store_engine.ts - what the routes need of raw stores. Types alone: nothing here loads the
+// library.
 import type { KvStoreOptions, StepInput, StepOptions, StoreRun } from "../engine/config.ts";
 import type { CachePlan } from "../engine/plan.ts";
 import type { CacheStats } from "../engine/stats.ts";
 
-type Told<T> = T | Promise<T>;
+/** A value, or a promise of it. */
+export type Told<T> = T | Promise<T>;
 
 /** A store that is served; KvStore is one. */
 export interface ServedStore {

@@ -1,5 +1,5 @@
-// store_request.ts - what requests to raw stores say: options of a new one, and the layer, dtype and
-// shapes of a body of numbers.
+// store_request.ts - what requests to raw stores say: options of a new one, and the layer, dtype
+// and shapes of a body of numbers.
 import { z } from "zod";
 import { type KvStoreOptions, kvStoreOptions } from "../engine/config.ts";
 import { SpecacheError } from "../engine/errors.ts";

@@ -33,7 +33,8 @@ export function tensorsOf(
     const shapes = declared.map(({ name, shape }) => `${name} ${shape.join(" x ")}`).join(", ");
     throw new SpecacheError(
       "argument",
-      `Cannot ${action}: body of ${bytes.length} bytes is not ${wanted} bytes: ${shapes} of ${dtype}`,
+      `Cannot ${action}: body of ${bytes.length} bytes is not ${wanted} bytes: ${shapes} of ` +
+        dtype,
       { details: { name: "body", bytes: bytes.length, wanted } },
     );
   }

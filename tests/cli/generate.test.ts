@@ -21,7 +21,12 @@ const documented = {
   text: "string",
   tokens: [number],
   stop: "string",
-  usage: { promptTokens: number, completionTokens: number, cachedTokens: number },
+  usage: {
+    promptTokens: number,
+    completionTokens: number,
+    cachedTokens: number,
+    cachedGeneratedTokens: number,
+  },
   cache: {
     mode: "string",
     tokens: number,

@@ -168,7 +168,7 @@ test("SIGTERM and Ctrl-C finish what runs, and tell what waits", async () => {
       const refused = await assertRejects(() => waits, OpenAI.InternalServerError);
       assertEquals(refused.status, 503);
       assertEquals(await ended, 0);
-    });
+    }, ["--sequences", "1"]);
   }
 });
 

@@ -6,6 +6,8 @@ import type { ServedGeneration, ServedSession } from "../../routes/app.ts";
 /** What sessions of a fake engine share. */
 export interface FakeHost {
   readonly sessionsMax: number;
+  /** Generations that run. */
+  readonly running: number;
   /** Those that are open. */
   readonly open: Set<FakeSession>;
   generate(options: GenerateOptions): ServedGeneration;
@@ -95,14 +97,14 @@ export function cachePlan(tokens: number): CachePlan {
 }
 
 /** Numbers that can be told apart. */
-export function engineStats({ open, sessionsMax }: FakeHost): EngineStats {
+export function engineStats({ open, sessionsMax, running }: FakeHost): EngineStats {
   return {
     sessions: open.size,
     sessionsMax,
     tokens: [...open].reduce((sum, { length }) => sum + length, 0),
     ...{ nearBytes: 10, fullBytes: 40, reservedBytes: 100, farBytes: 400 },
     requests: { ended: 1, cancelled: 2, failed: 3 },
-    ...{ promptTokens: 11, cachedTokens: 12, completionTokens: 13, running: 4 },
+    ...{ promptTokens: 11, cachedTokens: 12, completionTokens: 13, running },
     ...{ prefillMs: 1500, decodeMs: 2500 },
     ...{ waiting: 5, cachedGeneratedTokens: 2 },
     rows: { prefetched: 21, late: 22, reused: 23 },

@@ -29,7 +29,7 @@ test("/v1/generate takes a generation's options by their own names", async () =>
   assertEquals([body.result.text, body.result.stop], ["hel", "length"]);
 });
 
-test("/v1/generate answers with the result, and with pieces where probabilities are asked for", async () => {
+test("/v1/generate answers the result, and pieces where probabilities are asked for", async () => {
   const asker = asking({}, { text: "hé" });
   const plain = await asker.post(path, { ids: [1, 2] });
   assertEquals(Object.keys(plain.body), ["result"]);
@@ -43,7 +43,7 @@ test("/v1/generate answers with the result, and with pieces where probabilities 
   assertEquals(body.pieces, pieces);
 });
 
-test("a stream of /v1/generate starts, tells how far the prompt is read, its pieces, its result", async () => {
+test("a stream of /v1/generate starts, tells of its prompt, its pieces, its result", async () => {
   const asker = asking({}, { text: "ab" });
   const told = await events(asker, { prompt: "four" });
   assertEquals(told.slice(0, -1), [
@@ -56,7 +56,7 @@ test("a stream of /v1/generate starts, tells how far the prompt is read, its pie
   assertEquals(told.at(-1).result, (await asker.post(path, { prompt: "four" })).body.result);
 });
 
-test("a stream that fails ends with the error in its shape, and is reported if it is ours", async () => {
+test("a stream that fails ends with the error, and is reported if it is ours", async () => {
   const fails = new SpecacheError("device", "Cannot go on in /home/me: no device");
   const asker = asking({}, { fails });
   const { error } = (await events(asker, { prompt: "x" })).at(-1);

@@ -1,0 +1,110 @@
+// More requests than run at a time: they wait, client by client, and each has the answer that it
+// has alone; who gives up while it waits costs nobody anything; what never has room is told so.
+import { assert, assertEquals, assertRejects, test } from "../harness.ts";
+import { SpecacheError } from "../../mod.ts";
+import {
+  answer,
+  asked,
+  assertRefused,
+  CONTEXT,
+  promptIds,
+  textIds,
+  withEngine,
+} from "./support.ts";
+
+const texts = [1, 2, 3, 4, 5, 6, 7].map((seed) => textIds(60 + 50 * seed, seed));
+
+test("requests that run together have the answers that they have alone", async () => {
+  const alone = await withEngine({}, async (engine) => {
+    const results = [];
+    for (const ids of texts) results.push(await engine.generate({ ids, ...asked }).result);
+    return results;
+  });
+  await withEngine({ sequences: 3 }, async (engine) => {
+    const runs = texts.map((ids) => engine.generate({ ids, ...asked }));
+    const stats = await engine.stats();
+    assertEquals([stats.running, stats.waiting], [3, 4]);
+    for (const [at, run] of runs.entries()) {
+      const { tokens, logprobs, stop } = await run.result;
+      const expected = alone[at];
+      assertEquals([tokens, logprobs, stop], [expected.tokens, expected.logprobs, expected.stop]);
+    }
+    const after = await engine.stats();
+    assertEquals([after.running, after.waiting, after.tokens], [0, 0, 0]);
+    assertEquals(after.pages.free, after.pages.all);
+  });
+});
+
+test("a client with many requests does not keep another waiting for all of them", () =>
+  withEngine({ sequences: 1 }, async (engine) => {
+    const order: string[] = [];
+    const run = async (name: string, client: string) => {
+      await engine.generate({ ids: texts[0], maxTokens: 3, client }).result;
+      order.push(name);
+    };
+    await Promise.all([
+      ...[1, 2, 3, 4].map((at) => run(`many ${at}`, "many")),
+      run("few", "few"),
+    ]);
+    assert(order.indexOf("few") <= 2, order.join());
+  }));
+
+test("who gives up while it waits ends at once, and has not started", () =>
+  withEngine({ sequences: 1 }, async (engine) => {
+    const client = new AbortController();
+    const long = engine.generate({ ids: promptIds, maxTokens: 99 });
+    const waits = engine.generate({ ids: promptIds, maxTokens: 9, signal: client.signal });
+    assertEquals(await long.started, true);
+    client.abort();
+    const { stop, tokens } = await waits.result;
+    assertEquals([await waits.started, stop, tokens], [false, "cancelled", []]);
+    assertEquals((await engine.stats()).running, 1);
+    assertEquals((await long.result).tokens.length, 99);
+  }));
+
+test("a queue that is full refuses the next request with both numbers", () =>
+  withEngine({ sequences: 1, queue: 1 }, async (engine) => {
+    const runs = [1, 2].map(() => engine.generate({ ids: promptIds, maxTokens: 30 }));
+    await runs[0].started;
+    const refused = engine.generate({ ids: promptIds, maxTokens: 9 });
+    const error = await assertRejects(() => refused.result, SpecacheError, "1 requests wait");
+    assertEquals([error.code, error.details.queue], ["busy", 1]);
+    await assertRejects(() => refused.started, SpecacheError);
+    assertEquals((await runs[1].result).tokens.length, 30);
+  }));
+
+test("sessions take places, and what they leave no room for is told so, not kept waiting", () =>
+  withEngine({ sequences: 2 }, async (engine) => {
+    const sessions = [await engine.session(), await engine.session()];
+    const refused = { code: "capacity", text: "2 sequences are open, sequences is 2" } as const;
+    const ids = texts[0];
+    await assertRefused(() => engine.generate({ ids }).result, refused.code, refused.text);
+    await assertRefused(() => engine.session(), refused.code, refused.text);
+    await assertRefused(() => sessions[0].fork(), refused.code, refused.text);
+    const waits = sessions[0].generate({ ids, ...asked }).result;
+    await sessions[1].close();
+    assertEquals((await answer(engine, { ids })).tokens, (await waits).tokens);
+  }));
+
+test("a pool that sessions have filled refuses, and what was truncated makes room", () =>
+  withEngine({ sequences: 2, poolTokens: CONTEXT }, async (engine) => {
+    await using session = await engine.session();
+    await session.append({ ids: promptIds });
+    const ask = () => engine.generate({ ids: texts[6], maxTokens: 5 }).result;
+    await assertRefused(ask, "capacity", "need more pages than the 10 of the pool leave");
+    await session.truncate(100);
+    assertEquals((await ask()).tokens.length, 5);
+  }));
+
+test("`rest` is all that the context has room for", () =>
+  withEngine({}, async (engine) => {
+    const rest = { maxTokens: "rest" } as const;
+    const { tokens, stop } = await engine.generate({ ids: promptIds, ...rest }).result;
+    assert(stop === "length" ? tokens.length === CONTEXT - promptIds.length : stop === "eos");
+    const full = engine.generate({ ids: textIds(CONTEXT), ...rest }).result;
+    await assertRefused(() => full, "capacity", "and an answer are above contextTokens 600");
+    assertEquals(
+      (await engine.generate({ ids: textIds(CONTEXT - 1), ...rest }).result).tokens.length,
+      1,
+    );
+  }));
