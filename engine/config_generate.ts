@@ -1,7 +1,15 @@
 // config_generate.ts - the options of one generation, their interface and their zod schema.
 
 import { z } from "zod";
-import { type Accept, type Guesses, kOfStep, type Late, late, TOKENS_MAX } from "./config.ts";
+import {
+  type Accept,
+  type Guesses,
+  kOfStep,
+  type Late,
+  late,
+  type Mode,
+  TOKENS_MAX,
+} from "./config.ts";
 import { type Format, format } from "./constrain/format.ts";
 import { functionName, type Message, messages, type Tool, tools } from "./conversation.ts";
 
@@ -63,6 +71,8 @@ export interface GenerateOptions extends PromptOptions {
   readonly frequencyPenalty?: number;
   /** Of the random numbers, one per position; default 0. */
   readonly seed?: number;
+  /** The engine's own mode: another is refused. */
+  readonly mode?: Mode;
   /** Exact pairs a step takes; default the engine's k. */
   readonly k?: number;
   /** Default `all` (`paper`: `none`). */
@@ -132,6 +142,7 @@ export const generateOptions: z.ZodType<GenerateOptions> = z.strictObject({
   presencePenalty: z.number().min(-2).max(2).optional(),
   frequencyPenalty: z.number().min(-2).max(2).optional(),
   seed: z.int().min(0).optional(),
+  mode: z.enum(["full", "paper", "specache"]).optional(),
   k: kOfStep.optional(),
   late: late.optional(),
   guesses: z.literal(["auto", 0, 1, 2, 3]).optional(),

@@ -22,6 +22,11 @@ export interface ServedEngine {
   plan(tokens?: number): CachePlan | Promise<CachePlan>;
   /** What it holds, and what it has done. */
   stats(): Promise<EngineStats>;
+  /**
+   * Answers requests below /v1/sessions and /v1/stores for a tenant, where their memory is on other
+   * hosts; left out: the routes hold sessions and stores themselves.
+   */
+  pass?(request: Request, tenant: string): Promise<Response>;
 }
 
 /** A running generation; Generation is one. */

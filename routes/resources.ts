@@ -6,6 +6,7 @@ import { healthRoutes, readyRoutes } from "./health.ts";
 import { IDLE_SECONDS } from "./held.ts";
 import type { Metrics } from "./metrics.ts";
 import { openapiRoutes } from "./openapi.ts";
+import { passRoutes } from "./pass.ts";
 import { planRoutes } from "./plan.ts";
 import { sessionRoutes } from "./sessions.ts";
 import { statsRoutes } from "./stats.ts";
@@ -57,6 +58,8 @@ export function mountResources(
   app.route("/v1/plan", planRoutes(parts.engine));
   app.route("/v1/stats", statsRoutes(parts.engine, parts.name));
   app.route("/v1/generate", generateRoutes(parts));
-  app.route("/v1/sessions", sessionRoutes({ ...parts, idleSeconds }));
-  app.route("/v1/stores", storeRoutes({ ...parts, memory, numbersBytesMax, idleSeconds }));
+  const { engine } = parts;
+  const pass = engine.pass && passRoutes((request, tenant) => engine.pass!(request, tenant));
+  app.route("/v1/sessions", pass ?? sessionRoutes({ ...parts, idleSeconds }));
+  app.route("/v1/stores", pass ?? storeRoutes({ ...parts, memory, numbersBytesMax, idleSeconds }));
 }
