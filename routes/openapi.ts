@@ -115,7 +115,7 @@ function idOf({ method, path }: Operation): string {
 }
 
 const EVENTS: Schema = { description: "Server-sent events, each with an object of JSON as data" };
-const STREAMED = ["GenerateRequest", "ChatRequest"];
+const STREAMED = ["GenerateRequest", "ChatRequest", "CompletionRequest", "ResponseRequest"];
 
 function successOf(answer: string, body?: string): Schema {
   const content = contentOf(answer);
