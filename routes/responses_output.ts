@@ -1,5 +1,5 @@
-// responses_output.ts - the items of an answer of /v1/responses, as they come: a message for text, a
-// function_call for each call, and the events that tell of them.
+// responses_output.ts - the items of an answer of /v1/responses, as they come: a message for text,
+// a function_call for each call, and the events that tell of them.
 import type { Part, ToldCall } from "./choice.ts";
 
 /** An event without its number. */
