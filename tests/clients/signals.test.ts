@@ -28,7 +28,7 @@ async function ask(url: string, stream: boolean): Promise<Came> {
   }
 }
 
-test("SIGTERM under load: each request is finished or told, and the process ends with 0", async () => {
+test("SIGTERM under load: each request is finished or told, and the process ends well", async () => {
   using folder = new Folder();
   const args = ["--context", "2048", "--sequences", "3"];
   await using server = await Server.start(folder.file("template", template), args);
@@ -46,7 +46,7 @@ test("SIGTERM under load: each request is finished or told, and the process ends
   assertEquals(await ended, 0);
 });
 
-test("a server that was killed leaves no far file, and the next one is ready at its place", async () => {
+test("a killed server leaves no far file, and the next one is ready in its place", async () => {
   using folder = new Folder();
   const far = join(folder.path, "far");
   const file = folder.file("template", template);
