@@ -33,6 +33,16 @@ export type {
 } from "./engine/config.ts";
 export type { GenerateOptions, Message, PromptOptions } from "./engine/config_generate.ts";
 export type { EngineCounters, EngineStats } from "./engine/engine_stats.ts";
+export type {
+  Came,
+  Observation,
+  ObservedReads,
+  ObservedText,
+  ObservedToken,
+  ObserveOptions,
+  RunningRequest,
+  Turn,
+} from "./engine/observation.ts";
 export type { CachePlan } from "./engine/plan.ts";
 export type { AuditStats, Estimate } from "./engine/audit.ts";
 export type { CacheStats, GuessCount, GuessStats } from "./engine/stats.ts";
