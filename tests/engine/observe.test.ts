@@ -1,5 +1,5 @@
-import type { GenerateOptions, Observation, ObservedToken, Turn } from "../../mod.ts";
-import { Engine, type Generation } from "../../mod.ts";
+import type { Engine, GenerateOptions, Generation, Observation } from "../../mod.ts";
+import type { ObservedToken, Turn } from "../../mod.ts";
 import { ObservedSteps } from "../../engine/observed_steps.ts";
 import { assert, assertEquals, assertGreater, assertLessOrEqual, test } from "../harness.ts";
 import {
