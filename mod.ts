@@ -28,10 +28,14 @@ export type {
   Mode,
   Prefetch,
   Prefill,
+  Reuse,
   Rule,
   Setting,
 } from "./engine/config.ts";
-export type { GenerateOptions, Message, PromptOptions } from "./engine/config_generate.ts";
+export type { GenerateOptions, PromptOptions, ToolChoice } from "./engine/config_generate.ts";
+export type { Message, MessageCall, Tool } from "./engine/conversation.ts";
+export type { Format, SchemaFormat } from "./engine/constrain/format.ts";
+export type { JsonSchema, SchemaObject } from "./engine/constrain/schema.ts";
 export type { EngineCounters, EngineStats } from "./engine/engine_stats.ts";
 export type {
   Came,
@@ -43,6 +47,7 @@ export type {
   RunningRequest,
   Turn,
 } from "./engine/observation.ts";
+export type { PrefixCounts } from "./engine/prefixes.ts";
 export type { CachePlan } from "./engine/plan.ts";
 export type { AuditStats, Estimate } from "./engine/audit.ts";
 export type { CacheStats, GuessCount, GuessStats } from "./engine/stats.ts";

@@ -1,7 +1,8 @@
 // chat.ts - `specache chat`: a conversation in the terminal, or one line a turn from a pipe.
 // Answers go to standard output, all else to standard error.
 import { type EngineOptions, engineOptions } from "../engine/config.ts";
-import { generateOptions, type Message } from "../engine/config_generate.ts";
+import { generateOptions } from "../engine/config_generate.ts";
+import type { Message } from "../engine/conversation.ts";
 import { SpecacheError } from "../engine/errors.ts";
 import { parse } from "../engine/parse.ts";
 import { conversationText, promptHost, tokenizerOf } from "../engine/prompt.ts";

@@ -2,8 +2,9 @@
 // (2.9) does not tell that a client has left when the head and the body of its request came in two
 // packets, as they often do, and a generation that nobody reads would go on to its end.
 import { lookup } from "node:dns/promises";
-import { createServer } from "node:http";
+import { createServer, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
+import { setTimeout } from "node:timers/promises";
 import { getRequestListener } from "@hono/node-server";
 import { SpecacheError } from "../engine/errors.ts";
 
@@ -66,28 +67,56 @@ function refusalOf(cause: unknown, { hostname, port }: Place): string {
 }
 
 async function listenInDeno(fetch: Fetch, { hostname, port }: Place): Promise<Listening> {
-  const server = createServer(getRequestListener(fetch, { overrideGlobalObjects: false }));
+  const answer = getRequestListener(fetch, { overrideGlobalObjects: false });
+  const running = new Set<ServerResponse>();
+  const server = createServer((request, response) => {
+    running.add(response);
+    for (const event of ["finish", "close"]) response.once(event, () => running.delete(response));
+    return answer(request, response);
+  });
   await new Promise<void>((answer, fail) => {
     server.once("error", fail);
     server.listen(port, hostname, answer);
   });
   const { address, port: taken } = server.address() as AddressInfo;
-  const close = async (connections: () => void) => {
-    const closed = new Promise<void>((answer) => server.close(() => answer()));
-    connections();
-    await closed;
-  };
+  const closed = () => new Promise<void>((answer) => server.close(() => answer()));
   return {
     url: urlOf({ hostname: address, port: taken }),
-    close: () => close(() => server.closeIdleConnections()),
-    end: () => close(() => server.closeAllConnections()),
+    close() {
+      const end = closed();
+      server.closeIdleConnections();
+      return closeWhenQuiet(end, () => running.size, () => server.closeAllConnections());
+    },
+    end() {
+      const end = closed();
+      server.closeAllConnections();
+      return end;
+    },
   };
 }
+
+// A connection whose request never came whole is none that is waited for.
+async function closeWhenQuiet(
+  closed: Promise<void>,
+  running: () => number,
+  closeAll: () => void,
+): Promise<void> {
+  let isClosed = false;
+  closed.then(() => isClosed = true);
+  while (!isClosed && running() > 0) await setTimeout(10);
+  await Promise.race([closed, setTimeout(LAST_BYTES_MS)]);
+  closeAll();
+  await closed;
+}
+
+const LAST_BYTES_MS = 200; // in which what was answered last reaches its clients
 
 // What is used of Bun.serve.
 interface BunServer {
   readonly hostname: string;
   readonly port: number;
+  /** Requests that are not answered yet. */
+  readonly pendingRequests: number;
   stop(all?: boolean): Promise<void>;
 }
 interface Bun {
@@ -98,7 +127,12 @@ function listenInBun(fetch: Fetch, place: Place): Listening {
   const { Bun } = globalThis as unknown as { readonly Bun: Bun };
   // A prefill may take minutes in which nothing is sent: no connection is idle for good.
   const server = Bun.serve({ ...place, fetch, idleTimeout: 0 });
-  return { url: urlOf(server), close: () => server.stop(), end: () => server.stop(true) };
+  return {
+    url: urlOf(server),
+    close: () =>
+      closeWhenQuiet(server.stop(), () => server.pendingRequests, () => void server.stop(true)),
+    end: () => server.stop(true),
+  };
 }
 
 function urlOf({ hostname, port }: Place): string {

@@ -6,7 +6,8 @@ import { type EngineOptions, engineOptions } from "../engine/config.ts";
 import { Engine } from "../engine/engine.ts";
 import { SpecacheError } from "../engine/errors.ts";
 import { parse } from "../engine/parse.ts";
-import { createApp } from "../routes/app.ts";
+import { KvStore } from "../engine/store.ts";
+import { type AppOptions, createApp } from "../routes/app.ts";
 import { readKeys } from "./keys.ts";
 import { ensureLibrary } from "./library.ts";
 import { listen, type Place } from "./listen.ts";
@@ -32,6 +33,7 @@ export const serveFlags = {
   prefixes: text,
   reuse: text,
   queue: text,
+  "store-bytes": text,
   host: text,
   port: text,
   "api-key-file": text,
@@ -50,6 +52,7 @@ export const serveHelp = `specache serve - a model behind OpenAI's HTTP API
   --prefixes N           texts kept for later prompts with the same beginning; default 16
   --reuse WHAT           what of them: prompt, the default, generated, or none
   --queue N              requests that may wait, others are told 429; default 256
+  --store-bytes N        bytes of all raw stores (/v1/stores) together; default 1 GiB; 0: none
   --host H               default 127.0.0.1, which only this machine reaches
   --port P               default 8080; 0 takes one that is free and tells it
   --api-key-file F       asks for one of these keys, one a line
@@ -59,7 +62,8 @@ export const serveHelp = `specache serve - a model behind OpenAI's HTTP API
   --audit, --audit-seed, --audit-warn, --verbose, --help
                          as for generate
 
-  /v1/chat/completions, /v1/models, and /health, which needs no key. Ctrl-C finishes what runs.
+  /v1/chat/completions, /v1/models, /v1/sessions and more; /openapi.json lists all. Ctrl-C finishes
+  what runs.
 
   specache serve --model smollm2.gguf --context 8192
   specache serve --model smollm2.gguf --port 9000 --host 0.0.0.0 --api-key-file keys.txt
@@ -89,17 +93,18 @@ export async function serve(args: readonly string[], { stdout, stderr }: Streams
   const keys = keysFor(flags, where);
   const options = parse(engineOptions, { ...defaults, ...engineOptionsOf(flags) }, ACTION);
   const name = nameOf(flags, options);
+  const stores = storesOf(flags);
   await ensureLibrary(stderr, options.device);
   const say = (sentence: string) => void stderr.write(`${sentence}\n`);
   // The port first: a taken one is told at once, not behind a model that takes a minute to open.
-  let answer = (_: Request): Response | Promise<Response> => notYet();
+  let answer = (request: Request): Response | Promise<Response> => notYet(request);
   const server = await listen((request) => answer(request), where);
   try {
     await using engine = await Engine.open({ ...options, notice: say });
     checkConverses(engine);
     const closing = new AbortController();
     const report = (error: unknown) => say(error instanceof Error ? error.message : String(error));
-    const app = createApp(engine, { name, keys, closing: closing.signal, report });
+    const app = createApp(engine, { name, keys, closing: closing.signal, report, ...stores });
     answer = (request) => app.fetch(request);
     using end = onEnd();
     stdout.write(`Serving ${name} at ${server.url}/v1\n`);
@@ -113,7 +118,8 @@ export async function serve(args: readonly string[], { stdout, stderr }: Streams
 }
 
 // Whoever asks while the model is opened.
-function notYet(): Response {
+function notYet(request: Request): Response {
+  if (new URL(request.url).pathname === "/health") return Response.json({ status: "ok" });
   const error = {
     message: "Cannot answer: the model is being opened",
     type: "server_error",
@@ -121,6 +127,16 @@ function notYet(): Response {
     code: "busy",
   };
   return Response.json({ error }, { status: 503, headers: { "retry-after": "1" } });
+}
+
+const storeMemory = z.strictObject({ storeBytes: z.int().min(0).max(2 ** 50).optional() });
+
+// Stores for whoever computes keys and values; 0 bytes: none.
+function storesOf(flags: Flags): Pick<AppOptions, "stores" | "storeBytesMax"> {
+  const asked = { storeBytes: number(flags, "store-bytes") };
+  const { storeBytes } = parse(storeMemory, asked as { storeBytes?: number }, ACTION);
+  if (storeBytes === 0) return {};
+  return { stores: KvStore, ...storeBytes === undefined ? {} : { storeBytesMax: storeBytes } };
 }
 
 // What the user typed, and not what the file says of itself, which may be a sentence.

@@ -7,6 +7,7 @@ import type { FlagKinds } from "./options.ts";
 // Options whose flag has another name than theirs with hyphens; the first that a command has.
 const flagsOf: Readonly<Record<string, readonly string[]>> = {
   contextTokens: ["context", "tokens"],
+  poolTokens: ["pool"],
   nearBytes: ["near"],
   "far.bytes": ["far-bytes"],
   "far.file": ["far"],

@@ -1,21 +1,23 @@
 // config_generate.ts - the options of one generation, their interface and their zod schema.
 
 import { z } from "zod";
-import { type Accept, type Guesses, kOfStep, type Late, late, TOKENS_MAX } from "./config.ts";
+import {
+  type Accept,
+  type Guesses,
+  kOfStep,
+  type Late,
+  late,
+  type Mode,
+  TOKENS_MAX,
+} from "./config.ts";
+import { type Format, format } from "./constrain/format.ts";
+import { functionName, type Message, messages, type Tool, tools } from "./conversation.ts";
 
 /** Most alternatives a token that `logprobs` gives. */
 export const LOGPROBS_MAX = 100;
 
 /** Most stop strings of a request. */
 export const STOPS_MAX = 16;
-
-/** One turn of a conversation. */
-export interface Message {
-  /** Who speaks; what becomes of it is up to the model's chat template. */
-  readonly role: "system" | "user" | "assistant" | "tool";
-  /** What is said. Special tokens in it are recognised, as everywhere. */
-  readonly content: string;
-}
 
 /** What a text goes on by; at most one of prompt, ids and messages. */
 export interface PromptOptions {
@@ -28,11 +30,16 @@ export interface PromptOptions {
    * What a session holds of its beginning is not read again, what it holds beyond is forgotten.
    */
   readonly messages?: readonly Message[];
+  /** What the model may call in answer to messages: its chat template tells it of them. */
+  readonly tools?: readonly Tool[];
   /** Ends it early; the session can go on as if it had not been. */
   readonly signal?: AbortSignal;
   /** Told, during prefill, of prompt tokens done and of all. */
   readonly progress?: (prefilled: number, promptTokens: number) => void;
 }
+
+/** Whether a tool must be called: `auto`: it may; `required`: one of them, or the one named. */
+export type ToolChoice = "auto" | "required" | { readonly name: string };
 
 /** Options of one generation; a signal ends it with stop `cancelled`. */
 export interface GenerateOptions extends PromptOptions {
@@ -64,6 +71,8 @@ export interface GenerateOptions extends PromptOptions {
   readonly frequencyPenalty?: number;
   /** Of the random numbers, one per position; default 0. */
   readonly seed?: number;
+  /** The engine's own mode: another is refused. */
+  readonly mode?: Mode;
   /** Exact pairs a step takes; default the engine's k. */
   readonly k?: number;
   /** Default `all` (`paper`: `none`). */
@@ -81,21 +90,22 @@ export interface GenerateOptions extends PromptOptions {
    * text. At most {@linkcode STOPS_MAX}.
    */
   readonly stop?: string | readonly string[];
+  /**
+   * What the text is held to: whole, it is JSON of this kind. It may be cut by maxTokens, so it
+   * goes with no stop string. The token drawn is always one that the format lets.
+   */
+  readonly format?: Format;
+  /** Whether one of the tools, or which, must be called; default `auto`: as the model likes. */
+  readonly toolChoice?: ToolChoice;
   /** Most probable tokens to give with each token, 0 (default) to {@linkcode LOGPROBS_MAX}. */
   readonly logprobs?: number;
 }
-
-const message: z.ZodType<Message> = z.strictObject({
-  role: z.enum(["system", "user", "assistant", "tool"]),
-  content: z.string(),
-});
-
-const messages = z.array(message).min(1);
 
 const promptFields = {
   prompt: z.string().optional(),
   ids: z.array(z.int().min(0).max(2 ** 32 - 1)).optional(),
   messages: messages.optional(),
+  tools: tools.optional(),
   signal: z.custom<AbortSignal>((value) => value instanceof AbortSignal, {
     error: "is not an AbortSignal",
   }).optional(),
@@ -113,8 +123,8 @@ const stopString = z.string().min(1).max(1000).refine((text) => text.isWellForme
 });
 
 /** Checks the messages of a conversation. */
-export const conversationOptions: z.ZodType<{ readonly messages: readonly Message[] }> = z
-  .strictObject({ messages });
+export const conversationOptions: z.ZodType<Pick<PromptOptions, "messages" | "tools">> = z
+  .strictObject({ messages, tools: tools.optional() });
 
 /** Checks {@linkcode GenerateOptions}. */
 export const generateOptions: z.ZodType<GenerateOptions> = z.strictObject({
@@ -132,6 +142,7 @@ export const generateOptions: z.ZodType<GenerateOptions> = z.strictObject({
   presencePenalty: z.number().min(-2).max(2).optional(),
   frequencyPenalty: z.number().min(-2).max(2).optional(),
   seed: z.int().min(0).optional(),
+  mode: z.enum(["full", "paper", "specache"]).optional(),
   k: kOfStep.optional(),
   late: late.optional(),
   guesses: z.literal(["auto", 0, 1, 2, 3]).optional(),
@@ -139,5 +150,10 @@ export const generateOptions: z.ZodType<GenerateOptions> = z.strictObject({
   stop: z.union([stopString, z.array(stopString).max(STOPS_MAX)], {
     error: `is neither a string nor a list of at most ${STOPS_MAX} strings`,
   }).optional(),
+  format: format.optional(),
+  toolChoice: z.union([
+    z.literal(["auto", "required"]),
+    z.strictObject({ name: functionName }),
+  ], { error: "is neither auto nor required nor the name of a tool" }).optional(),
   logprobs: z.int().min(0).max(LOGPROBS_MAX).optional(),
 });

@@ -16,7 +16,8 @@ import { SpecacheError } from "./errors.ts";
 import type { DecodeState } from "./decode_state.ts";
 import { countGuess } from "./guesses.ts";
 import type { NativeStore, StepShare } from "./native.ts";
-import { type Likeliest, mostProbable, needsLogits, sample } from "./sampler.ts";
+import type { Constraint } from "./constrain/constraint.ts";
+import { filters, type Likeliest, mostProbable, needsLogits, sample } from "./sampler.ts";
 import { type Logprobs, logprobsOf } from "./sampling/logprobs.ts";
 import { penalises, TokenCounts } from "./sampling/penalties.ts";
 import type { Request } from "./settings.ts";
@@ -40,6 +41,8 @@ export interface Run {
    * request's sampler. An evaluation feeds another mode's tokens.
    */
   draw?(logits: Float32Array, position: number, input: number): number;
+  /** Holds the text to the request's format; left out: it is free. */
+  readonly constraint?: Constraint;
   /** Whether the request was cancelled; read between native calls and draws. */
   cancelled(): boolean;
 }
@@ -99,6 +102,7 @@ export function* decodeAsking(run: Run): Asking<Stop> {
     const ids = tokens.map(({ id }) => id);
     state.text.add(ids);
     counts?.add(ids);
+    run.constraint?.add(ids);
     emitted += tokens.length;
     for (const [at, token] of tokens.entries()) {
       if (!(yield { kind: "token", ...token })) continue;
@@ -334,12 +338,16 @@ function drawOf(
 }
 
 function draw(
-  { request, counts, draw }: Stepping,
+  { request, counts, draw, constraint }: Stepping,
   logits: Float32Array,
   position: number,
   ahead: readonly number[],
   input: number,
 ): number {
-  return draw?.(logits, position, input) ??
+  const given = draw?.(logits, position, input);
+  if (given !== undefined) return given;
+  const judged = (logits: Float32Array) =>
     sample(logits, request, position, counts && counts.with(ahead));
+  if (constraint === undefined) return judged(logits);
+  return constraint.draw({ logits, ahead, unfiltered: !filters(request) }, judged);
 }

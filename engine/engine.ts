@@ -4,7 +4,8 @@ import { libraryFor, sharedLibrary } from "../ffi/library.ts";
 import { modelPath } from "../pull/path.ts";
 import { WorkerClient } from "./client.ts";
 import { type EngineOptions, engineOptions, tokenCount } from "./config.ts";
-import { conversationOptions, type GenerateOptions, type Message } from "./config_generate.ts";
+import { conversationOptions, type GenerateOptions } from "./config_generate.ts";
+import type { Message, Tool } from "./conversation.ts";
 import type { EngineStats } from "./engine_stats.ts";
 import { SpecacheError } from "./errors.ts";
 import type { Generation } from "./generation.ts";
@@ -21,7 +22,7 @@ import { parse } from "./parse.ts";
 import { type CachePlan, planCache } from "./plan.ts";
 import type { Profile } from "./profile.ts";
 import { profileFor, usesProfile } from "./profile_auto.ts";
-import { conversationText, promptHost } from "./prompt.ts";
+import { conversationText, type PromptHost, promptHost } from "./prompt.ts";
 import { Session, type SessionHost } from "./session.ts";
 import { type ProfileParts, type Settings, settle } from "./settings.ts";
 
@@ -69,6 +70,7 @@ export class Engine implements AsyncDisposable {
     await ensureLibrary({ device, notice: asked.notice });
     const library = sharedLibrary(libraryFor(device));
     const client = new WorkerClient();
+    let vocabulary: Promise<null> | undefined;
     try {
       const profile = await profileOf(asked, description, client, library.path);
       const settings = settingsOf(asked, description, partsOf(profile));
@@ -83,6 +85,7 @@ export class Engine implements AsyncDisposable {
         loadMs: performance.now() - started,
         device: { name: opened.device, isa: opened.isa, threads: opened.threads },
         cancel: () => library.symbols.specache_cancel(opened.store),
+        vocabulary: () => vocabulary ??= client.call("vocabulary", bytesOfTokens(prompts)),
         running: new Set(),
         tickets: 0,
         started: 0,
@@ -135,11 +138,12 @@ export class Engine implements AsyncDisposable {
   /**
    * The text that messages become for the model, up to where it answers.
    *
-   * @throws {SpecacheError} argument: its chat template refuses them; unsupported: it has none
+   * @throws {SpecacheError} argument: its chat template refuses them; unsupported: it has none, or
+   * one that knows no tools
    */
-  conversation(messages: readonly Message[]): string {
-    parse(conversationOptions, { messages }, "write a conversation");
-    return conversationText(this.#host, messages, true);
+  conversation(messages: readonly Message[], tools?: readonly Tool[]): string {
+    parse(conversationOptions, { messages, tools }, "write a conversation");
+    return conversationText(this.#host, messages, true, tools);
   }
 
   /** Bytes of the cache, part by part, for a sequence of `tokens` (contextTokens if left out). */
@@ -197,6 +201,11 @@ export class Engine implements AsyncDisposable {
   #checkOpen(): void {
     if (this.#closed) throw new SpecacheError("closed", "Cannot use the engine: it is closed");
   }
+}
+
+// (vocabulary)
+function bytesOfTokens({ tokenizer, description }: PromptHost): string[] {
+  return Array.from({ length: description.vocabulary }, (_, id) => tokenizer.load!.bytes(id));
 }
 
 function expectedParts(asked: EngineOptions): ProfileParts | null {

@@ -26,8 +26,9 @@ export interface EngineCounters {
   };
   /** Tokens of prompts that were read. */
   readonly promptTokens: number;
-  /** Tokens that were held already before prompts; of these, those that were generated. */
+  /** Tokens that were held already before prompts. */
   readonly cachedTokens: number;
+  /** Of these, those that were generated. */
   readonly cachedGeneratedTokens: number;
   /** Tokens generated. */
   readonly completionTokens: number;

@@ -17,6 +17,8 @@ export interface Calls {
   measure: { ask: MeasureAsk; answer: MeasuredProfile | null };
   open: { ask: OpenAsk; answer: OpenAnswer };
   session: { ask: null; answer: SessionAnswer };
+  /** (vocabulary) The bytes of each token; comes before the first request that has a format. */
+  vocabulary: { ask: readonly string[]; answer: null };
   generate: { ask: GenerateAsk; answer: GenerateAnswer };
   verdict: { ask: VerdictAsk; answer: null };
   /** Somebody who waits has given up. */

@@ -1,6 +1,7 @@
 // prompt.ts - what a request goes on from, as token ids: prompt, messages or ids.
 import type { EngineOptions } from "./config.ts";
-import type { Message, PromptOptions } from "./config_generate.ts";
+import type { PromptOptions } from "./config_generate.ts";
+import type { Message, Tool } from "./conversation.ts";
 import { SpecacheError } from "./errors.ts";
 import { ChatTemplate, readChatSource } from "./model/chat_template.ts";
 import { describeModel, type ModelDescription, type ModelShape } from "./model/describe.ts";
@@ -62,7 +63,7 @@ export interface Before {
  */
 export function promptOf(
   host: PromptHost,
-  { prompt, ids, messages }: PromptOptions,
+  { prompt, ids, messages, tools }: PromptOptions,
   before: Before = { begun: false, conversation: null },
   answers = true,
 ): Prompt {
@@ -73,9 +74,14 @@ export function promptOf(
     const names = `${given[0][0]} and ${given[1][0]}`;
     throw new SpecacheError("argument", `Cannot generate: ${names} are both given`);
   }
+  if (tools !== undefined && messages === undefined) {
+    throw new SpecacheError("argument", "Cannot generate: tools are given without messages", {
+      details: { name: "tools" },
+    });
+  }
   if (messages !== undefined) {
     const tokenizer = tokenizerOf(host, "ids must be given");
-    const text = conversationText(host, messages, answers);
+    const text = conversationText(host, messages, answers, tools);
     return { ids: checked(host, conversationIds(tokenizer, text, before)), whole: text };
   }
   if (prompt === undefined) return { ids: checked(host, ids ?? []), whole: null };
@@ -96,15 +102,17 @@ export function tokenizerOf({ tokenizer, description }: PromptHost, instead: str
 /**
  * The text of a conversation.
  *
- * @throws {SpecacheError} unsupported: the model has no template; argument: it refuses them
+ * @throws {SpecacheError} unsupported: the model has no template, or one that knows no tools;
+ * argument: it refuses them
  */
 export function conversationText(
   { chat, description }: PromptHost,
   messages: readonly Message[],
   answers: boolean,
+  tools?: readonly Tool[],
 ): string {
   const template = chat();
-  if (template !== null) return template.render(messages, answers);
+  if (template !== null) return template.render(messages, answers, tools);
   throw new SpecacheError(
     "unsupported",
     `Cannot write a conversation: model ${description.name} has no chat template, so ` +

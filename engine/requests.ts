@@ -2,6 +2,8 @@
 // leaves its text to its session, or to later prompts that begin with it.
 import { DecodeState } from "./decode_state.ts";
 import type { RequestTotals } from "./engine_stats.ts";
+import type { Constraint } from "./constrain/constraint.ts";
+import { Grammars } from "./constrain/grammar.ts";
 import { SpecacheError } from "./errors.ts";
 import { Line } from "./line.ts";
 import type { GenerateAnswer, GenerateAsk, RequestEvent } from "./messages.ts";
@@ -19,6 +21,7 @@ type Tell = (event: RequestEvent) => Promise<boolean> | void;
 interface Checked extends GenerateAsk {
   /** Tokens that the session holds and the prompt begins with. */
   readonly held: number;
+  readonly constraint?: Constraint;
 }
 
 /** What a request's room has beside it. */
@@ -40,6 +43,9 @@ export class Requests {
   readonly #line: Line<Placed>;
   readonly #prefixes: Prefixes;
   readonly #room: Room<Placed>;
+  /** (vocabulary) The bytes of each token, where a request has a format. */
+  vocabulary: readonly string[] = [];
+  #grammars: Promise<Grammars> | null = null;
 
   /** Nothing runs yet. */
   constructor(
@@ -94,6 +100,18 @@ export class Requests {
    */
   async generate(asked: GenerateAsk, tell: Tell): Promise<GenerateAnswer> {
     const ask = this.#checked(asked);
+    const { format } = ask.request;
+    if (format === null) return await this.#generate(ask, tell);
+    this.#grammars ??= Grammars.open({ tokens: this.vocabulary, eos: this.#eos });
+    const constraint = await (await this.#grammars).constraint(format);
+    try {
+      return await this.#generate({ ...ask, constraint }, tell);
+    } finally {
+      constraint.close();
+    }
+  }
+
+  async #generate(ask: Checked, tell: Tell): Promise<GenerateAnswer> {
     const placed = await this.#line.enter({
       client: ask.client,
       cancelled: () => isCancelled(ask),
@@ -197,7 +215,7 @@ export class Requests {
   async #run(ask: Checked, placed: Placed, tell: Tell): Promise<GenerateAnswer> {
     const { state } = placed;
     const store = this.#store;
-    const { request, session } = ask;
+    const { request, session, constraint } = ask;
     const cachedTokens = state.length;
     const ids = session === null ? ask.ids.slice(cachedTokens) : ask.ids;
     if (session === null && cachedTokens > 0) state.prompted = cachedTokens;
@@ -208,7 +226,8 @@ export class Requests {
     let prefilled = state.length; // tokens then
     const stepsBefore = state.steps;
     let completionTokens = 0;
-    const run = { store, state, request, eos: this.#eos, cancelled: () => isCancelled(ask) };
+    const cancelled = () => isCancelled(ask);
+    const run = { store, state, request, constraint, eos: this.#eos, cancelled };
     const stop = await this.#scheduler.run(run, (event) => {
       if (event.kind === "prefilled") [decoding, prefilled] = [performance.now(), state.length];
       else completionTokens++;

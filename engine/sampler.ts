@@ -44,8 +44,16 @@ export interface Likeliest {
 }
 
 /** Whether a request needs more than the place of the largest logit. */
-export function needsLogits(request: Sampling & { readonly logprobs: number }): boolean {
-  return request.temperature !== 0 || penalises(request) || request.logprobs > 0;
+export function needsLogits(
+  request: Sampling & { readonly logprobs: number; readonly format?: unknown },
+): boolean {
+  const { temperature, logprobs, format } = request;
+  return temperature !== 0 || penalises(request) || logprobs > 0 || Boolean(format);
+}
+
+/** Whether probabilities are counted before a token is drawn. */
+export function filters({ temperature, topK, topP, minP }: Sampling): boolean {
+  return temperature !== 0 && (topK !== 0 || topP !== 1 || minP !== 0);
 }
 
 /**

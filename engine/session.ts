@@ -27,6 +27,8 @@ export interface SessionHost extends PromptHost {
   readonly device: GenerateResult["device"];
   /** Makes the native call at work end at the next layer. */
   cancel(): void;
+  /** Tells the worker the bytes of all tokens, the first time. */
+  vocabulary(): Promise<unknown>;
   /** What stops each generation that runs or waits. */
   readonly running: Set<() => void>;
   /** Generations so far. */
@@ -209,7 +211,9 @@ function generation(
   { ids, whole }: Prompt,
   run: (start: Start) => ReturnType<Start>,
 ): Generation {
-  const request = settleRequest(options, host.settings, ACTION);
+  const callStyle = () => host.chat()?.callStyle ?? null;
+  const request = settleRequest(options, host.settings, ACTION, callStyle);
+  if (request.format !== null) checkEnds(host);
   const stops = [options.stop ?? []].flat();
   if (stops.length > 0) tokenizerOf(host, "stop strings never come");
   const ticket = ++host.tickets;
@@ -237,6 +241,7 @@ function generation(
       signal?.addEventListener("abort", stop, { once: true });
       host.running.add(stop);
       try {
+        if (request.format !== null) await host.vocabulary();
         const answer = await run((session) => {
           const judged = stops.length > 0;
           const { salt = "", client = "" } = options;
@@ -262,6 +267,18 @@ function generation(
       }
     },
   });
+}
+
+// A text that is held to a format ends where the model may end it.
+function checkEnds(host: SessionHost): void {
+  tokenizerOf(host, "no text can be held to a format");
+  if (host.description.eos.length > 0) return;
+  throw new SpecacheError(
+    "unsupported",
+    `Cannot ${ACTION}: model ${host.description.name} has no end token, so no text can be held ` +
+      "to a format",
+    { details: { name: "format" } },
+  );
 }
 
 // What reads the prompt is what generates, and says so in its errors.

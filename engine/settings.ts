@@ -17,6 +17,9 @@ import type {
   Rule,
 } from "./config.ts";
 import type { GenerateOptions } from "./config_generate.ts";
+import type { CallStyle } from "./constrain/calls.ts";
+import { formatOf } from "./constrain/choose.ts";
+import type { Format } from "./constrain/format.ts";
 import { SpecacheError } from "./errors.ts";
 import { greedy, type Sampling } from "./sampler.ts";
 
@@ -95,6 +98,8 @@ export interface Request extends Sampling {
   /** Tokens that a lookup gives at most. */
   readonly lookups: number;
   readonly logprobs: number;
+  /** What the text is held to; null: it is free. */
+  readonly format: Format | null;
 }
 
 /** What a profile brings; null without one. */
@@ -229,9 +234,13 @@ export function settleRequest(
   options: GenerateOptions,
   settings: Settings,
   action: string,
+  callStyle: () => CallStyle | null = () => null,
 ): Request {
   const paper = settings.mode === "paper";
   const full = settings.mode === "full";
+  if (options.mode !== undefined && options.mode !== settings.mode) {
+    refuse(action, "mode", options.mode, `is not ${settings.mode}, as the engine was opened`);
+  }
   const k = capped(options.k ?? settings.k, settings.tokensMax);
   if (k > settings.kMax) refuse(action, "k", options.k, `is above kMax ${settings.kMax}`);
   const late = options.late ?? (paper ? "none" : "all");
@@ -265,6 +274,7 @@ export function settleRequest(
     accept,
     lookups: paper ? 0 : accept === "off" ? guesses : settings.guessesMax,
     logprobs: options.logprobs ?? 0,
+    format: formatOf(options, callStyle),
   };
 }
 

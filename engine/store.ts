@@ -15,7 +15,8 @@ import {
 import { SpecacheError } from "./errors.ts";
 import { NativeStore, optionsOf } from "./native.ts";
 import { parse } from "./parse.ts";
-import { readProfile } from "./profile.ts";
+import { type CachePlan, planCache } from "./plan.ts";
+import { type Profile, readProfile } from "./profile.ts";
 import { type Settings, settle, settleRequest } from "./settings.ts";
 import { type CacheStats, noGuesses } from "./stats.ts";
 
@@ -69,25 +70,7 @@ export class KvStore implements Disposable {
    * @throws {SpecacheError} argument, capacity, memory, file; device: no library is built
    */
   static open(options: KvStoreOptions): KvStore {
-    const asked = parse(kvStoreOptions, options, OPEN);
-    if (asked.contextTokens === undefined) {
-      throw new SpecacheError("argument", `Cannot ${OPEN}: contextTokens is missing`);
-    }
-    if (asked.queryHeads % asked.kvHeads !== 0) {
-      throw new SpecacheError(
-        "argument",
-        `Cannot ${OPEN}: queryHeads ${asked.queryHeads} is not a multiple of kvHeads ` +
-          asked.kvHeads,
-      );
-    }
-    if (asked.profile === "auto") {
-      throw new SpecacheError("argument", `Cannot ${OPEN}: profile auto needs a model`);
-    }
-    const none = asked.profile === undefined || asked.profile === "none";
-    const profile = none ? null : readProfile(asked.profile!, asked);
-    const parts = profile &&
-      { keys: profile.keyBits !== null, values: profile.valueBasis !== null };
-    const settings = settle(asked, asked.contextTokens, parts, OPEN);
+    const { asked, settings, profile } = settled(options);
     const native = NativeStore.open(settings, asked, profile, OPEN);
     try {
       return new KvStore(native, asked, native.openSequence(), { stores: 0 });
@@ -95,6 +78,16 @@ export class KvStore implements Disposable {
       native.close();
       throw error;
     }
+  }
+
+  /**
+   * The bytes that such a store takes, before any is reserved; for a sequence of contextTokens.
+   *
+   * @throws {SpecacheError} argument, capacity, file; device: no library is built
+   */
+  static plan(options: KvStoreOptions): CachePlan {
+    const { asked, settings, profile } = settled(options);
+    return planCache(settings, asked, profile, settings.tokensMax);
   }
 
   /** Tokens held. */
@@ -266,6 +259,35 @@ export class KvStore implements Disposable {
     if (Number.isInteger(layer) && layer >= 0 && layer < layers) return;
     refuse(action, `layer ${layer} is none of 0 to ${layers - 1}`);
   }
+}
+
+interface Settled {
+  readonly asked: KvStoreOptions;
+  readonly settings: Settings;
+  readonly profile: Profile | null;
+}
+
+function settled(options: KvStoreOptions): Settled {
+  const asked = parse(kvStoreOptions, options, OPEN);
+  if (asked.contextTokens === undefined) {
+    throw new SpecacheError("argument", `Cannot ${OPEN}: contextTokens is missing`);
+  }
+  if (asked.queryHeads % asked.kvHeads !== 0) {
+    throw new SpecacheError(
+      "argument",
+      `Cannot ${OPEN}: queryHeads ${asked.queryHeads} is not a multiple of kvHeads ` +
+        asked.kvHeads,
+    );
+  }
+  if (asked.profile === "auto") {
+    throw new SpecacheError("argument", `Cannot ${OPEN}: profile auto needs a model`);
+  }
+  const none = asked.profile === undefined || asked.profile === "none";
+  const profile = none ? null : readProfile(asked.profile!, asked);
+  const parts = profile &&
+    { keys: profile.keyBits !== null, values: profile.valueBasis !== null };
+  const settings = settle(asked, asked.contextTokens, parts, OPEN);
+  return { asked, settings, profile };
 }
 
 function checkSize(

@@ -74,6 +74,10 @@ const handlers: Handlers = {
       atWork.delete(request);
     }
   },
+  vocabulary(tokens) {
+    requestsOf().vocabulary = tokens;
+    return null;
+  },
   verdict({ ticket, stop }) {
     judges.get(ticket)?.(stop);
     return null;

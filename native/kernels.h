@@ -231,7 +231,8 @@ struct Choose {
     NearRows near;
     const float *queries;       // [inputs][query_heads][head_dim]
     const uint32_t *positions;  // [inputs]
-    const float *logits;        // of Scan
+    const float *logits;        // of Scan; null, device cpu alone: k is as many as the tail has or
+                                // more, nobody asks for values, and they are 0
     uint32_t *chosen;           // [inputs][kv_heads][k_max] ascending tokens
     float *values;              // [inputs][kv_heads][k_max]
     uint32_t *counts;           // [inputs][kv_heads]: min(k, tail)
@@ -316,7 +317,8 @@ struct Attend {
     NearRows near;
     const float *queries;           // [inputs][query_heads][head_dim]
     const uint32_t *positions;      // [inputs]
-    float *logits;                  // of Scan; overwritten
+    float *logits;                  // of Scan; overwritten; null, device cpu alone: the whole tail
+                                    // is attended by rows
     const uint32_t *chosen;         // as Choose
     const uint32_t *counts;         // as Choose
     const uint8_t *const *rows;     // [inputs][kv_heads][k_max]; null: that token stays a code

@@ -49,9 +49,20 @@ NearRows near_rows(const Store &store, const Sequence &sequence, uint32_t layer)
 struct Run {
     HeadRun heads;
     uint32_t room, turn;  // of Plan::runs_at_work
-    float *logits, *blocks;
+    float *logits, *blocks;  // logits null: the whole tail is attended by rows
     Resolve resolve;
 };
+
+// Whether all that the inputs see is attended by rows, so that no code is asked for a logit: the
+// tail is not above k, and no row is left out. Values are asked for by slots alone.
+bool attends_rows_alone(const Store &store, const Sequence &sequence) {
+    const Plan &plan = store.plan;
+    uint32_t pages = coded_pages(sequence.length + sequence.inputs - 1);
+    bool all = pages == 0 || pages * page_tokens - sink_tokens <= sequence.options.k;
+    return all && plan.rule != Rule::none && plan.config.device == 0 && plan.slots == 0 &&
+           !(store.audit_share > 0) && sequence.inputs == sequence.trusted &&
+           sequence.options.late_above < 0;
+}
 
 Run run_of(Store &store, Sequence &sequence, uint32_t layer, HeadRun heads, const LogitsRoom &room,
            uint32_t turn) {
@@ -66,7 +77,9 @@ Run run_of(Store &store, Sequence &sequence, uint32_t layer, HeadRun heads, cons
     uint64_t late = plan.runs_at_work() == 1
                         ? 0
                         : uint64_t(heads.first) * sequence.inputs * plan.config.k_max;
-    return {heads, room.tokens, turn, work.logits + turn * held * room.tokens, blocks,
+    float *logits = work.logits + turn * held * room.tokens;
+    if (attends_rows_alone(store, sequence)) logits = nullptr;
+    return {heads, room.tokens, turn, logits, blocks,
             {plan.shape, heads, store.slots_of(sequence, layer), plan.slots, plan.arriving,
              plan.ahead_only, plan.config.variant != 2, work.chosen, work.values, work.counts,
              work.exact, work.exact_counts, work.rows, sequence.page_ids, store.far.memory,
@@ -80,9 +93,9 @@ Run run_of(Store &store, Sequence &sequence, uint32_t layer, HeadRun heads, cons
 
 void prefetch_rows(Store &store, Sequence &sequence, uint32_t layer, const Resolve &resolve) {
     Device &device = *store.device;
-    device.compute().signal(*sequence.wanted[layer]);
     device.trace(Trace::wanted, layer, sequence.step);
     if (store.plan.slots == 0 || sequence.inputs == sequence.trusted) return;  // nothing is wanted
+    device.compute().signal(*sequence.wanted[layer]);
     device.copy().wait(*sequence.wanted[layer]);
     device.fetch(device.copy(), {store.far, resolve.copies, resolve.wanted,
                                  uint32_t(store.plan.row), layer, sequence.step,
@@ -110,10 +123,12 @@ void choose_run(Store &store, Sequence &sequence, uint32_t layer, const Run &run
     uint32_t inputs = sequence.inputs;
     const uint32_t *positions = sequence.positions;
     if (plan.rule == Rule::none) return;
-    kernels.scan(device.compute(),
-                 {plan.shape, run.heads, work.head_codes + layer * plan.config.kv_heads,
-                  sequence.page_ids, queries, positions, run.logits, inputs, run.room,
-                  run.blocks});
+    if (run.logits != nullptr) {
+        kernels.scan(device.compute(),
+                     {plan.shape, run.heads, work.head_codes + layer * plan.config.kv_heads,
+                      sequence.page_ids, queries, positions, run.logits, inputs, run.room,
+                      run.blocks});
+    }
     device.trace(Trace::scanned, layer, sequence.step);
     kernels.choose(device.compute(), {plan.shape, run.heads, near_rows(store, sequence, layer),
                                       queries, positions, run.logits, work.chosen, work.values,

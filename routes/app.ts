@@ -5,12 +5,16 @@
  * @module
  */
 import { Hono } from "hono";
+import { BODY_SECONDS } from "./body.ts";
 import { chatRoutes } from "./chat.ts";
+import { completionRoutes } from "./completions.ts";
 import type { ServedEngine } from "./engine.ts";
 import { answerOf, RequestError, statusOf } from "./errors.ts";
-import { healthRoutes } from "./health.ts";
-import { bearerKeys } from "./keys.ts";
+import { bearerKeys, partTenants } from "./keys.ts";
+import { Metrics } from "./metrics.ts";
 import { modelRoutes } from "./models.ts";
+import { mountResources, type ResourceOptions } from "./resources.ts";
+import { responseRoutes } from "./responses.ts";
 
 export type { ServedEngine, ServedGeneration, ServedSession } from "./engine.ts";
 
@@ -23,14 +27,19 @@ export function bodyBytesFor(contextTokens: number): number {
   return (64 << 10) + 32 * contextTokens;
 }
 
+export type { ResourceOptions } from "./resources.ts";
+export type { ServedStore, ServedStores, Told } from "./store_engine.ts";
+
 /** Options of {@linkcode createApp}. */
-export interface AppOptions {
+export interface AppOptions extends ResourceOptions {
   /** What requests call the model; default its own name. */
   readonly name?: string;
   /** Keys of which a request to /v1 must bring one; left out: none is asked for. */
   readonly keys?: readonly string[];
   /** Largest body of a request in bytes; default {@linkcode bodyBytesFor} the context. */
   readonly bodyBytesMax?: number;
+  /** Seconds within which a body must be there; default 60. */
+  readonly bodySeconds?: number;
   /** Once aborted, requests that wait or come are refused; what runs goes on. */
   readonly closing?: AbortSignal;
   /** Told of failures on our side, of which the client hears no more than that there was one. */
@@ -44,7 +53,7 @@ export interface App {
 }
 
 /**
- * Serves an engine: /v1/chat/completions, /v1/models, /health.
+ * Serves an engine: /v1/chat/completions, /v1/completions, /v1/responses, /v1/models, /health.
  *
  * @example
  * ```ts
@@ -60,6 +69,7 @@ export interface App {
 export function createApp(engine: ServedEngine, options: AppOptions = {}): App {
   const { keys, closing, name = engine.model.name, report = () => {} } = options;
   const { bodyBytesMax = bodyBytesFor(engine.contextTokens) } = options;
+  const { bodySeconds = BODY_SECONDS } = options;
   const app = new Hono();
   app.onError((error) => {
     if (statusOf(error) === 500) report(error);
@@ -69,9 +79,17 @@ export function createApp(engine: ServedEngine, options: AppOptions = {}): App {
     const sentence = `Cannot answer: path ${c.req.path.slice(0, 100)} is not known`;
     return answerOf(new RequestError(404, "not_found", sentence));
   });
-  if (keys !== undefined) app.use("/v1/*", bearerKeys(keys));
-  app.route("/health", healthRoutes());
+  const metrics = new Metrics(engine);
+  app.use("/*", metrics.watch);
+  for (const path of ["/v1/*", "/metrics"]) {
+    if (keys !== undefined) app.use(path, bearerKeys(keys));
+  }
+  app.use("/v1/*", partTenants);
   app.route("/v1/models", modelRoutes(name));
-  app.route("/v1/chat/completions", chatRoutes({ engine, name, bodyBytesMax, closing, report }));
+  const parts = { engine, name, bodyBytesMax, bodySeconds, closing, report };
+  app.route("/v1/chat/completions", chatRoutes(parts));
+  app.route("/v1/completions", completionRoutes(parts));
+  app.route("/v1/responses", responseRoutes(parts));
+  mountResources(app, { ...parts, metrics, keyed: keys !== undefined }, options);
   return { fetch: (request) => app.fetch(request) };
 }

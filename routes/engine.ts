@@ -25,6 +25,11 @@ export interface ServedEngine {
   stats(): Promise<EngineStats>;
   /** What it does now; left out: it cannot tell. */
   observe?(options: ObserveOptions): Promise<Observation>;
+  /**
+   * Answers requests below /v1/sessions and /v1/stores for a tenant, where their memory is on other
+   * hosts; left out: the routes hold sessions and stores themselves.
+   */
+  pass?(request: Request, tenant: string): Promise<Response>;
 }
 
 /** A running generation; Generation is one. */

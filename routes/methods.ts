@@ -2,11 +2,15 @@
 import type { Handler } from "hono";
 import { RequestError } from "./errors.ts";
 
-/** Refuses a request whose method is not `method`, which was asked before. */
-export function only(method: "GET" | "POST"): Handler {
-  const allow = method === "GET" ? "GET, HEAD" : method;
+type Method = "GET" | "POST" | "DELETE";
+
+/** Refuses a request whose method is none of `methods`, which were asked before. */
+export function only(...methods: readonly Method[]): Handler {
+  const allow = methods.map((each) => each === "GET" ? "GET, HEAD" : each).join(", ");
   return function refuseMethod(c) {
-    const sentence = `Cannot answer: method ${c.req.method} of ${c.req.path} is not ${method}`;
+    const { method, path } = c.req;
+    const wanted = methods.length === 1 ? methods[0] : `one of ${methods.join(", ")}`;
+    const sentence = `Cannot answer: method ${method} of ${path.slice(0, 100)} is not ${wanted}`;
     throw new RequestError(405, "method_not_allowed", sentence, null, { Allow: allow });
   };
 }

@@ -1,11 +1,8 @@
 // slash.ts - what a person can ask of a chat itself: /name, most with a value.
 import { existsSync, writeFileSync } from "node:fs";
 import type { Mode } from "../../engine/config.ts";
-import {
-  type GenerateOptions,
-  generateOptions,
-  type Message,
-} from "../../engine/config_generate.ts";
+import { type GenerateOptions, generateOptions } from "../../engine/config_generate.ts";
+import type { Message } from "../../engine/conversation.ts";
 import { SpecacheError } from "../../engine/errors.ts";
 import { parse } from "../../engine/parse.ts";
 import { refusedAs } from "../../engine/system.ts";

@@ -1,6 +1,7 @@
 // talk.ts - a conversation with a model: its turns, and the engine and session that hold them.
 import type { EngineOptions, Mode } from "../../engine/config.ts";
-import type { GenerateOptions, Message } from "../../engine/config_generate.ts";
+import type { GenerateOptions } from "../../engine/config_generate.ts";
+import type { Message } from "../../engine/conversation.ts";
 import { Engine } from "../../engine/engine.ts";
 import type { EngineStats } from "../../engine/engine_stats.ts";
 import { SpecacheError } from "../../engine/errors.ts";

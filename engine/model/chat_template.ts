@@ -3,7 +3,8 @@
 import { Template } from "@huggingface/jinja";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import type { Message } from "../config_generate.ts";
+import { type CallStyle, callStyleOf } from "../constrain/calls.ts";
+import type { Message, Tool } from "../conversation.ts";
 import { SpecacheError } from "../errors.ts";
 import { isFolder, type ModelDescription } from "./describe.ts";
 import { broken } from "./faults.ts";
@@ -14,6 +15,8 @@ import { readJson, readText } from "./json.ts";
 export interface ChatSource {
   /** Jinja text. */
   readonly template: string;
+  /** Of a conversation with tools, where the model has another one for these. */
+  readonly toolTemplate?: string;
   /** Variables with the text of special tokens: `bos_token`, `eos_token` and the like. */
   readonly tokens: Readonly<Record<string, string>>;
 }
@@ -30,13 +33,18 @@ export function readChatSource(
   own: string | undefined,
 ): ChatSource | null {
   const source = isFolder(path) ? sourceOfFolder(path, description) : sourceOfGguf(path);
-  const template = own ?? source.template;
+  if (own !== undefined) return { tokens: source.tokens, template: own };
+  const { template } = source;
   return template === null ? null : { ...source, template };
 }
 
 /** What templates say of a conversation. */
 export class ChatTemplate {
+  /** How the model writes calls of tools; null: in no way that is known. */
+  readonly callStyle: CallStyle | null;
   readonly #template: Template;
+  /** null: the template says nothing of tools. */
+  readonly #toolTemplate: Template | null;
   readonly #tokens: ChatSource["tokens"];
   readonly #model: string;
 
@@ -45,34 +53,37 @@ export class ChatTemplate {
    *
    * @throws {SpecacheError} unsupported: it is not understood
    */
-  constructor({ template, tokens }: ChatSource, model: string) {
+  constructor({ template, toolTemplate, tokens }: ChatSource, model: string) {
     this.#tokens = tokens;
     this.#model = model;
-    try {
-      this.#template = new Template(template);
-    } catch (cause) {
-      const why = reasonOf(cause);
-      throw new SpecacheError(
-        "unsupported",
-        `Cannot write a conversation: the template of model ${model} is not understood (${why})`,
-        { cause, details: { model } },
-      );
-    }
+    this.callStyle = callStyleOf(toolTemplate ?? template);
+    this.#template = understood(template, model);
+    if (toolTemplate !== undefined) this.#toolTemplate = understood(toolTemplate, model);
+    else this.#toolTemplate = /\btools\b/.test(template) ? this.#template : null;
   }
 
   /**
    * The text of a conversation. Where `answers`, the beginning of the assistant's next turn too.
    *
-   * @throws {SpecacheError} argument: the template refuses these messages
+   * @throws {SpecacheError} argument: the template refuses these messages; unsupported: it knows no
+   * tools, and there are some
    */
-  render(messages: readonly Message[], answers: boolean): string {
+  render(messages: readonly Message[], answers: boolean, tools?: readonly Tool[]): string {
+    const template = tools === undefined ? this.#template : this.#toolTemplate;
+    if (template === null) {
+      throw new SpecacheError(
+        "unsupported",
+        `Cannot write a conversation: the template of model ${this.#model} knows no tools`,
+        { details: { model: this.#model, name: "tools" } },
+      );
+    }
     try {
-      return this.#template.render({
+      return template.render({
         ...this.#tokens,
         messages,
         add_generation_prompt: answers,
         // Templates ask whether these are none, which what is undefined is not.
-        tools: null,
+        tools: tools ?? null,
         documents: null,
       });
     } catch (cause) {
@@ -83,6 +94,19 @@ export class ChatTemplate {
         { cause, details: { model: this.#model } },
       );
     }
+  }
+}
+
+function understood(template: string, model: string): Template {
+  try {
+    return new Template(template);
+  } catch (cause) {
+    const why = reasonOf(cause);
+    throw new SpecacheError(
+      "unsupported",
+      `Cannot write a conversation: the template of model ${model} is not understood (${why})`,
+      { cause, details: { model } },
+    );
   }
 }
 
@@ -100,7 +124,9 @@ function sourceOfFolder(folder: string, { bos, eos }: ModelDescription): Found {
   const path = join(folder, "tokenizer_config.json");
   const config = existsSync(path) ? readJson(path) : {};
   const file = join(folder, "chat_template.jinja");
-  const template = existsSync(file) ? readText(file) : templateOf(path, config.chat_template);
+  const templates = existsSync(file)
+    ? { template: readText(file) }
+    : templatesOf(path, config.chat_template);
   const added = addedTokens(folder);
   const tokens: Record<string, string> = {};
   if (bos !== null && added.has(bos)) tokens.bos_token = added.get(bos)!;
@@ -113,16 +139,19 @@ function sourceOfFolder(folder: string, { bos, eos }: ModelDescription): Found {
       : value;
     if (typeof text === "string") tokens[name] = text;
   }
-  return { template, tokens };
+  return { ...templates, tokens };
 }
 
 // A text, or a list of them by name: one for tools beside the `default` one.
-function templateOf(path: string, value: unknown): string | null {
-  if (value === undefined || value === null) return null;
-  if (typeof value === "string") return value;
+function templatesOf(path: string, value: unknown): Omit<Found, "tokens"> {
+  if (value === undefined || value === null) return { template: null };
+  if (typeof value === "string") return { template: value };
   const list = Array.isArray(value) ? value : [];
-  const standard = list.find((item) => item?.name === "default")?.template;
-  if (typeof standard === "string") return standard;
+  const named = (name: string) => list.find((item) => item?.name === name)?.template;
+  const [template, toolTemplate] = [named("default"), named("tool_use")];
+  if (typeof template === "string") {
+    return { template, ...typeof toolTemplate === "string" ? { toolTemplate } : {} };
+  }
   return broken(path, "chat_template is neither a text nor a list with one named default");
 }
 
@@ -143,6 +172,7 @@ const ggufIds = {
 function sourceOfGguf(path: string): Found {
   const { metadata } = readGguf(path);
   const template = metadata.get("tokenizer.chat_template");
+  const toolTemplate = metadata.get("tokenizer.chat_template.tool_use");
   const list = metadata.get("tokenizer.ggml.tokens");
   const texts: readonly GgufValue[] = Array.isArray(list) ? list : [];
   const tokens: Record<string, string> = {};
@@ -150,5 +180,9 @@ function sourceOfGguf(path: string): Found {
     const text = texts[Number(metadata.get(ggufIds[name]) ?? NaN)];
     if (typeof text === "string") tokens[name] = text;
   }
-  return { template: typeof template === "string" ? template : null, tokens };
+  return {
+    template: typeof template === "string" ? template : null,
+    ...typeof toolTemplate === "string" ? { toolTemplate } : {},
+    tokens,
+  };
 }

@@ -3,6 +3,8 @@
 // the largest score are joined first, the leftmost of equals, until no neighbours are left. What is
 // no token then becomes tokens of its bytes.
 
+import { byteLevelOfPiece } from "./token_bytes.ts";
+
 /** A vocabulary; each list has one entry a token. */
 export interface Pieces {
   readonly tokens: readonly string[];
@@ -74,8 +76,8 @@ class Pairs {
 /** Text to tokens and back. */
 export class SentencePiece {
   private readonly ids = new Map<string, number>(); // tokens that text is joined to
-  private readonly bytes = new Map<number, number>(); // byte to token
-  private readonly byteOf = new Map<number, number>(); // token to byte
+  private readonly tokenOfByte = new Map<number, number>();
+  private readonly byteOfToken = new Map<number, number>();
   private readonly special = new Map<string, number>(); // tokens that are found in text whole
   private readonly splitter: RegExp | null;
 
@@ -86,8 +88,8 @@ export class SentencePiece {
       const type = types[id];
       if (type === byte) {
         const value = Number.parseInt(token.slice(3, 5), 16);
-        this.bytes.set(value, id);
-        this.byteOf.set(id, value);
+        this.tokenOfByte.set(value, id);
+        this.byteOfToken.set(id, value);
       } else if (type === control || type === userDefined || type === unknown) {
         if (token !== "") this.special.set(token, id);
       } else if (type !== unused) {
@@ -158,9 +160,14 @@ export class SentencePiece {
       return;
     }
     const { unknown } = this.pieces;
-    const bytes = [...new TextEncoder().encode(text)].map((byte) => this.bytes.get(byte));
+    const bytes = [...new TextEncoder().encode(text)].map((byte) => this.tokenOfByte.get(byte));
     if (bytes.every((each) => each !== undefined)) out.push(...bytes);
     else if (out.at(-1) !== unknown) out.push(unknown); // one for all in a row
+  }
+
+  /** The bytes of a token that has a text, in the alphabet of token_bytes.ts. */
+  bytes(id: number): string {
+    return byteLevelOfPiece(this.pieces.tokens[id]);
   }
 
   /** The text of tokens that have one. */
@@ -169,7 +176,7 @@ export class SentencePiece {
     for (let at = 0; at < ids.length;) {
       const bytes: number[] = [];
       for (; at < ids.length; at++) {
-        const byte = this.byteOf.get(ids[at]);
+        const byte = this.byteOfToken.get(ids[at]);
         if (byte === undefined) break;
         bytes.push(byte);
       }

@@ -8,6 +8,7 @@ import { broken } from "./faults.ts";
 import { vocabularyOfGguf } from "./gguf_tokenizer.ts";
 import { readJson } from "./json.ts";
 import { SentencePiece } from "./sentencepiece.ts";
+import { byteLevelOf, byteLevelOfPiece } from "./token_bytes.ts";
 
 /** Text of a stream of tokens. */
 export interface TextStream {
@@ -30,6 +31,11 @@ export interface Tokenizer {
   decode(ids: readonly number[]): string;
   /** Text piece by piece. */
   stream(): TextStream;
+  /**
+   * The bytes that a token adds to a text, in the alphabet of byte-level vocabularies
+   * (token_bytes.ts); empty: it has no text.
+   */
+  bytes(id: number): string;
 }
 
 /**
@@ -55,6 +61,7 @@ interface Coder {
   encode(text: string, continues: boolean): number[];
   decode(ids: readonly number[]): string;
   hasText(id: number): boolean;
+  bytes(id: number): string;
 }
 
 function coderOf(path: string, tokenizer: object, config: object): Coder {
@@ -65,12 +72,20 @@ function coderOf(path: string, tokenizer: object, config: object): Coder {
     return broken(path, `is not a tokenizer (${(cause as Error).message})`);
   }
   const special = new Set<number>();
-  for (const [id, token] of library.get_added_tokens_decoder()) if (token.special) special.add(id);
+  const added = library.get_added_tokens_decoder();
+  for (const [id, token] of added) if (token.special) special.add(id);
+  const byteLevel = JSON.stringify((tokenizer as { decoder?: unknown }).decoder ?? null)
+    .includes('"ByteLevel"');
   // Models round their vocabulary up, so a sampled id may have no token: it has no text either.
   return {
     encode: (text) => library.encode(text, { add_special_tokens: false }).ids,
     decode: (ids) => library.decode([...ids], { clean_up_tokenization_spaces: false }),
     hasText: (id) => !special.has(id) && library.id_to_token(id) !== undefined,
+    bytes(id) {
+      const token = library.id_to_token(id) ?? "";
+      if (added.has(id)) return byteLevelOf(token);
+      return byteLevel ? token : byteLevelOfPiece(token);
+    },
   };
 }
 
@@ -88,6 +103,7 @@ function wrap(coder: Coder, model: ModelDescription): Tokenizer {
     },
     decode,
     stream: () => textStream(decode, hasText),
+    bytes: (id) => hasText(id) ? coder.bytes(id) : "",
   };
 }
 

@@ -148,7 +148,7 @@ void reference_choose(Stream &, const Choose &choose) {
         if (!choose.heads.has(head)) continue;
         uint32_t position = choose.positions[input], tail = coded_pages(position) * page_tokens;
         std::vector<double> values(tail);
-        for (uint32_t g = 0; g < group; g++) {
+        for (uint32_t g = 0; choose.logits != nullptr && g < group; g++) {
             uint64_t at = uint64_t(input) * shape.query_heads + head * group + g;
             std::map<uint32_t, Token> tokens;
             for (auto [token, row] : near_rows(shape, choose.near, head, position)) {
@@ -186,9 +186,10 @@ void reference_attend(Stream &, const Attend &attend) {
         if (!attend.heads.has(head)) continue;
         uint32_t position = attend.positions[input], pair = input * shape.kv_heads + head;
         const HeadCode &code = attend.codes_of[head];
-        uint32_t tail = code.rule == Rule::none ? 0 : coded_pages(position) * page_tokens;
-        const float *logits = attend.logits + attend.tokens_max * logits_place(
-            shape, attend.heads, input, at % shape.query_heads);
+        bool coded = code.rule != Rule::none && attend.logits != nullptr;
+        uint32_t tail = coded ? coded_pages(position) * page_tokens : 0;
+        uint64_t place = attend.tokens_max * logits_place(shape, attend.heads, input,
+                                                          at % shape.query_heads);
         std::map<uint32_t, Token> tokens;
         std::vector<double> keys(page_tokens * dim), values(page_tokens * dim);
         for (uint32_t token = 0; token < tail; token++) {
@@ -198,7 +199,7 @@ void reference_attend(Stream &, const Attend &attend) {
             }
             if (token < sink_tokens) continue;
             const double *value = values.data() + token % page_tokens * dim;
-            tokens[token] = {logits[token], {value, value + dim}};
+            tokens[token] = {attend.logits[place + token], {value, value + dim}};
         }
         const float *query = attend.queries + uint64_t(at) * dim;
         for (auto [token, row] : near_rows(shape, attend.near, head, position)) {

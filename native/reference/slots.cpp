@@ -61,6 +61,22 @@ const uint8_t *row_of(const Head &at, uint32_t inputs, uint32_t token) {
     return nullptr;
 }
 
+// Input 0's rows without slots and where far memory is read in place: all that are not left out are
+// late. A loop of its own, since short texts wait for little else.
+void resolve_late(const Head &at) {
+    const Resolve &of = at.of;
+    uint64_t list = at.list(0), late = 0;
+    const uint8_t *base = of.far + of.far_at + uint64_t(at.head) * page_tokens * at.row;
+    for (uint32_t i = 0, count = of.counts[at.pair(0)]; i < count; i++) {
+        uint32_t token = of.chosen[list + i];
+        bool read = of.values[list + i] > of.late_above;
+        uint64_t row = of.pages[token / page_tokens] * of.far_stride + token % page_tokens * at.row;
+        of.rows[list + i] = read ? base + row : nullptr;
+        late += read;
+    }
+    of.counters->late_rows += late;
+}
+
 // A trusted input's rows: in a slot, late, or late for a trusted input before it.
 void resolve_true(const Head &at, uint32_t input) {
     Counters &counters = *at.of.counters;
@@ -274,7 +290,9 @@ void reference_resolve(Stream &, const Resolve &resolve) {
         at.map_slots();
         for (uint32_t input = 0; input < resolve.inputs; input++) {
             if (input >= resolve.trusted) wanted = resolve_guess(at, input, wanted);
-            else if (!resolve.ahead_only) resolve_true(at, input);
+            else if (resolve.ahead_only) continue;
+            else if (input == 0 && at.places == 0 && resolve.far != nullptr) resolve_late(at);
+            else resolve_true(at, input);
         }
         if (at.places != 0) {
             if (!resolve.ahead_only || resolve.inputs > resolve.trusted) {

@@ -1,7 +1,7 @@
 // Chat templates against Python's jinja2 set up as transformers does, and where they come from.
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import type { Message } from "../../engine/config_generate.ts";
+import type { Message } from "../../engine/conversation.ts";
 import { SpecacheError } from "../../engine/errors.ts";
 import { ChatTemplate, readChatSource } from "../../engine/model/chat_template.ts";
 import { describeModel, type ModelDescription } from "../../engine/model/describe.ts";

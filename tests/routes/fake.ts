@@ -9,12 +9,15 @@ import {
   SpecacheError,
 } from "../../mod.ts";
 import type { ServedEngine, ServedGeneration, ServedSession } from "../../routes/app.ts";
+import { cachePlan, engineStats, type FakeHost, FakeSession } from "./fake_session.ts";
 
 /** How the fake engine answers. */
 export interface FakeOptions {
   /** Its answer; default "hello". */
   readonly text?: string;
   readonly contextTokens?: number;
+  /** Sessions that may be open; default 4. */
+  readonly sessionsMax?: number;
   /** Generations that run at a time; default 1. */
   readonly sequences?: number;
   /** Why it ends where it is not cut; default eos. */
@@ -28,9 +31,12 @@ export interface FakeOptions {
 }
 
 /** An engine of one-character tokens, whose ids are their code points. */
-export class FakeEngine implements ServedEngine {
+export class FakeEngine implements ServedEngine, FakeHost {
   readonly model = { name: "fake" };
   readonly contextTokens: number;
+  readonly sessionsMax: number;
+  /** Sessions that are open. */
+  readonly open = new Set<FakeSession>();
   /** Options of each generation so far. */
   readonly asked: GenerateOptions[] = [];
   /** Generations that run. */
@@ -43,6 +49,7 @@ export class FakeEngine implements ServedEngine {
   constructor(options: FakeOptions = {}) {
     this.#options = options;
     this.contextTokens = options.contextTokens ?? 1000;
+    this.sessionsMax = options.sessionsMax ?? 4;
   }
 
   tokenText(id: number): string {
@@ -50,15 +57,15 @@ export class FakeEngine implements ServedEngine {
   }
 
   session(): Promise<ServedSession> {
-    throw new SpecacheError("unsupported", "Cannot open a session: the engine is a fake");
+    return Promise.resolve().then(() => new FakeSession(this));
   }
 
   plan(tokens: number = this.contextTokens): CachePlan {
-    return { tokens, nearBytes: tokens, fullBytes: 10 * tokens } as unknown as CachePlan;
+    return cachePlan(tokens);
   }
 
   stats(): Promise<EngineStats> {
-    return Promise.resolve({ running: this.running } as unknown as EngineStats);
+    return Promise.resolve(engineStats(this));
   }
 
   generate(options: GenerateOptions): ServedGeneration {
@@ -115,12 +122,13 @@ export class FakeEngine implements ServedEngine {
   }
 
   async #run(
-    { maxTokens, logprobs = 0, signal }: GenerateOptions & { maxTokens: number },
+    { maxTokens, logprobs = 0, signal, progress }: GenerateOptions & { maxTokens: number },
     ids: readonly number[],
     pieces: Piece[],
   ): Promise<GenerateResult> {
     const { text = "hello", stop = "eos", token, fails } = this.#options;
     const characters = [...text];
+    progress?.(ids.length, ids.length);
     for (const [at, character] of characters.slice(0, maxTokens).entries()) {
       await Promise.race([token?.(at), aborted(signal)]);
       if (signal?.aborted) return resultOf(ids, pieces, "cancelled");
@@ -135,7 +143,8 @@ export class FakeEngine implements ServedEngine {
 
 function idsOf({ messages, prompt, ids }: GenerateOptions): readonly number[] {
   if (ids !== undefined) return ids;
-  const text = prompt ?? messages!.map(({ role, content }) => `${role}:${content}\n`).join("");
+  const turns = messages?.map(({ role, content }) => `${role}:${content}\n`);
+  const text = prompt ?? turns?.join("") ?? "";
   return [...text].map((character) => character.codePointAt(0)!);
 }
 
@@ -144,11 +153,12 @@ function resultOf(
   pieces: readonly Piece[],
   stop: GenerateResult["stop"],
 ): GenerateResult {
+  const cached = { cachedTokens: 0, cachedGeneratedTokens: 0 };
   return {
     text: pieces.map(({ text }) => text).join(""),
     tokens: pieces.map(({ id }) => id),
     stop,
-    usage: { promptTokens: ids.length, completionTokens: pieces.length, cachedTokens: 0 },
+    usage: { promptTokens: ids.length, completionTokens: pieces.length, ...cached },
     cache: { nearBytes: 1, fullBytes: 2, lateRows: 3 },
     timing: { prefillMs: 4, tokensPerSecond: 5 },
   } as unknown as GenerateResult; // what the routes read of it

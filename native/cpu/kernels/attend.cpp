@@ -32,8 +32,13 @@ struct Work {
     AttendScratch scratch = attend_scratch(shape, attend.inputs, attend.pages_max, attend.k_max,
                                            attend.value_planes, false, attend.scratch);
     uint32_t exact_max = scratch.exact_max;
-    uint32_t pages = coded_pages(attend.positions[attend.inputs - 1]);
+    uint32_t pages = pages_of(attend.inputs - 1);  // most of any input
     uint32_t blocks = (pages + block_pages - 1) / block_pages;
+
+    // Pages that an input attends: none where its whole tail is among the exact rows.
+    uint32_t pages_of(uint32_t input) const {
+        return coded && attend.logits == nullptr ? 0 : coded_pages(attend.positions[input]);
+    }
 
     // The logits of an input's query head, [tokens_max].
     float *logits(uint32_t at) const {
@@ -323,8 +328,7 @@ void finish(const Work &work, uint32_t input, uint32_t head, uint32_t g) {
     const Attend &attend = work.attend;
     const HeadCode &code = attend.codes_of[head];
     uint32_t at = work.first_query(input, head) + g, dim = work.dim;
-    uint32_t pages = coded_pages(attend.positions[input]);
-    uint32_t blocks = (pages + block_pages - 1) / block_pages;
+    uint32_t blocks = (work.pages_of(input) + block_pages - 1) / block_pages;
     ValueSums exact = work.exact(at);
     float largest = reference_of(work, at, blocks);
     alignas(64) float room[value_sum_floats(256, 4 * 256)] = {};

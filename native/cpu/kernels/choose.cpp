@@ -6,6 +6,7 @@
 // reach it are looked at. Blocks have fixed places: threads change no bit.
 #include <algorithm>
 #include <bit>
+#include <numeric>
 
 #include "../kernels.h"
 #include "../simd.h"
@@ -228,9 +229,25 @@ void choose_pair(const Work &work, uint32_t pair) {
     }
 }
 
+// Without logits: the whole tail.
+void choose_all(const Choose &choose) {
+    for (uint32_t input = 0; input < choose.inputs; input++) {
+        uint32_t tail = coded_pages(choose.positions[input]) * page_tokens;
+        uint32_t count = tail == 0 ? 0 : tail - sink_tokens;
+        for (uint32_t i = 0; i < choose.heads.count; i++) {
+            uint64_t pair = uint64_t(input) * choose.shape.kv_heads + choose.heads.first + i;
+            uint32_t *chosen = choose.chosen + pair * choose.k_max;
+            std::iota(chosen, chosen + count, sink_tokens);
+            std::fill_n(choose.values + pair * choose.k_max, count, 0.0f);
+            choose.counts[pair] = count;
+        }
+    }
+}
+
 }  // namespace
 
 void choose(Stream &stream, const Choose &choose) {
+    if (choose.logits == nullptr) return choose_all(choose);
     static thread_local Scratch scratch;
     Work work{choose, scratch};
     uint64_t queries = uint64_t(work.pairs) * work.group;

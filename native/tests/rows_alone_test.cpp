@@ -1,0 +1,68 @@
+// rows_alone_test.cpp - where k is not below the tail a step without guesses asks no code for
+// anything; its bits are those of a step that does, beside a guess or while audits go on.
+#include <bit>
+
+#include "driver.h"
+#include "test.h"
+
+using driver::Run;
+using driver::same_bits;
+using driver::small_config;
+
+namespace {
+
+specache_config config_of(uint32_t rule, uint32_t isa) {
+    specache_config config = small_config();
+    config.rule = rule;
+    config.isa = isa;
+    config.k_max = 256;
+    return config;
+}
+
+// From before there is a tail until its tokens are more than k: at 128, 192, .. one page more.
+constexpr uint32_t first = 120, steps = 150, k = 3 * 64 - 4;
+
+}  // namespace
+
+TEST("a tail that is not above k has the same bits with guesses, with audits and without") {
+    for (uint32_t rule : {1u, 2u}) {
+        for (uint32_t isa : {0u, 1u, 2u}) {
+            specache_config config = config_of(rule, isa), audited = config;
+            audited.audit = 1;
+            uint32_t count = isa == 1 ? 20 : steps;
+            Run alone(config), guessing(config), auditing(audited);
+            CHECK(specache_audit(auditing.store, std::bit_cast<uint32_t>(1.0f), 1, 0) ==
+                  SPECACHE_OK);
+            for (Run *run : {&alone, &guessing, &auditing}) {
+                CHECK(run->prefill(0, first) == SPECACHE_OK);
+                run->outputs.clear();
+            }
+            CHECK(alone.decode(first, count, 0, k) == SPECACHE_OK);
+            CHECK(guessing.decode(first, count, 2, k) == SPECACHE_OK);
+            CHECK(auditing.decode(first, count, 0, k) == SPECACHE_OK);
+            CHECK(same_bits(alone.outputs, guessing.outputs));
+            CHECK(same_bits(alone.outputs, auditing.outputs));
+            CHECK(alone.stats()[SPECACHE_STATS_LATE_ROWS] ==
+                  auditing.stats()[SPECACHE_STATS_LATE_ROWS]);
+        }
+    }
+}
+
+TEST("a tail as long as k is attended as one of a larger k, and one token more is not") {
+    specache_config config = config_of(2, 0);
+    for (uint32_t length : {255u, 256u, 319u}) {
+        uint32_t tail = (length / 64 - 1) * 64 - 4;
+        Run exact(config), larger(config), smaller(config);
+        for (Run *run : {&exact, &larger, &smaller}) {
+            CHECK(run->prefill(0, length) == SPECACHE_OK);
+            run->outputs.clear();
+        }
+        CHECK(exact.step(length, 0, tail) == SPECACHE_OK);
+        CHECK(larger.step(length, 0, 256) == SPECACHE_OK);
+        CHECK(smaller.step(length, 0, tail - 1) == SPECACHE_OK);
+        CHECK(same_bits(exact.outputs, larger.outputs));
+        CHECK(!same_bits(exact.outputs, smaller.outputs));
+        CHECK(exact.stats()[SPECACHE_STATS_LATE_ROWS] == 6 * tail);
+        CHECK(smaller.stats()[SPECACHE_STATS_LATE_ROWS] == 6 * (tail - 1));
+    }
+}

@@ -1,0 +1,103 @@
+// openapi.ts - /openapi.json: all that is served, as OpenAPI 3.1 describes it.
+import { Hono } from "hono";
+import { only } from "./methods.ts";
+import { answers, named, type Schema } from "./openapi_answers.ts";
+import { bodies } from "./openapi_bodies.ts";
+import { contentOf, type Operation, operations } from "./openapi_paths.ts";
+
+const REASONS: Readonly<Record<number, string>> = {
+  400: "A field is at fault, or more tokens than the context holds",
+  401: "No key, or a wrong one",
+  404: "Not known",
+  408: "The body came too slowly",
+  409: "Another request works with it",
+  413: "The body is too large",
+  415: "The body is of another type",
+  429: "The queue is full",
+  500: "The engine failed",
+  503: "Not now: no room, or the server is closing",
+};
+
+/** GET: the document; `keyed` where keys are asked for. */
+export function openapiRoutes(keyed: boolean): Hono {
+  const openapi = new Hono();
+  let document: Schema | null = null; // made when first asked for
+  openapi.get("/", (c) => c.json(document ??= describe(keyed)));
+  openapi.all("/", only("GET"));
+  return openapi;
+}
+
+/** The document. */
+export function describe(keyed: boolean): Schema {
+  const paths: Record<string, Record<string, Schema>> = {};
+  for (const operation of operations) {
+    (paths[operation.path] ??= {})[operation.method] = operationOf(operation, keyed);
+  }
+  return {
+    openapi: "3.1.0",
+    info: {
+      title: "specache",
+      version: "1",
+      description: "A KV-cache engine for long contexts, behind OpenAI's API and its own",
+    },
+    paths,
+    components: {
+      schemas: { ...answers, ...bodies() },
+      ...keyed ? { securitySchemes: { key: { type: "http", scheme: "bearer" } } } : {},
+    },
+  };
+}
+
+function operationOf(operation: Operation, keyed: boolean): Schema {
+  const { path, method, summary, body, open } = operation;
+  const locked = keyed && !open;
+  return {
+    summary,
+    operationId: `${method} ${path}`,
+    parameters: [...pathParameters(path), ...queryParameters(operation)],
+    ...body === undefined ? {} : { requestBody: { required: true, content: contentOf(body) } },
+    responses: responsesOf(operation, locked),
+    ...locked ? { security: [{ key: [] }] } : {},
+  };
+}
+
+function pathParameters(path: string): Schema[] {
+  return [...path.matchAll(/\{(\w+)\}/g)].map(([, name]) => ({
+    name,
+    in: "path",
+    required: true,
+    schema: { type: "string" },
+  }));
+}
+
+function queryParameters({ query = {} }: Operation): Schema[] {
+  return Object.entries(query).map(([name, schema]) => ({
+    name: name.replace("?", ""),
+    in: "query",
+    required: !name.endsWith("?"),
+    schema,
+  }));
+}
+
+function responsesOf({ status = 200, answer, refuses = [], body }: Operation, locked: boolean) {
+  const responses: Record<string, Schema> = {
+    [status]: { description: "Done", content: successOf(answer, body) },
+  };
+  // A run without queries has no outputs.
+  if (answer === "bytes") responses[204] = { description: "Done, and nothing was attended" };
+  for (const code of [...refuses, ...locked ? [401] : [], 500]) {
+    responses[code] = {
+      description: REASONS[code],
+      content: { "application/json": { schema: named("Error") } },
+    };
+  }
+  return responses;
+}
+
+const STREAMED = ["GenerateRequest", "ChatRequest"];
+
+function successOf(answer: string, body?: string): Schema {
+  const content = contentOf(answer);
+  if (!STREAMED.includes(body ?? "")) return content;
+  return { ...content, "text/event-stream": { schema: { type: "string" } } };
+}

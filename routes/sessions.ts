@@ -1,0 +1,148 @@
+// sessions.ts - /v1/sessions: texts that grow over several requests. A session belongs to the
+// tenant that made it, and is closed when it was idle for long.
+import { type Context, Hono } from "hono";
+import { tokenCount } from "../engine/config.ts";
+import { SpecacheError } from "../engine/errors.ts";
+import { parse } from "../engine/parse.ts";
+import type { CacheStats } from "../engine/stats.ts";
+import type { Generates } from "./begin.ts";
+import { jsonOf } from "./body.ts";
+import { checkEmpty } from "./empty.ts";
+import type { ServedSession } from "./engine.ts";
+import type { Parts } from "./generate.ts";
+import { answerGeneration } from "./generate_answer.ts";
+import { appendRequestOf, generateRequestOf } from "./generate_request.ts";
+import { type Entry, Held } from "./held.ts";
+import { leaving } from "./leaving.ts";
+import { only } from "./methods.ts";
+import { ownerOf } from "./owner.ts";
+
+/** What the routes work with. */
+export interface SessionParts extends Parts {
+  /** Seconds that a session may be idle. */
+  readonly idleSeconds: number;
+}
+
+interface Open {
+  readonly session: ServedSession;
+  /** As they were last told. */
+  stats: CacheStats;
+}
+
+/** GET: a list; POST: a new one; below its id what it does. */
+export function sessionRoutes(parts: SessionParts): Hono {
+  const held = new Held<Open>({ what: "session", ...parts });
+  const bodyOf = (c: Context) => jsonOf(c.req.raw, parts.bodyBytesMax, parts.bodySeconds);
+  const sessions = new Hono();
+  sessions.get("/", async (c) => {
+    const tenant = ownerOf(c);
+    const data = [];
+    for (const entry of held.of(tenant)) {
+      const one = await told(entry).catch((error) => {
+        if (held.has(entry)) throw error; // else it was closed meanwhile
+      });
+      if (one !== undefined) data.push(one);
+    }
+    return c.json({ data });
+  });
+  sessions.post("/", async (c) => {
+    checkEmpty("create a session", await bodyOf(c));
+    held.checkOpen();
+    return await created(c, held, await parts.engine.session());
+  });
+  sessions.all("/", only("GET", "POST"));
+  sessions.get("/:id", async (c) => c.json(await told(held.get(ownerOf(c), c.req.param("id")))));
+  sessions.delete("/:id", async (c) => {
+    const { id } = held.get(ownerOf(c), c.req.param("id"));
+    await held.remove(ownerOf(c), id);
+    return c.json({ id, deleted: true });
+  });
+  sessions.all("/:id", only("GET", "DELETE"));
+  sessions.post("/:id/append", async (c) => {
+    const options = appendRequestOf(await bodyOf(c));
+    const left = leaving(c.req.raw.signal);
+    const asked = { ...options, signal: left.signal };
+    return await using(c, held, ({ session }) => session.append(asked), left);
+  });
+  sessions.post("/:id/truncate", async (c) => {
+    const { tokens } = parse(tokenCount, await bodyOf(c), "truncate a session");
+    return await using(c, held, ({ session }) => session.truncate(tokens));
+  });
+  sessions.post("/:id/fork", async (c) => {
+    checkEmpty("fork a session", await bodyOf(c));
+    held.checkOpen();
+    const fork = ({ session }: Open) => session.fork();
+    return await created(c, held, await held.use(ownerOf(c), c.req.param("id"), fork));
+  });
+  sessions.post("/:id/generate", async (c) => generate(c, held, parts, await bodyOf(c)));
+  for (const name of ["append", "generate", "fork", "truncate"]) {
+    sessions.all(`/:id/${name}`, only("POST"));
+  }
+  return sessions;
+}
+
+// The session is the request's own until the generation has ended, which may be after the client
+// has read the last of it, or left.
+async function generate(
+  c: Context,
+  held: Held<Open>,
+  parts: SessionParts,
+  body: Readonly<Record<string, unknown>>,
+): Promise<Response> {
+  const request = generateRequestOf(body);
+  const left = leaving(c.req.raw.signal);
+  const entry = held.enter(ownerOf(c), c.req.param("id")!, left);
+  const { session } = entry.item;
+  const leave = () => held.leave(entry);
+  let begun = false;
+  const from: Generates = {
+    generate(options) {
+      const run = session.generate(options);
+      run.result.then(leave, leave);
+      begun = true;
+      return run;
+    },
+  };
+  const more = () => ({ length: session.length });
+  try {
+    return await answerGeneration(c, request, { ...parts, from, more }, left);
+  } catch (error) {
+    if (!begun) leave();
+    throw error;
+  }
+}
+
+async function using(
+  c: Context,
+  held: Held<Open>,
+  body: (open: Open) => Promise<void>,
+  stop: AbortController | null = null,
+): Promise<Response> {
+  return c.json(
+    await held.use(ownerOf(c), c.req.param("id")!, async (open, entry) => {
+      await body(open);
+      return await told(entry, true);
+    }, stop),
+  );
+}
+
+// A client that left while its session was opened will never know of it.
+async function created(c: Context, held: Held<Open>, session: ServedSession): Promise<Response> {
+  const stats = await session.stats();
+  if (c.req.raw.signal.aborted) {
+    await session.close();
+    throw new SpecacheError("cancelled", "Cannot answer: the client has left");
+  }
+  const entry = held.add(ownerOf(c), { session, stats }, () => session.close());
+  return c.json(await told(entry), 201, { Location: `/v1/sessions/${entry.id}` });
+}
+
+// A session at work tells what it held before.
+async function told(entry: Entry<Open>, own = false): Promise<object> {
+  const { id, created, expires, busy, item } = entry;
+  if (!busy || own) item.stats = await item.session.stats();
+  const { stats, session } = item;
+  const { nearBytes: near, farBytes: far, fullBytes: full } = stats;
+  const bytes = { near, far, full };
+  return { id, created, expires, busy: busy && !own, length: session.length, bytes, stats };
+}
