@@ -35,8 +35,18 @@ export type {
 export type { GenerateOptions, PromptOptions, ToolChoice } from "./engine/config_generate.ts";
 export type { Message, MessageCall, Tool } from "./engine/conversation.ts";
 export type { Format, SchemaFormat } from "./engine/constrain/format.ts";
-export type { JsonSchema } from "./engine/constrain/schema.ts";
+export type { JsonSchema, SchemaObject } from "./engine/constrain/schema.ts";
 export type { EngineCounters, EngineStats } from "./engine/engine_stats.ts";
+export type {
+  Came,
+  Observation,
+  ObservedReads,
+  ObservedText,
+  ObservedToken,
+  ObserveOptions,
+  RunningRequest,
+  Turn,
+} from "./engine/observation.ts";
 export type { PrefixCounts } from "./engine/prefixes.ts";
 export type { CachePlan } from "./engine/plan.ts";
 export type { AuditStats, Estimate } from "./engine/audit.ts";

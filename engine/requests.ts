@@ -8,6 +8,7 @@ import { SpecacheError } from "./errors.ts";
 import { Line } from "./line.ts";
 import type { GenerateAnswer, GenerateAsk, RequestEvent } from "./messages.ts";
 import type { NativeStore } from "./native.ts";
+import { Observer } from "./observer.ts";
 import { Prefixes } from "./prefixes.ts";
 import { Room, type Taken } from "./room.ts";
 import { Scheduler } from "./scheduler.ts";
@@ -37,6 +38,8 @@ export class Requests {
   readonly #sessions: ReadonlyMap<number, DecodeState>;
   readonly #totals: RequestTotals;
   readonly #scheduler: Scheduler;
+  /** Who looks on sees what runs. */
+  readonly observer: Observer;
   readonly #line: Line<Placed>;
   readonly #prefixes: Prefixes;
   readonly #room: Room<Placed>;
@@ -55,7 +58,8 @@ export class Requests {
     this.#eos = eos;
     this.#sessions = sessions;
     this.#totals = totals;
-    this.#scheduler = new Scheduler(store);
+    this.observer = new Observer(store);
+    this.#scheduler = new Scheduler(store, this.observer);
     const { queue, prefixes, reuse, sequences } = store.settings;
     this.#line = new Line(queue);
     this.#prefixes = new Prefixes(store, { most: prefixes, reuse }, () => this.#room.taken);
@@ -115,14 +119,20 @@ export class Requests {
     });
     if (placed === null) return this.#nothing(ask);
     tell({ kind: "started" });
+    const ended = this.observer.add({
+      ...{ ticket: ask.ticket, salt: ask.salt, session: ask.session !== null },
+      ...{ state: placed.state, maxTokens: ask.request.maxTokens, started: performance.now() },
+    });
     try {
       const answer = ask.session === null
         ? await this.#run(ask, placed, tell)
         : await this.#inSession(ask, placed, tell);
       this.#totals.add(answer.stop === "cancelled" ? "cancelled" : "ended", answer);
+      ended(answer.stop);
       return answer;
     } catch (error) {
       this.#totals.add("failed");
+      ended("failed");
       throw error;
     } finally {
       this.#leave(placed);

@@ -87,6 +87,9 @@ const handlers: Handlers = {
     return null;
   },
   engineStats,
+  observe(ask) {
+    return requestsOf().observer.observe(ask);
+  },
   held({ session }) {
     const { length, begun } = stateOf(session);
     return { session, length, begun };
@@ -117,6 +120,7 @@ const handlers: Handlers = {
     closing = true;
     for (const judge of judges.values()) judge(true);
     await Promise.allSettled(atWork);
+    opened?.requests.observer.stop();
     opened?.store.close();
     opened = null;
     sessions.clear();

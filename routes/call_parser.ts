@@ -1,5 +1,5 @@
-// call_parser.ts - calls of tools, found in an answer's text as it comes. Models write them in a few
-// ways, and what they were taught is not always what they do, so each is known everywhere:
+// call_parser.ts - calls of tools, found in an answer's text as it comes. Models write them in a
+// few ways, and what they were taught is not always what they do, so each is known everywhere:
 //   <tool_call>{"name", "arguments"}</tool_call>      anywhere (Hermes, Qwen)
 //   {"name", "parameters"}, several by ";"            as the whole answer (Llama 3)
 //   [{"name", "arguments"}]                           as the whole answer (Mistral)
