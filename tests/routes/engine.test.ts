@@ -97,7 +97,12 @@ test("a session of more tokens than the context is refused with both numbers", (
     await asker.post(`${path}/append`, { ids: promptIds });
     for (const name of ["append", "generate"]) {
       const long = await asker.post(`${path}/${name}`, { ids: textIds(600) });
-      assertRefused(long, 400, "context_length_exceeded", /500 tokens held, 600 of .* above contextTokens 1024$/);
+      assertRefused(
+        long,
+        400,
+        "context_length_exceeded",
+        /500 tokens held, 600 of .* above contextTokens 1024$/,
+      );
     }
     assertEquals((await asker.post(`${path}/generate`, { maxTokens: 2 })).status, 200);
   }));
