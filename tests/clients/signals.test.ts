@@ -28,7 +28,7 @@ async function ask(url: string, stream: boolean): Promise<Came> {
   }
 }
 
-test("SIGTERM under load: each request is finished or told, and the process ends well", async () => {
+test("SIGTERM under load: each request is finished or told, and the end is well", async () => {
   using folder = new Folder();
   const args = ["--context", "2048", "--sequences", "3"];
   await using server = await Server.start(folder.file("template", template), args);
