@@ -20,7 +20,7 @@ export interface ResourceOptions {
   readonly stores?: ServedStores;
   /** Bytes of all raw stores together; default 1 GiB. */
   readonly storeBytesMax?: number;
-  /** Raw stores that may be open together; default 64. */
+  /** Raw stores that may be open together; default 16. */
   readonly storesMax?: number;
   /** Largest body of numbers in bytes; default 64 MiB. */
   readonly numbersBytesMax?: number;
