@@ -2,14 +2,7 @@
 import { once } from "node:events";
 import { connect, type Socket } from "node:net";
 import OpenAI from "openai";
-import {
-  assert,
-  assertEquals,
-  assertGreater,
-  assertStringIncludes,
-  runtime,
-  test,
-} from "../harness.ts";
+import { assert, assertEquals, assertStringIncludes, runtime, test } from "../harness.ts";
 import { type Counts, type Front, Hosts, inProcess, inWorkerd, KEY } from "./front.ts";
 
 const FACT = "The code of amber is 44219. The weather is fine.";
@@ -111,7 +104,7 @@ async function loses(hosts: Hosts, front: Front): Promise<void> {
   const client = clientOf(front);
   const stream = await client.chat.completions.create({ ...asked(FACT, 3000), stream: true });
   const events = stream[Symbol.asyncIterator]();
-  for (let content; !content;) content = (await events.next()).value.choices[0].delta.content;
+  while (!(await events.next()).value.choices[0].delta.content);
   const counts = await hosts.counts();
   const host = counts.findIndex(({ running }) => running > 0);
   await hosts.servers[host][Symbol.asyncDispose]();
