@@ -1,7 +1,15 @@
 // config_generate.ts - the options of one generation, their interface and their zod schema.
 
 import { z } from "zod";
-import { type Accept, type Guesses, kOfStep, type Late, late, TOKENS_MAX } from "./config.ts";
+import {
+  type Accept,
+  type Guesses,
+  kOfStep,
+  type Late,
+  late,
+  type Mode,
+  TOKENS_MAX,
+} from "./config.ts";
 import { type Format, format } from "./constrain/format.ts";
 import { functionName, type Message, messages, type Tool, tools } from "./conversation.ts";
 
@@ -63,6 +71,8 @@ export interface GenerateOptions extends PromptOptions {
   readonly frequencyPenalty?: number;
   /** Of the random numbers, one per position; default 0. */
   readonly seed?: number;
+  /** The engine's own mode: another is refused. */
+  readonly mode?: Mode;
   /** Exact pairs a step takes; default the engine's k. */
   readonly k?: number;
   /** Default `all` (`paper`: `none`). */
@@ -81,11 +91,11 @@ export interface GenerateOptions extends PromptOptions {
    */
   readonly stop?: string | readonly string[];
   /**
-   * What the text is held to: whole, it is JSON of this kind. It may be cut by maxTokens, so it goes
-   * with no stop string. The token drawn is always one that the format lets.
+   * What the text is held to: one that was not cut by maxTokens is JSON of this kind. It goes with
+   * no stop string. No token is drawn but those that the format lets.
    */
   readonly format?: Format;
-  /** Whether one of the tools, or which, must be called; `auto`, the default: as the model likes. */
+  /** Whether one of the tools must be called, or which; `auto`, the default: as the model likes. */
   readonly toolChoice?: ToolChoice;
   /** Most probable tokens to give with each token, 0 (default) to {@linkcode LOGPROBS_MAX}. */
   readonly logprobs?: number;
@@ -132,6 +142,7 @@ export const generateOptions: z.ZodType<GenerateOptions> = z.strictObject({
   presencePenalty: z.number().min(-2).max(2).optional(),
   frequencyPenalty: z.number().min(-2).max(2).optional(),
   seed: z.int().min(0).optional(),
+  mode: z.enum(["full", "paper", "specache"]).optional(),
   k: kOfStep.optional(),
   late: late.optional(),
   guesses: z.literal(["auto", 0, 1, 2, 3]).optional(),

@@ -79,4 +79,6 @@ export const tools: z.ZodType<readonly Tool[]> = z.array(z.strictObject({
     description: z.string().optional(),
     parameters: z.record(z.string(), z.unknown()).optional(),
   }),
-})).min(1).max(TOOLS_MAX, { error: `has above ${TOOLS_MAX} entries` });
+})).min(1).refine(({ length }) => length <= TOOLS_MAX, {
+  error: `has above ${TOOLS_MAX} entries`,
+});

@@ -238,6 +238,9 @@ export function settleRequest(
 ): Request {
   const paper = settings.mode === "paper";
   const full = settings.mode === "full";
+  if (options.mode !== undefined && options.mode !== settings.mode) {
+    refuse(action, "mode", options.mode, `is not ${settings.mode}, as the engine was opened`);
+  }
   const k = capped(options.k ?? settings.k, settings.tokensMax);
   if (k > settings.kMax) refuse(action, "k", options.k, `is above kMax ${settings.kMax}`);
   const late = options.late ?? (paper ? "none" : "all");

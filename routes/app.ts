@@ -7,12 +7,14 @@
 import { Hono } from "hono";
 import { BODY_SECONDS } from "./body.ts";
 import { chatRoutes } from "./chat.ts";
+import { completionRoutes } from "./completions.ts";
 import type { ServedEngine } from "./engine.ts";
 import { answerOf, RequestError, statusOf } from "./errors.ts";
 import { bearerKeys, partTenants } from "./keys.ts";
 import { Metrics } from "./metrics.ts";
 import { modelRoutes } from "./models.ts";
 import { mountResources, type ResourceOptions } from "./resources.ts";
+import { responseRoutes } from "./responses.ts";
 
 export type { ServedEngine, ServedGeneration, ServedSession } from "./engine.ts";
 
@@ -51,7 +53,7 @@ export interface App {
 }
 
 /**
- * Serves an engine: /v1/chat/completions, /v1/models, /health.
+ * Serves an engine: /v1/chat/completions, /v1/completions, /v1/responses, /v1/models, /health.
  *
  * @example
  * ```ts
@@ -86,6 +88,8 @@ export function createApp(engine: ServedEngine, options: AppOptions = {}): App {
   app.route("/v1/models", modelRoutes(name));
   const parts = { engine, name, bodyBytesMax, bodySeconds, closing, report };
   app.route("/v1/chat/completions", chatRoutes(parts));
+  app.route("/v1/completions", completionRoutes(parts));
+  app.route("/v1/responses", responseRoutes(parts));
   mountResources(app, { ...parts, metrics, keyed: keys !== undefined }, options);
   return { fetch: (request) => app.fetch(request) };
 }

@@ -1,21 +1,11 @@
 // chat_answer.ts - what is generated, as OpenAI's clients read it: one object, or chunks.
 import type { GenerateResult, Piece } from "../engine/generation.ts";
-import type { Stop } from "../engine/decode.ts";
-import type { ServedEngine } from "./engine.ts";
+import type { Choice, Part, ToldCall } from "./choice.ts";
+import type { Ended, Writer } from "./choices_answer.ts";
+import { logprobsOf } from "./logprobs.ts";
 import { secondsNow } from "./models.ts";
-
-/** A token and the natural logarithm of its probability. */
-interface TokenAnswer {
-  readonly token: string;
-  readonly logprob: number;
-  /** UTF-8 of the token; null where it is part of a character. */
-  readonly bytes: readonly number[] | null;
-}
-
-interface LogprobsAnswer {
-  readonly content: readonly (TokenAnswer & { readonly top_logprobs: readonly TokenAnswer[] })[];
-  readonly refusal: null;
-}
+import type { AnswerParts } from "./parts.ts";
+import { usageOf } from "./usage.ts";
 
 /** What a request asked of its answer. */
 export interface Asked {
@@ -24,111 +14,95 @@ export interface Asked {
   readonly topLogprobs: number | null;
 }
 
-const reasons: Readonly<Record<Stop, "stop" | "length">> = {
-  eos: "stop",
-  stop: "stop",
-  length: "length",
-  cancelled: "length", // cut short; who asked for it has left, or the engine is closing
-};
-
-/** Who answers. */
-export interface Answering {
-  readonly engine: ServedEngine;
-  /** What requests call the model. */
-  readonly name: string;
-}
-
 /** Writes the answers to one request. */
-export class ChatWriter {
-  readonly #from: Answering;
+export class ChatWriter implements Writer {
+  readonly #from: Pick<AnswerParts, "engine" | "name">;
   readonly #asked: Asked;
   readonly #id = `chatcmpl-${crypto.randomUUID()}`;
   readonly #created = secondsNow();
+  readonly #calls = new Map<number, number>(); // by choice: calls that were told
 
   /** Nothing is written yet. */
-  constructor(from: Answering, asked: Asked) {
+  constructor(from: Pick<AnswerParts, "engine" | "name">, asked: Asked) {
     this.#from = from;
     this.#asked = asked;
   }
 
-  /** The whole answer; `pieces` are its tokens. */
-  whole(result: GenerateResult, pieces: readonly Piece[]): object {
+  /** The whole answer. */
+  whole(ended: readonly Ended[]): object {
     return {
       ...this.#head("chat.completion"),
-      choices: [{
-        index: 0,
-        message: { role: "assistant", content: result.text, refusal: null },
-        logprobs: this.#logprobs(pieces),
-        finish_reason: reasons[result.stop],
-      }],
-      usage: this.#usage(result),
+      choices: ended.map(({ choice, parts, result }, index) => ({
+        index,
+        message: messageOf(parts),
+        logprobs: this.#logprobs(parts.flatMap(({ pieces }) => pieces)),
+        finish_reason: choice.reason(result.stop),
+      })),
+      usage: this.#usage(ended.map(({ result }) => result)),
     };
   }
 
   /** The chunk before the first token. */
-  begin(): object {
-    return this.#chunk({ role: "assistant", content: "", refusal: null }, null, null);
+  begin(index: number): object {
+    return this.#chunk(index, { role: "assistant", content: "", refusal: null }, null, null);
   }
 
-  /** A chunk of text; `pieces` are the tokens that it tells of. */
-  text(content: string, pieces: readonly Piece[]): object {
-    return this.#chunk({ content }, this.#logprobs(pieces), null);
+  /** A chunk of an answer. */
+  part(index: number, { text, calls, pieces }: Part): object {
+    const told = this.#calls.get(index) ?? 0;
+    this.#calls.set(index, told + calls.length);
+    const delta = {
+      ...text === "" && calls.length > 0 ? {} : { content: text },
+      ...calls.length === 0 ? {} : {
+        tool_calls: calls.map((call, at) => ({ index: told + at, ...callOf(call) })),
+      },
+    };
+    return this.#chunk(index, delta, this.#logprobs(pieces), null);
   }
 
-  /** The chunk that tells why it ended. */
-  end({ stop }: GenerateResult): object {
-    return this.#chunk({}, null, reasons[stop]);
+  /** The chunk that tells why an answer ended. */
+  end(index: number, choice: Choice, { stop }: GenerateResult): object {
+    return this.#chunk(index, {}, null, choice.reason(stop));
   }
 
   /** The last chunk, where the request asked for the usage. */
-  usage(result: GenerateResult): object {
-    return { ...this.#head("chat.completion.chunk"), choices: [], usage: this.#usage(result) };
+  usage(results: readonly GenerateResult[]): object {
+    return { ...this.#head("chat.completion.chunk"), choices: [], usage: this.#usage(results) };
   }
 
   #head(object: string): object {
     return { id: this.#id, object, created: this.#created, model: this.#from.name };
   }
 
-  #chunk(delta: object, logprobs: LogprobsAnswer | null, reason: string | null): object {
+  #chunk(index: number, delta: object, logprobs: object | null, reason: string | null): object {
     return {
       ...this.#head("chat.completion.chunk"),
-      choices: [{ index: 0, delta, logprobs, finish_reason: reason }],
+      choices: [{ index, delta, logprobs, finish_reason: reason }],
     };
   }
 
-  #usage({ usage, cache, timing }: GenerateResult): object {
-    const prompt = usage.promptTokens + usage.cachedTokens;
-    return {
-      prompt_tokens: prompt,
-      completion_tokens: usage.completionTokens,
-      total_tokens: prompt + usage.completionTokens,
-      prompt_tokens_details: { cached_tokens: usage.cachedTokens },
-      specache: {
-        seed: this.#asked.seed,
-        near_bytes: cache.nearBytes,
-        full_bytes: cache.fullBytes,
-        late_rows: cache.lateRows,
-        prefill_ms: timing.prefillMs,
-        tokens_per_second: timing.tokensPerSecond,
-      },
-    };
+  #usage(results: readonly GenerateResult[]): object {
+    return usageOf([{ results, seed: this.#asked.seed }]);
   }
 
-  #logprobs(pieces: readonly Piece[]): LogprobsAnswer | null {
+  #logprobs(pieces: readonly Piece[]): object | null {
     const { topLogprobs } = this.#asked;
     if (topLogprobs === null) return null;
-    return {
-      content: pieces.map(({ id, logprob, logprobs }) => ({
-        ...this.#token(id, logprob!),
-        top_logprobs: logprobs!.slice(0, topLogprobs).map(([id, each]) => this.#token(id, each)),
-      })),
-      refusal: null,
-    };
+    return { content: logprobsOf(this.#from.engine, pieces, topLogprobs), refusal: null };
   }
+}
 
-  #token(id: number, logprob: number): TokenAnswer {
-    const token = this.#from.engine.tokenText(id);
-    const bytes = token.includes("\uFFFD") ? null : [...new TextEncoder().encode(token)];
-    return { token, logprob, bytes };
-  }
+function messageOf(parts: readonly Part[]): object {
+  const text = parts.map((part) => part.text).join("");
+  const calls = parts.flatMap((part) => part.calls);
+  return {
+    role: "assistant",
+    content: text === "" && calls.length > 0 ? null : text,
+    refusal: null,
+    ...calls.length === 0 ? {} : { tool_calls: calls.map(callOf) },
+  };
+}
+
+function callOf({ id, name, arguments: given }: ToldCall): object {
+  return { id, type: "function", function: { name, arguments: given } };
 }

@@ -3,9 +3,11 @@ import { z } from "zod";
 import { endOptions, kvStoreOptions, stepOptions, tokenCount } from "../engine/config.ts";
 import { generateOptions, promptOptions } from "../engine/config_generate.ts";
 import { chatRequest } from "./chat_request.ts";
+import { completionRequest } from "./completions_request.ts";
 import { nothing } from "./empty.ts";
 import { LOCAL_OPTIONS } from "./generate_request.ts";
 import type { Schema } from "./openapi_answers.ts";
+import { responseRequest } from "./responses_request.ts";
 import { SERVER_OPTIONS } from "./store_request.ts";
 
 function schemaOf(schema: z.ZodType): Schema & { readonly properties: Record<string, Schema> } {
@@ -24,6 +26,8 @@ export function bodies(): Readonly<Record<string, Schema>> {
   const stream = { type: "boolean", default: false };
   return {
     ChatRequest: schemaOf(chatRequest),
+    CompletionRequest: schemaOf(completionRequest),
+    ResponseRequest: schemaOf(responseRequest),
     Nothing: schemaOf(nothing),
     GenerateRequest: without(generateOptions, LOCAL_OPTIONS, { stream }),
     AppendRequest: without(promptOptions, LOCAL_OPTIONS),

@@ -53,6 +53,14 @@ export const operations: readonly Operation[] = [
     ...{ body: "ChatRequest", answer: "Object", refuses: [...waits, 404] },
   },
   {
+    ...{ ...post, path: "/v1/completions", summary: "Prompts that go on" },
+    ...{ body: "CompletionRequest", answer: "Object", refuses: [...waits, 404] },
+  },
+  {
+    ...{ ...post, path: "/v1/responses", summary: "An answer to a text or a conversation" },
+    ...{ body: "ResponseRequest", answer: "Object", refuses: [...waits, 404] },
+  },
+  {
     ...{ ...get, path: "/v1/plan", summary: "Bytes of the cache for so many tokens" },
     ...{ query: { "tokens?": tokens }, answer: "CachePlan", refuses: [400] },
   },

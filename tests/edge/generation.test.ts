@@ -20,7 +20,7 @@ async function refused(body: () => Promise<unknown>): Promise<RequestError> {
   return await assertRejects(body, Error) as RequestError;
 }
 
-test("a generation is asked of a host with its key, and its pieces and result come back", async () => {
+test("a generation is asked of a host with its key; its pieces and result come back", async () => {
   await using host = await Scripted.start(() => events([...told, { result: RESULT }]));
   const engine = await over([host]);
   const progress = () => {};
@@ -44,7 +44,7 @@ test("a result is there for who never iterates", async () => {
   assertEquals(await read(run), pieces);
 });
 
-test("progress is told, and texts of tokens that logprobs name are known from then on", async () => {
+test("progress is told, and texts of tokens that logprobs name are known then", async () => {
   const logprobs = [[104, -1], [7, -2]];
   const piece = { id: 104, text: "h", logprob: -1, logprobs };
   const texts = { 104: "h", 7: "seven" };

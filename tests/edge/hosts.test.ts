@@ -60,7 +60,7 @@ test("what is too short to share anything goes in turns", async () => {
   assertEquals(several.counts, [3, 3, 3]);
 });
 
-test("one beginning at once fills its host to 1.25 times the mean, then the next ones", async () => {
+test("one beginning at once fills its host to 1.25 times the mean, then others", async () => {
   const ends: (() => void)[] = [];
   await using several = await Several.start(4, async () => {
     await new Promise<void>((answer) => ends.push(answer));

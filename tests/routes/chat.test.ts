@@ -39,6 +39,8 @@ test("a chat is answered in OpenAI's shape, and usage has our counters", async (
   });
   assertEquals(specache, {
     seed: asked.seed,
+    cached_prompt_tokens: 0,
+    cached_generated_tokens: 0,
     near_bytes: 1,
     full_bytes: 2,
     late_rows: 3,
@@ -93,6 +95,11 @@ const fields: readonly [fields: object, asked: GenerateOptions][] = [
   }, { temperature: 1, maxTokens: "rest" }],
   [{ n: 1, user: "me", metadata: {}, store: false, tools: [], logit_bias: {} }, {}],
   [{ response_format: { type: "text" }, modalities: ["text"], tool_choice: "none" }, {}],
+  [{ response_format: { type: "json_object" } }, { format: "json" }],
+  [{ response_format: { type: "json_schema", json_schema: { name: "a", schema: {} } } }, {
+    format: { schema: {} },
+  }],
+  [{ mode: "full" }, { mode: "full" }],
 ];
 
 for (const [given, wanted] of fields) {
@@ -132,6 +139,13 @@ test("messages become the prompt: developer is system, parts are lines", async (
 });
 
 const hi = { role: "user", content: "hi" };
+const tool = (name: string) => ({ type: "function", function: { name } });
+const call = (text: string) => ({
+  id: "a",
+  type: "function",
+  function: { name: "f", arguments: text },
+});
+const schema = (schema: object) => ({ type: "json_schema", json_schema: { name: "a", schema } });
 
 // Bodies that are refused: the field that the error names, and its sentence.
 const refused: readonly [fields: object, param: string, sentence: RegExp][] = [
@@ -143,7 +157,13 @@ const refused: readonly [fields: object, param: string, sentence: RegExp][] = [
   [{ messages: [hi, 3] }, "messages[1]", /messages\[1\] 3 is not an object$/],
   [{ messages: [{ role: "user" }] }, "messages[0].content", /messages\[0\]\.content is missing$/],
   [{ messages: [{ content: "a" }] }, "messages[0].role", /messages\[0\]\.role is missing$/],
-  [{ messages: [{ role: "tool", content: "a" }] }, "messages[0].role", /role tool is none of sys/],
+  [{ messages: [{ role: "robot", content: "a" }] }, "messages[0].role", /role robot is none of s/],
+  [
+    { messages: [{ role: "tool", content: "a" }] },
+    "messages[0].tool_call_id",
+    /messages\[0\]\.tool_call_id is missing$/,
+  ],
+  [{ messages: [{ ...hi, tool_call_id: "a" }] }, "messages[0].tool_call_id", /is given by role us/],
   [{ messages: [{ ...hi, content: null }] }, "messages[0].content", /content null is neither a te/],
   [{ messages: [{ ...hi, content: [] }] }, "messages[0].content", /content \[\] is empty$/],
   [
@@ -151,7 +171,17 @@ const refused: readonly [fields: object, param: string, sentence: RegExp][] = [
     "messages[0].content",
     /is neither a text nor a list of parts of type text$/,
   ],
-  [{ messages: [{ ...hi, tool_calls: [] }] }, "messages[0].tool_calls", /option tool_calls of mes/],
+  [
+    { messages: [{ ...hi, tool_calls: [] }] },
+    "messages[0].tool_calls",
+    /tool_calls \[\] is empty$/,
+  ],
+  [{ messages: [{ ...hi, tool_calls: [call("{}")] }] }, "messages[0].tool_calls", /by role user$/],
+  [
+    { messages: [{ role: "assistant", tool_calls: [call("[]")] }] },
+    "messages[0].tool_calls[0].function.arguments",
+    /arguments \[\] is not a JSON object$/,
+  ],
   [{ stream: "yes" }, "stream", /stream yes is not a boolean$/],
   [{ stream_options: {} }, "stream_options", /stream_options is given without stream$/],
   [
@@ -178,9 +208,32 @@ const refused: readonly [fields: object, param: string, sentence: RegExp][] = [
   [{ logprobs: 3 }, "logprobs", /logprobs 3 is not a boolean$/],
   [{ top_logprobs: 2 }, "top_logprobs", /top_logprobs 2 is given without logprobs$/],
   [{ logprobs: true, top_logprobs: 21 }, "top_logprobs", /top_logprobs 21 is above 20$/],
-  [{ n: 2 }, "n", /n 2 is none of 1$/],
-  [{ response_format: { type: "json_object" } }, "response_format", /is not supported$/],
-  [{ tools: [{ type: "function" }] }, "tools", /is not supported$/],
+  [{ n: 0 }, "n", /n 0 is below 1$/],
+  [{ n: 9 }, "n", /n 9 is above 8$/],
+  [
+    { response_format: { type: "xml" } },
+    "response_format.type",
+    /type xml is none of text, json_object and json_schema$/,
+  ],
+  [{ response_format: { type: "json_schema" } }, "response_format.json_schema", /is missing$/],
+  [
+    { response_format: schema({ type: "object", properties: { a: { pattern: "x" } } }) },
+    "response_format.json_schema.schema.properties.a.pattern",
+    /pattern x is not supported$/,
+  ],
+  [{ tools: [{ type: "function" }] }, "tools[0].function", /function is missing$/],
+  [{ tools: [{ type: "web_search" }] }, "tools[0].type", /web_search is none of function$/],
+  [{ tools: [tool("a b")] }, "tools[0].function.name", /name a b is not 1 to 64 of letters/],
+  [{ tools: Array(129).fill(tool("f")) }, "tools", /has above 128 entries$/],
+  [{ tool_choice: "required" }, "tool_choice", /required is given without tools$/],
+  [{ tools: [tool("f")], tool_choice: "some" }, "tool_choice", /is none of none, auto, required/],
+  [
+    { tools: [tool("f")], tool_choice: { type: "function", function: { name: "g" } } },
+    "tool_choice",
+    /tool_choice g is none of the tools$/,
+  ],
+  [{ functions: [{}] }, "functions", /is not supported$/],
+  [{ mode: "fast" }, "mode", /mode fast is none of full, paper, specache$/],
   [{ logit_bias: { 3: 1 } }, "logit_bias", /is not supported$/],
   [{ k: -1 }, "k", /k -1 is below 0$/],
   [{ k: 1e30 }, "k", /k 1e\+30 is above 16777216$/],

@@ -153,11 +153,12 @@ function resultOf(
   pieces: readonly Piece[],
   stop: GenerateResult["stop"],
 ): GenerateResult {
+  const cached = { cachedTokens: 0, cachedGeneratedTokens: 0 };
   return {
     text: pieces.map(({ text }) => text).join(""),
     tokens: pieces.map(({ id }) => id),
     stop,
-    usage: { promptTokens: ids.length, completionTokens: pieces.length, cachedTokens: 0 },
+    usage: { promptTokens: ids.length, completionTokens: pieces.length, ...cached },
     cache: { nearBytes: 1, fullBytes: 2, lateRows: 3 },
     timing: { prefillMs: 4, tokensPerSecond: 5 },
   } as unknown as GenerateResult; // what the routes read of it
