@@ -150,7 +150,7 @@ test("requests ask a host how it is once in so many ms", async () => {
   assertLess(host.probes, 2);
 });
 
-test("a request asks two hosts how they are, those first that were not asked for longest", async () => {
+test("a request asks two hosts how they are, the longest unasked first", async () => {
   await using several = await Several.start(5);
   const engine = await over(several.hosts, { ageMs: 1e6 });
   const asked = () => several.hosts.reduce((sum, { probes }) => sum + probes, 0);
