@@ -24,7 +24,7 @@ function lastStage(): string[] {
   return lines.slice(lines.findLastIndex((line) => line.startsWith("FROM ")));
 }
 
-test("the image pins its bases, runs as no user of the host, tells its health, asks for keys", () => {
+test("the image pins its bases, is no user of the host, tells its health, wants keys", () => {
   const bases = [...dockerfile.matchAll(/^ARG (?:BASE|DENO)=(.+)$/gm)].map(([, image]) => image);
   assertEquals(bases.length, 2);
   for (const image of bases) assertMatch(image, /^[\w/]+:[\w.-]*\d+\.\d+[\w.-]*$/);
