@@ -9,6 +9,7 @@ export { Engine } from "./engine/engine.ts";
 export { Session } from "./engine/session.ts";
 export { type GenerateResult, Generation, type Piece } from "./engine/generation.ts";
 export { KvStore, type StepInput, type StepOptions, type StoreRun } from "./engine/store.ts";
+export { StoreThread, ThreadStore } from "./engine/store_thread.ts";
 export type { Settings } from "./engine/settings.ts";
 export type { ModelShape } from "./engine/model/describe.ts";
 export type { TextStream, Tokenizer } from "./engine/model/tokenizer.ts";

@@ -91,11 +91,11 @@ export interface GenerateOptions extends PromptOptions {
    */
   readonly stop?: string | readonly string[];
   /**
-   * What the text is held to: whole, it is JSON of this kind. It may be cut by maxTokens, so it
-   * goes with no stop string. The token drawn is always one that the format lets.
+   * What the text is held to: one that was not cut by maxTokens is JSON of this kind. It goes with
+   * no stop string. No token is drawn but those that the format lets.
    */
   readonly format?: Format;
-  /** Whether one of the tools, or which, must be called; default `auto`: as the model likes. */
+  /** Whether one of the tools must be called, or which; `auto`, the default: as the model likes. */
   readonly toolChoice?: ToolChoice;
   /** Most probable tokens to give with each token, 0 (default) to {@linkcode LOGPROBS_MAX}. */
   readonly logprobs?: number;

@@ -19,7 +19,7 @@ export interface ChoicesParts {
   readonly engine: ServedEngine;
   /** Aborted when the server closes. */
   readonly closing?: AbortSignal;
-  /** Aborted when the client leaves, and here when an answer fails, so that no other goes on. */
+  /** Aborted when the client leaves, and when an answer fails, so that no other goes on. */
   readonly left: AbortController;
 }
 

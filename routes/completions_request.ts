@@ -10,6 +10,7 @@ import {
   checkStream,
   choices,
   maxTokens,
+  refused,
   type SamplingFields,
   samplingFields,
   samplingOf,
@@ -46,10 +47,10 @@ export const completionRequest: z.ZodType<CompletionRequest> = z.strictObject({
   model: z.string(),
   prompt: z.union([
     z.string(),
-    z.array(z.string()).min(1).max(PROMPTS_MAX),
+    z.array(z.string()).min(1),
     ids,
-    z.array(ids).min(1).max(PROMPTS_MAX),
-  ], { error: `is neither a text nor token ids nor a list of at most ${PROMPTS_MAX} of these` }),
+    z.array(ids).min(1),
+  ], { error: "is neither a text nor token ids nor a list of these" }),
   n: choices,
   ...streamFields,
   max_tokens: maxTokens,
@@ -70,6 +71,10 @@ export const completionRequest: z.ZodType<CompletionRequest> = z.strictObject({
 export function completionRequestOf(body: unknown): CompletionRequest {
   const request = parse(completionRequest, body, ACTION);
   checkStream(request);
+  const prompts = promptsOf(request).length;
+  if (prompts > PROMPTS_MAX) {
+    throw refused("prompt", `has ${prompts} prompts, above ${PROMPTS_MAX}`);
+  }
   return request;
 }
 

@@ -41,7 +41,10 @@ export class Output {
 
   /** What a part of the answer brings. */
   *part(part: Part): Generator<OutputEvent> {
-    if (part.text !== "" || part.calls.length === 0) yield* this.#say(part);
+    // Tokens without a text of their own, as what ends a call, are told where a message is open.
+    if (part.text !== "" || this.#message !== null && part.calls.length === 0) {
+      yield* this.#say(part);
+    }
     for (const call of part.calls) {
       yield* this.#close("completed");
       yield* this.#call(call);

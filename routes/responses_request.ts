@@ -75,7 +75,7 @@ export const responseRequest: z.ZodType<ResponseRequest> = z.strictObject({
   tools: toolList(z.strictObject({ type: z.literal("function"), ...functionFields })),
   tool_choice: choiceField(z.strictObject({ type: z.literal("function"), name: functionName })),
   parallel_tool_calls: z.boolean().nullish(),
-  include: z.array(z.literal(LOGPROBS, { error: "is not supported" })).nullish(),
+  include: z.array(z.literal(LOGPROBS)).nullish(),
   top_logprobs: z.int().min(0).max(TOP_LOGPROBS_MAX).nullish(),
   previous_response_id: unsupported([null]), // no answer is kept
   conversation: unsupported([null]),

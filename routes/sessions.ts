@@ -6,19 +6,18 @@ import { SpecacheError } from "../engine/errors.ts";
 import { parse } from "../engine/parse.ts";
 import type { CacheStats } from "../engine/stats.ts";
 import type { Generates } from "./begin.ts";
-import { jsonOf } from "./body.ts";
 import { checkEmpty } from "./empty.ts";
 import type { ServedSession } from "./engine.ts";
-import type { Parts } from "./generate.ts";
 import { answerGeneration } from "./generate_answer.ts";
 import { appendRequestOf, generateRequestOf } from "./generate_request.ts";
 import { type Entry, Held } from "./held.ts";
 import { leaving } from "./leaving.ts";
 import { only } from "./methods.ts";
 import { ownerOf } from "./owner.ts";
+import { type AnswerParts, bodyOf } from "./parts.ts";
 
 /** What the routes work with. */
-export interface SessionParts extends Parts {
+export interface SessionParts extends AnswerParts {
   /** Seconds that a session may be idle. */
   readonly idleSeconds: number;
 }
@@ -32,7 +31,6 @@ interface Open {
 /** GET: a list; POST: a new one; below its id what it does. */
 export function sessionRoutes(parts: SessionParts): Hono {
   const held = new Held<Open>({ what: "session", ...parts });
-  const bodyOf = (c: Context) => jsonOf(c.req.raw, parts.bodyBytesMax, parts.bodySeconds);
   const sessions = new Hono();
   sessions.get("/", async (c) => {
     const tenant = ownerOf(c);
@@ -46,7 +44,7 @@ export function sessionRoutes(parts: SessionParts): Hono {
     return c.json({ data });
   });
   sessions.post("/", async (c) => {
-    checkEmpty("create a session", await bodyOf(c));
+    checkEmpty("create a session", await bodyOf(c, parts));
     held.checkOpen();
     return await created(c, held, await parts.engine.session());
   });
@@ -59,22 +57,22 @@ export function sessionRoutes(parts: SessionParts): Hono {
   });
   sessions.all("/:id", only("GET", "DELETE"));
   sessions.post("/:id/append", async (c) => {
-    const options = appendRequestOf(await bodyOf(c));
+    const options = appendRequestOf(await bodyOf(c, parts));
     const left = leaving(c.req.raw.signal);
     const asked = { ...options, signal: left.signal };
     return await using(c, held, ({ session }) => session.append(asked), left);
   });
   sessions.post("/:id/truncate", async (c) => {
-    const { tokens } = parse(tokenCount, await bodyOf(c), "truncate a session");
+    const { tokens } = parse(tokenCount, await bodyOf(c, parts), "truncate a session");
     return await using(c, held, ({ session }) => session.truncate(tokens));
   });
   sessions.post("/:id/fork", async (c) => {
-    checkEmpty("fork a session", await bodyOf(c));
+    checkEmpty("fork a session", await bodyOf(c, parts));
     held.checkOpen();
     const fork = ({ session }: Open) => session.fork();
     return await created(c, held, await held.use(ownerOf(c), c.req.param("id"), fork));
   });
-  sessions.post("/:id/generate", async (c) => generate(c, held, parts, await bodyOf(c)));
+  sessions.post("/:id/generate", async (c) => generate(c, held, parts, await bodyOf(c, parts)));
   for (const name of ["append", "generate", "fork", "truncate"]) {
     sessions.all(`/:id/${name}`, only("POST"));
   }

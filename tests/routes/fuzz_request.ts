@@ -59,6 +59,9 @@ type Shape = readonly [
 ];
 
 const message = { role: "user", content: "the code of amber" };
+const tool = { type: "function", function: { name: "look", parameters: { type: "object" } } };
+const schema = { type: "object", properties: { a: { type: "integer" } }, required: ["a"] };
+const response_format = { type: "json_schema", json_schema: { name: "x", schema, strict: true } };
 const sampling = { maxTokens: 4, temperature: 0.5, topK: 3, topP: 0.9, seed: 1, stop: ["x"] };
 const store = { layers: 1, kvHeads: 1, queryHeads: 2, headDim: 16, contextTokens: 128, threads: 1 };
 const numbers = "layer=0&dtype=f32&keys=2,1,16&values=2,1,16&queries=2,2,16";
@@ -81,6 +84,12 @@ const shapes: readonly Shape[] = [
     ...["POST", "/v1/chat/completions"] as const,
     { model: "fake", messages: [message], stream: true, stream_options: { include_usage: true } },
   ],
+  ["POST", "/v1/chat/completions", { model: "fake", messages: [message], tools: [tool], n: 2 }],
+  ["POST", "/v1/chat/completions", { model: "fake", messages: [message], response_format }],
+  ["POST", "/v1/completions", { model: "fake", prompt: ["ab", "cd"], max_tokens: 3, echo: true }],
+  ["POST", "/v1/completions", { model: "fake", prompt: "ab", stream: true, logprobs: 1 }],
+  ["POST", "/v1/responses", { model: "fake", input: "ab", max_output_tokens: 3 }],
+  ["POST", "/v1/responses", { model: "fake", input: [message], stream: true, tools: [] }],
   ["GET", "/v1/sessions", "none"],
   ["POST", "/v1/sessions", {}],
   ["GET", "/v1/sessions/{s}", "none"],

@@ -1,0 +1,102 @@
+// Several answers to one request: which begin when, and what ends them.
+import { createApp } from "../../routes/app.ts";
+import { assert, assertEquals, test } from "../harness.ts";
+import { chatBody, eventsOf, FakeEngine, post } from "./fake.ts";
+
+const path = "/v1/chat/completions";
+
+// Opened by hand, token by token of all generations.
+class Gate {
+  #waiting: (() => void)[] = [];
+  #free = 0;
+
+  pass(): Promise<void> {
+    if (this.#free-- > 0) return Promise.resolve();
+    return new Promise((answer) => this.#waiting.push(answer));
+  }
+
+  open(times: number): void {
+    this.#free = Math.max(0, this.#free);
+    for (; times > 0; times--) {
+      const next = this.#waiting.shift();
+      if (next === undefined) this.#free++;
+      else next();
+    }
+  }
+}
+
+async function until(holds: () => boolean): Promise<void> {
+  while (!holds()) await new Promise((answer) => setTimeout(answer, 1));
+}
+
+test("answers differ by their seeds, and the usage counts the prompt once", async () => {
+  const engine = new FakeEngine({ sequences: 4 });
+  const response = await createApp(engine).fetch(post(path, chatBody({ n: 3, seed: 41 })));
+  const body = await response.json();
+  assertEquals(engine.asked.map(({ seed }) => seed), [41, 42, 43]);
+  assertEquals(body.choices.map(({ index }: { index: number }) => index), [0, 1, 2]);
+  assertEquals([body.usage.prompt_tokens, body.usage.completion_tokens], [8, 15]);
+  assertEquals([body.usage.specache.seed, body.usage.specache.near_bytes], [41, 3]);
+});
+
+test("other answers begin when the first has its first token", async () => {
+  const gate = new Gate();
+  const engine = new FakeEngine({ sequences: 4, token: () => gate.pass() });
+  const answer = createApp(engine).fetch(post(path, chatBody({ n: 3 })));
+  await until(() => engine.running === 1);
+  await new Promise((later) => setTimeout(later, 20));
+  assertEquals(engine.running, 1);
+  gate.open(1);
+  await until(() => engine.running === 3);
+  gate.open(100);
+  assertEquals((await (await answer).json()).choices.length, 3);
+});
+
+test("answers that say nothing end all the same", async () => {
+  const engine = new FakeEngine({ sequences: 2, text: "" });
+  const body = await (await createApp(engine).fetch(post(path, chatBody({ n: 3 })))).json();
+  const texts = body.choices.map(({ message }: { message: { content: string } }) =>
+    message.content
+  );
+  assertEquals(texts, ["", "", ""]);
+});
+
+test("a stream has all answers by their indices, and one usage", async () => {
+  const engine = new FakeEngine({ sequences: 4 });
+  const asked = { n: 3, stream: true, stream_options: { include_usage: true } };
+  const events = await eventsOf(await createApp(engine).fetch(post(path, chatBody(asked))));
+  assertEquals(events.at(-1), "[DONE]");
+  assertEquals(events.at(-2).usage.completion_tokens, 15);
+  for (let index = 0; index < 3; index++) {
+    const choices = events.slice(0, -2).map((event) => event.choices[0])
+      .filter((choice) => choice.index === index);
+    assertEquals(choices[0].delta.role, "assistant");
+    assertEquals(choices.map(({ delta }) => delta.content ?? "").join(""), "hello");
+    assertEquals(choices.at(-1).finish_reason, "stop");
+  }
+});
+
+test("a client that leaves ends all answers", async () => {
+  const gate = new Gate();
+  const engine = new FakeEngine({ sequences: 4, token: () => gate.pass() });
+  const left = new AbortController();
+  const asked = post(path, chatBody({ n: 3, stream: true }), { signal: left.signal });
+  const response = await createApp(engine).fetch(asked);
+  gate.open(1);
+  const read = response.text().catch(() => {});
+  await until(() => engine.running === 3);
+  left.abort();
+  await until(() => engine.running === 0);
+  await read;
+});
+
+test("an answer that is refused or fails ends the others, and is told", async () => {
+  for (const stream of [false, true]) {
+    const engine = new FakeEngine({ sequences: 4, fails: new Error("/home/me") });
+    const response = await createApp(engine).fetch(post(path, chatBody({ n: 2, stream })));
+    const text = await response.text();
+    assertEquals(response.status, stream ? 200 : 500);
+    assert(text.includes("server_error") && !text.includes("/home"), text);
+    await until(() => engine.running === 0);
+  }
+});
