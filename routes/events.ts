@@ -73,7 +73,7 @@ function stream(c: Context, parts: EventParts, query: EventQuery, end: () => voi
       // Who does not read is left behind where it stands.
       const all = events(parts, { ...query, salt: ownerOf(c) }, send, over.signal);
       await Promise.race([all, pause(Infinity, over.signal)]);
-      if (!left.signal.aborted) send({ closing: true }).catch(() => {});
+      if (!left.signal.aborted) await sayClosing(send);
     } finally {
       stop();
       closing?.removeEventListener("abort", stop);
@@ -129,6 +129,13 @@ function base64(bytes: Uint8Array): string {
     text += String.fromCharCode(...bytes.subarray(at, at + 8192));
   }
   return btoa(text);
+}
+
+// Who does not read is not waited for.
+async function sayClosing(send: Send): Promise<void> {
+  const told = new AbortController();
+  const sent = send({ closing: true }).finally(() => told.abort());
+  await Promise.race([sent, pause(EVENT_MS, told.signal)]);
 }
 
 // Until then, or until the signal is aborted.

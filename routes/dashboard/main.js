@@ -17,7 +17,7 @@ const stream = new Stream(take, showState);
 
 const state = document.getElementById("state");
 const key = document.getElementById("key");
-const main = document.getElementById("main");
+const board = document.getElementById("board");
 const watch = document.getElementById("watch");
 const list = document.getElementById("list");
 
@@ -41,7 +41,7 @@ function showState(name, sentence, why = null) {
     document.getElementById("key-value").focus();
   }
   key.hidden = !asks;
-  main.hidden = asks;
+  board.hidden = asks;
   if (why !== null) document.getElementById("key-why").textContent = `${why}.`;
 }
 

@@ -99,7 +99,7 @@ export class TextPane {
   #colour() {
     const text = this.#text;
     if (text === null) return;
-    const heat = colour("heat");
+    const [heat, strongest] = [colour("heat"), Number(colour("heat-most"))];
     const { reads, windowFrom } = text;
     const shown = reads.subarray(this.#from, this.#from + this.#spans.length);
     const most = shown.reduce((a, b) => Math.max(a, b), 0.01);
@@ -108,7 +108,9 @@ export class TextPane {
       const share = Math.sqrt((reads[token] ?? 0) / most);
       span.classList.toggle("exact", token < SINKS || windowFrom !== null && token >= windowFrom);
       span.classList.toggle("chosen", token === this.#chosen);
-      span.style.backgroundColor = share > 0.05 ? `rgba(${heat}, ${(share * 0.7).toFixed(2)})` : "";
+      span.style.backgroundColor = share > 0.05
+        ? `rgba(${heat}, ${(share * strongest).toFixed(2)})`
+        : "";
     }
   }
 
