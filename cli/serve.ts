@@ -49,7 +49,7 @@ export const serveHelp = `specache serve - a model behind OpenAI's HTTP API
   --context N            longest conversation with its answer in tokens; default the model's
   --sequences N          requests that run at a time; default 4
   --pool N               tokens that all of them hold together; default sequences x context
-  --prefixes N           texts kept for later prompts with the same beginning; default 16
+  --prefixes N           texts kept for later prompts with the same beginning; default 8
   --reuse WHAT           what of them: prompt, the default, generated, or none
   --queue N              requests that may wait, others are told 429; default 256
   --store-bytes N        bytes of all raw stores (/v1/stores) together; default 1 GiB; 0: none
@@ -70,7 +70,7 @@ export const serveHelp = `specache serve - a model behind OpenAI's HTTP API
   curl http://127.0.0.1:8080/health
 `;
 
-const defaults = { sequences: 4, prefixes: 16, queue: 256 };
+const defaults = { sequences: 4, prefixes: 8, queue: 256 };
 
 const place: z.ZodType<Place> = z.strictObject({
   hostname: z.string().min(1),

@@ -87,6 +87,14 @@ export class Requests {
     this.#line.admit();
   }
 
+  /** A session's text is closed: what ran in it has no room any more. */
+  closed(state: DecodeState): void {
+    for (const placed of this.#room.taken) {
+      if (placed.state === state) this.#room.taken.delete(placed);
+    }
+    this.admit();
+  }
+
   /** A place for a session. @throws {SpecacheError} capacity */
   takePlace(): void {
     this.#room.takePlace();
@@ -123,6 +131,7 @@ export class Requests {
       ...{ ticket: ask.ticket, salt: ask.salt, session: ask.session !== null },
       ...{ state: placed.state, maxTokens: ask.request.maxTokens, started: performance.now() },
     });
+    let failed = false;
     try {
       const answer = ask.session === null
         ? await this.#run(ask, placed, tell)
@@ -133,9 +142,10 @@ export class Requests {
     } catch (error) {
       this.#totals.add("failed");
       ended("failed");
+      failed = true;
       throw error;
     } finally {
-      this.#leave(placed);
+      this.#leave(placed, failed);
     }
   }
 
@@ -184,10 +194,13 @@ export class Requests {
     return placed;
   }
 
-  #leave(placed: Placed): void {
+  // What a request that failed has read is not for others.
+  #leave(placed: Placed, failed: boolean): void {
+    const { state, salt } = placed;
     this.#room.taken.delete(placed);
     try {
-      if (placed.salt !== null) this.#prefixes.keep(placed.state, placed.salt);
+      if (salt !== null && failed) this.#store.closeSequence(state.sequence);
+      else if (salt !== null) this.#prefixes.keep(state, salt);
     } catch {
       // The store is closed, or its far memory failed: the request, or the next, says so.
     }

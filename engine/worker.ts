@@ -110,9 +110,10 @@ const handlers: Handlers = {
     return { session, length: state.length, begun: state.begun };
   },
   closeSession({ session }) {
-    storeOf().closeSequence(stateOf(session).sequence);
+    const state = stateOf(session);
+    storeOf().closeSequence(state.sequence);
     sessions.delete(session);
-    requestsOf().admit();
+    requestsOf().closed(state);
     return null;
   },
   // Requests were told to stop; they end first, for none may call a library that is closed.

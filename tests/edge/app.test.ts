@@ -1,7 +1,8 @@
 // A front as its clients see it: createApp of a RemoteEngine, over two servers of fake engines.
 import { listen, type Listening } from "../../cli/listen.ts";
+import { ensureLibrary, KvStore } from "../../mod.ts";
 import { RemoteEngine } from "../../edge/remote.ts";
-import { createApp } from "../../routes/app.ts";
+import { type AppOptions, createApp } from "../../routes/app.ts";
 import { Asker } from "../routes/ask.ts";
 import { chatBody, eventsOf, FakeEngine, type FakeOptions, post } from "../routes/fake.ts";
 import {
@@ -25,11 +26,11 @@ class Fronted implements AsyncDisposable {
     readonly bert: Asker,
   ) {}
 
-  static async start(options: FakeOptions = {}): Promise<Fronted> {
+  static async start(options: FakeOptions = {}, host: AppOptions = {}): Promise<Fronted> {
     const engines = [new FakeEngine(options), new FakeEngine(options)];
     const servers = [];
     for (const engine of engines) {
-      const { fetch } = createApp(engine, { keys: [HOST_KEY], name: "fake" });
+      const { fetch } = createApp(engine, { keys: [HOST_KEY], name: "fake", ...host });
       servers.push(await listen(fetch, { hostname: "127.0.0.1", port: 0 }));
     }
     const hosts = servers.map(({ url }) => ({ url, key: HOST_KEY }));
@@ -187,6 +188,31 @@ test("sessions of a host that is gone are told apart from those that never were"
   const { body } = found.find(({ status }) => status === 503)!;
   assertEquals(body.error.code, "host_gone");
   assertEquals((await anna.get("/v1/sessions")).body.data.length, 1);
+});
+
+test("raw stores over a front answer the bits that a host does", async () => {
+  await ensureLibrary();
+  await using fronted = await Fronted.start({}, { stores: KvStore });
+  const { anna, bert } = fronted;
+  const shape = { layers: 1, kvHeads: 1, queryHeads: 1, headDim: 16 };
+  const options = { ...shape, contextTokens: 256, threads: 1 };
+  const made = await anna.post("/v1/stores", options);
+  assertEquals([made.status, made.body.length], [201, 0]);
+  const path = `/v1/stores/${made.body.id}`;
+  const numbers = (seed: number) =>
+    Float32Array.from({ length: 100 * 16 }, (_, at) => Math.sin(at * seed));
+  const [keys, values, queries] = [numbers(1), numbers(2), numbers(3)];
+  const query = "layer=0&dtype=f32&keys=100,1,16&values=100,1,16&queries=100,1,16";
+  const body = new Uint8Array(new Float32Array([...keys, ...values, ...queries]).buffer);
+  const answer = await anna.bytes(`${path}/prefill?${query}`, body);
+  assertEquals([answer.status, answer.headers.get("Specache-Shape")], [200, "100,1,16"]);
+  using own = KvStore.open(options);
+  const outputs = own.prefill(0, { keys, values, queries })!;
+  assertEquals(answer.body, new Uint8Array(outputs.buffer));
+  assertEquals((await bert.get(path)).body.error.code, "store_not_found");
+  const short = await anna.bytes(`${path}/prefill?${query}`, body.subarray(4));
+  assertEquals([short.status, short.body.error.code], [400, "argument"]);
+  assertEquals((await anna.delete(path)).status, 200);
 });
 
 const wrong: readonly [string, string, number][] = [
