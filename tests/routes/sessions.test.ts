@@ -212,6 +212,11 @@ test("what fails while an idle session is closed is reported", async () => {
   assertEquals(asker.reported, [failure]);
 });
 
+test("an id that is none is told in one line, and cut", async () => {
+  const answer = await asking().get(`${path}/a%0Ab%00${"c".repeat(200)}`);
+  assertRefused(answer, 404, "session_not_found", /session a\?b\?c{56} is not known$/);
+});
+
 const refusals: readonly [path: string, body: unknown, sentence: RegExp][] = [
   ["", { name: "a" }, /option name is not known$/],
   ["/append", { maxTokens: 1 }, /option maxTokens is not known$/],
