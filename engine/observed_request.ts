@@ -59,7 +59,7 @@ export class ObservedRequest {
 
   /** Takes note of what came since, by no step: the first token, or a prompt. */
   look(): void {
-    this.#fill("plain");
+    if (this.#ended === null) this.#fill("plain");
   }
 
   /** A step of it begins. */

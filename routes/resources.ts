@@ -1,6 +1,8 @@
 // resources.ts - everything that is served beside OpenAI's API, on its paths.
 import type { Hono } from "hono";
+import { dashboardRoutes } from "./dashboard.ts";
 import type { ServedEngine } from "./engine.ts";
+import { eventRoutes } from "./events.ts";
 import { generateRoutes } from "./generate.ts";
 import { healthRoutes, readyRoutes } from "./health.ts";
 import { IDLE_SECONDS } from "./held.ts";
@@ -55,6 +57,8 @@ export function mountResources(
   app.route("/ready", readyRoutes(parts.closing));
   app.route("/openapi.json", openapiRoutes(parts.keyed));
   app.route("/metrics", parts.metrics.routes());
+  app.route("/", dashboardRoutes());
+  app.route("/v1/events", eventRoutes(parts));
   app.route("/v1/plan", planRoutes(parts.engine));
   app.route("/v1/stats", statsRoutes(parts.engine, parts.name));
   app.route("/v1/generate", generateRoutes(parts));

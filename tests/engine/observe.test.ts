@@ -51,7 +51,7 @@ function sum(turns: readonly Turn[], of: (turn: Turn) => number): number {
 for (const far of ["ram", "file"] as const) {
   const options: GenerateOptions = { ids: promptIds, maxTokens: 60, guesses: 1 };
   test(`Engine.observe() shows each turn of a request and its text, far ${far}`, async () => {
-    await withEngine({ far }, async (engine) => {
+    await withEngine({ far, prefixes: 2 }, async (engine) => { // what is kept is cut
       let run: Generation | undefined;
       const shown = await seen(engine, () => run = engine.generate(options));
       const { turns, tokens, last, steps } = shown;
