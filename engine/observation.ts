@@ -45,14 +45,17 @@ export interface Turn {
   readonly turn: number;
   /** Milliseconds since the engine was opened when it began. */
   readonly startMs: number;
-  /** Milliseconds of the piece that was read, and its tokens. */
+  /** Milliseconds of the piece that was read. */
   readonly readMs: number;
+  /** Its tokens. */
   readonly readTokens: number;
   /** Milliseconds of the step, with the draws of its tokens. */
   readonly stepMs: number;
-  /** Sequences of the step, its inputs, and the tokens that it gave. */
+  /** Sequences of the step. */
   readonly sequences: number;
+  /** Its inputs, true tokens and guesses. */
   readonly inputs: number;
+  /** Tokens that it gave. */
   readonly tokens: number;
   /** Rows that inputs chose and how they came; CacheStats defines each. */
   readonly rows: { readonly prefetched: number; readonly late: number; readonly reused: number };
@@ -74,8 +77,9 @@ export interface RunningRequest {
   readonly tokens: number;
   /** Tokens of its prompt that are still to be read. */
   readonly left: number;
-  /** Tokens generated, and how many they may become. */
+  /** Tokens generated. */
   readonly generated: number;
+  /** How many they may become. */
   readonly maxTokens: number;
   /** Milliseconds that it has run. */
   readonly ms: number;
@@ -92,6 +96,7 @@ export type Came = "prompt" | "plain" | "right" | "wrong" | "accepted" | "unseen
 export interface ObservedToken {
   /** Its text; empty where a later token completes its character. */
   readonly text: string;
+  /** How it came. */
   readonly came: Came;
   /** What had been guessed in its place. */
   readonly guessed?: string;
@@ -120,13 +125,15 @@ export interface ObservedReads {
 
 /** A request that is watched. */
 export interface ObservedText {
+  /** Its name among requests. */
   readonly ticket: number;
   /** How it ended, `failed` among it; null: it runs. */
   readonly ended: Stop | "failed" | null;
   /** Tokens of its text. */
   readonly length: number;
-  /** Its tokens from `from` on, TEXT_TOKENS at most. */
+  /** Where the tokens of this observation begin. */
   readonly from: number;
+  /** The text from there on, 1,024 tokens at most. */
   readonly tokens: readonly ObservedToken[];
   /** null: no step was watched since the turn that was asked for. */
   readonly reads: ObservedReads | null;
@@ -140,7 +147,9 @@ export interface Observation {
   readonly nowMs: number;
   /** Cache system. */
   readonly mode: Mode;
+  /** Layers of the model. */
   readonly layers: number;
+  /** KV heads of a layer. */
   readonly kvHeads: number;
   /** Rows that stay near, per layer and KV head; 0: far memory is RAM, and rows are read there. */
   readonly slots: number;
@@ -152,5 +161,6 @@ export interface Observation {
   readonly requests: readonly RunningRequest[];
   /** Requests of other salts that run. */
   readonly others: number;
+  /** The request that is watched; null: there is none. */
   readonly watched: ObservedText | null;
 }
