@@ -80,7 +80,20 @@ export class Host {
     return Math.max(0, this.#reported + this.#change);
   }
 
-  /** Counts a request until what is answered is called; twice is fine. */
+  /** When it was last asked how it is, ms since 1970. */
+  get askedAt(): number {
+    return this.#askedAt;
+  }
+
+  /** Whether what is known of it is old, and it did not ask to be left alone. */
+  get isOld(): boolean {
+    return Date.now() >= Math.max(this.#askedAt + this.#rules.ageMs, this.#restsUntil);
+  }
+
+  /**
+   * Counts a request until what is answered is called; twice is fine. Where a runtime drops a
+   * request without another word, the next probe sets it right.
+   */
   begin(): () => void {
     this.#change++;
     let ended = false;
@@ -122,14 +135,6 @@ export class Host {
     this.#gone = true;
     const why = cause instanceof Error ? `: ${cause.message}` : "";
     return new HostError(`Cannot use host ${this.index}${why}`, { cause });
-  }
-
-  /** Asks what it has to tell, where what is known is old; nobody waits for it. */
-  refresh(report: (error: unknown) => void): void {
-    const now = Date.now();
-    if (now < Math.max(this.#askedAt + this.#rules.ageMs, this.#restsUntil)) return;
-    this.#askedAt = now;
-    this.probe().catch(report);
   }
 
   /**

@@ -8,6 +8,12 @@ import { Ring } from "./ring.ts";
 /** A host with more than this times the mean of requests is passed over. */
 export const LOAD_BOUND = 1.25;
 
+/** Hosts that refuse a request as full or closing before the refusal is told. */
+export const REFUSALS_MAX = 3;
+
+// Hosts that one request asks how they are: some runtimes allow it few connections at a time.
+const REFRESHED_MAX = 2;
+
 /** What a list of hosts is made of. */
 export interface HostsOptions extends HostRules {
   readonly hosts: readonly HostOptions[];
@@ -32,13 +38,13 @@ export class Hosts {
    * Gives `attempt` one host after another until one takes the request. Requests of one `key` go
    * to one host while its load allows; null: to the one that has least to do.
    *
-   * @throws {RequestError} the first refusal; 503: none can be reached
+   * @throws {RequestError} the first of {@linkcode REFUSALS_MAX} refusals; 503: none can be reached
    */
   async place<R>(key: number | null, attempt: (host: Host) => Promise<R>): Promise<R> {
-    for (const host of this.all) host.refresh(this.#report);
+    this.#refresh();
     const left = new Set(this.all);
-    let refusal: RequestError | null = null;
-    while (left.size > 0) {
+    const refusals: RequestError[] = [];
+    while (left.size > 0 && refusals.length < REFUSALS_MAX) {
       const host = this.#next(key, [...left]);
       left.delete(host);
       const end = host.begin();
@@ -47,12 +53,17 @@ export class Hosts {
       } catch (error) {
         if (!(error instanceof HostError)) throw error;
         this.#report(error);
-        refusal ??= error.refusal;
+        if (error.refusal !== null) refusals.push(error.refusal);
       } finally {
         end();
       }
     }
-    throw refusal ?? this.#none();
+    throw refusals[0] ?? this.unreachable();
+  }
+
+  #refresh(): void {
+    const old = this.all.filter((host) => host.isOld).sort((a, b) => a.askedAt - b.askedAt);
+    for (const host of old.slice(0, REFRESHED_MAX)) host.probe().catch(this.#report);
   }
 
   // Of the hosts that are left: those that seem to be there, else any, for one may be back.
@@ -89,11 +100,12 @@ export class Hosts {
       }
     }));
     const facts = told.filter((each) => each !== null);
-    if (facts.length === 0) throw this.#none();
+    if (facts.length === 0) throw this.unreachable();
     return facts;
   }
 
-  #none(): RequestError {
+  /** What is answered where no host can be reached. */
+  unreachable(): RequestError {
     const sentence = `Cannot answer: none of ${this.all.length} hosts can be reached`;
     return new RequestError(503, "no_host", sentence, null, { "Retry-After": "1" });
   }

@@ -82,7 +82,7 @@ async function list({ hosts, sealer, request, tenant, root }: Passing): Promise<
   }));
   const known = lists.filter((each) => Array.isArray(each));
   if (known.length > 0) return Response.json({ data: known.flat() });
-  return await here(() => Promise.reject(lists[0]));
+  throw lists.find((each) => each instanceof RequestError) ?? hosts.unreachable();
 }
 
 async function toHolder(
@@ -113,7 +113,8 @@ async function toHolder(
     return await renamed(passing, host, response, { name, id: held.id, pulse });
   } catch (error) {
     pulse[Symbol.dispose]();
-    if (pulse.signal.reason instanceof HostError) return await here(() => Promise.reject(error));
+    const { reason } = pulse.signal;
+    if (reason instanceof HostError) return await here(() => Promise.reject(reason));
     throw error instanceof RequestError ? told(error, held.id, name) : error;
   }
 }

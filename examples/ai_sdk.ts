@@ -1,5 +1,5 @@
-// ai_sdk.ts URL KEY QUESTION - asks `specache serve` with the AI SDK, and streams the answer. URL is
-// what the server printed, as http://127.0.0.1:8080/v1; KEY one of its keys, or "" where it asks
+// ai_sdk.ts URL KEY QUESTION - asks `specache serve` with the AI SDK, and streams the answer. URL
+// is what the server printed, as http://127.0.0.1:8080/v1; KEY one of its keys, or "" where it asks
 // for none.
 import process from "node:process";
 import { createOpenAICompatible } from "@ai-sdk/openai-compatible";

@@ -24,7 +24,7 @@ function lastStage(): string[] {
   return lines.slice(lines.findLastIndex((line) => line.startsWith("FROM ")));
 }
 
-test("the image pins its bases, runs as nobody's user, tells its health and serves with keys", () => {
+test("the image pins its bases, is no user of the host, tells its health, wants keys", () => {
   const bases = [...dockerfile.matchAll(/^ARG (?:BASE|DENO)=(.+)$/gm)].map(([, image]) => image);
   assertEquals(bases.length, 2);
   for (const image of bases) assertMatch(image, /^[\w/]+:[\w.-]*\d+\.\d+[\w.-]*$/);
@@ -72,7 +72,7 @@ const hardened: readonly [name: string, value: string | RegExp][] = [
   ["Restart", "on-failure"],
 ];
 
-test("the service is bounded, ends by SIGTERM, starts again, and reads its keys as a credential", () => {
+test("the service is bounded, ends by SIGTERM, starts again, has its keys as a credential", () => {
   const values = (name: string) =>
     [...service.matchAll(new RegExp(`^${name}=(.*)$`, "gm"))].map(([, value]) => value);
   for (const [name, value] of hardened) {

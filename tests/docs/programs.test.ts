@@ -65,7 +65,7 @@ test("examples/profile.ts tells less near memory with a profile, least with comp
   assertEquals([ratios.length, [...ratios].sort((a, b) => b - a)], [3, ratios]);
 });
 
-test("examples of clients stream the answer of a server, with fetch, openai and the AI SDK", async () => {
+test("clients of examples/ stream a server's answer: with fetch, openai, the AI SDK", async () => {
   using folder = new Folder();
   await using server = await Server.start(folder.file("template", template));
   assertStringIncludes(await printed("client.ts", [server.url, "", FACT]), "44219");
@@ -75,7 +75,7 @@ test("examples of clients stream the answer of a server, with fetch, openai and 
   assertMatch(aiSdk, /44219[^]*\n\d+ tokens read, \d+ written\n$/);
 });
 
-test("examples/store_client.ts finds by a token's key its value, in a server's raw store", async () => {
+test("examples/store_client.ts finds tokens by their keys in a server's raw store", async () => {
   using folder = new Folder();
   await using server = await Server.start(folder.file("template", template));
   const text = await printed("store_client.ts", [server.url, ""]);

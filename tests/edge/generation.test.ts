@@ -124,6 +124,15 @@ test("a refusal of all hosts is told as the first told it", async () => {
   assertEquals(error.headers, { "Retry-After": "7" });
 });
 
+test("of hosts that are full three are asked, and no more", async () => {
+  const hosts = await Promise.all(
+    Array.from({ length: 5 }, () => Scripted.start(() => refusal(429, "busy"))),
+  );
+  const error = await refused(async () => await (await over(hosts)).generate({ prompt }).started);
+  assertEquals([error.status, hosts.reduce((sum, { heard }) => sum + heard.length, 0)], [429, 3]);
+  for (const host of hosts) await host[Symbol.asyncDispose]();
+});
+
 async function overBoth(host: Scripted): Promise<unknown> {
   const engine = await over([NOWHERE, host]);
   return await engine.generate({ prompt }).started;

@@ -2,6 +2,7 @@
 import { LOAD_BOUND } from "../../edge/hosts.ts";
 import { RemoteEngine } from "../../edge/remote.ts";
 import { SpecacheError } from "../../mod.ts";
+import type { RequestError } from "../../routes/errors.ts";
 import {
   assertEquals,
   assertGreater,
@@ -149,6 +150,17 @@ test("requests ask a host how it is once in so many ms", async () => {
   assertLess(host.probes, 2);
 });
 
+test("a request asks two hosts how they are, the longest unasked first", async () => {
+  await using several = await Several.start(5);
+  const engine = await over(several.hosts, { ageMs: 1e6 });
+  const asked = () => several.hosts.reduce((sum, { probes }) => sum + probes, 0);
+  for (const count of [2, 4, 5, 5]) {
+    await engine.generate({ prompt }).result;
+    await until(() => asked() === count);
+  }
+  assertEquals(several.hosts.map(({ probes }) => probes), [1, 1, 1, 1, 1]);
+});
+
 test("RemoteEngine.open() asks the hosts what the options do not tell", async () => {
   await using several = await Several.start(2);
   const hosts = [...several.hosts, NOWHERE].map(({ url }) => ({ url: `${url}/v1` }));
@@ -203,4 +215,19 @@ test("stats() adds up what the hosts that are there tell", async () => {
   several.hosts[1].running = 2;
   const engine = await over([...several.hosts, NOWHERE]);
   assertEquals(await engine.stats() as unknown, { running: 3, requests: { ended: 4 } });
+});
+
+test("a request to a session whose host is silent and gone is told so", async () => {
+  const made = () => Response.json({ id: "own name", length: 0 }, { status: 201 });
+  const never = new Promise<Response>(() => {});
+  await using host = await Scripted.start(({ method }) => method === "POST" ? made() : never);
+  const engine = await over([host], { silenceMs: 20, probeMs: 50 });
+  const ask = (path: string, init: RequestInit) =>
+    engine.pass(new Request(`http://front/v1/sessions${path}`, init), "tenant");
+  const headers = { "Content-Type": "application/json" };
+  const { id } = await (await ask("", { method: "POST", headers, body: "{}" })).json();
+  assertEquals(id.includes("own"), false);
+  host.answersProbes = false;
+  const error = await assertRejects(() => ask(`/${id}`, {}), Error) as RequestError;
+  assertEquals([error.status, error.code], [503, "host_gone"]);
 });

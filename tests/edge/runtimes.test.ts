@@ -2,6 +2,7 @@
 import { once } from "node:events";
 import { connect, type Socket } from "node:net";
 import OpenAI from "openai";
+import { spawned } from "../cli/command.ts";
 import { assert, assertEquals, assertStringIncludes, runtime, test } from "../harness.ts";
 import { type Counts, type Front, Hosts, inProcess, inWorkerd, KEY } from "./front.ts";
 
@@ -32,15 +33,49 @@ async function until(hosts: Hosts, fact: (counts: Counts[]) => boolean): Promise
 }
 
 for (const [where, start] of [["workerd", inWorkerd], [here, inProcess]] as const) {
-  test(`a front in ${where} chats, streams, cancels, keeps prefixes together`, async () => {
+  test(`a front in ${where} answers, cancels, keeps prefixes together, loses a host`, async () => {
     await using hosts = await Hosts.start();
     await using front = await start(hosts);
     const client = clientOf(front);
+    await starts(client);
     await chats(client);
+    await holds(front);
     await cancels(hosts, front);
     await keepsTogether(hosts, client);
     await loses(hosts, front);
   });
+}
+
+// The first requests come at once: none may wait for what another one began.
+async function starts(client: OpenAI): Promise<void> {
+  const answers = await Promise.all(
+    Array.from({ length: 8 }, () => client.chat.completions.create(asked(FACT, 6))),
+  );
+  for (const { choices } of answers) assertStringIncludes(choices[0].message.content!, "44219");
+}
+
+// Sessions, and a raw store with its bodies of bytes.
+async function holds({ url }: Front): Promise<void> {
+  const ask = async (path: string, method: string, body?: object) => {
+    const headers = { Authorization: `Bearer ${KEY}`, "Content-Type": "application/json" };
+    const init = { method, headers, body: body && JSON.stringify(body) };
+    const response = await fetch(`${url}/v1/sessions${path}`, init);
+    assert(response.ok, `${method} ${path} is answered ${response.status}`);
+    return await response.json();
+  };
+  const { id } = await ask("", "POST", {});
+  const { length } = await ask(`/${id}/append`, "POST", { prompt: FACT });
+  const told = await ask(`/${id}/generate`, "POST", {
+    prompt: " The code of amber is",
+    maxTokens: 6,
+  });
+  assertStringIncludes(told.result.text, "44219");
+  assertEquals(told.result.usage.cachedTokens, length);
+  assertEquals((await ask("", "GET")).data.length, 1);
+  assertEquals(await ask(`/${id}`, "DELETE"), { id, deleted: true });
+  const { status, stdout, stderr } = await spawned("examples/store_client.ts", [`${url}/v1`, KEY]);
+  assertEquals([status, stderr], [0, ""]);
+  assertStringIncludes(stdout, "1900: 1900.0\n");
 }
 
 async function chats(client: OpenAI): Promise<void> {

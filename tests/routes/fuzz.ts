@@ -4,27 +4,33 @@ import process from "node:process";
 import { ensureLibrary, KvStore, SpecacheError } from "../../mod.ts";
 import { createApp } from "../../routes/app.ts";
 import { assert, assertEquals, assertMatch } from "../harness.ts";
+import type { ServedEngine } from "../../routes/app.ts";
 import { FakeEngine } from "./fake.ts";
-import { type Fuzzed, fuzzed, Random } from "./fuzz_request.ts";
+import { type Fuzzed, fuzzed, Random, type Tenant } from "./fuzz_request.ts";
 import { onPort, type RawAnswer, rawRequest, Wire } from "./socket.ts";
 
-/** Keys of the tenants; no answer may have one. */
-const keys = ["first-tenants-key", "second-tenants-key"];
+// No answer may have a key, nor a word of another tenant's texts.
+const tenants: readonly Tenant[] = [
+  { key: "first-tenants-key", word: "amber-4171" },
+  { key: "second-tenants-key", word: "cedar-9353" },
+];
 const secret = "/home/of-the-host";
 const at_a_time = 16;
 
+/** An engine that is tried, and whether it is as it was when nothing runs in it. */
+export interface Tried {
+  readonly engine: ServedEngine;
+  /** Asserts that nothing runs and nothing is held. */
+  emptied(): void | Promise<void>;
+}
+
 /** Sends `count` requests made of `seed`. */
-export async function fuzz(count: number, seed: number): Promise<void> {
+export async function fuzz(count: number, seed: number, tried: Tried = fake()): Promise<void> {
   await ensureLibrary();
-  const engine = new FakeEngine({ sequences: 64, sessionsMax: 32 });
-  const generate = engine.generate.bind(engine);
-  engine.generate = (options) => {
-    if (options.seed === 2 ** 31) throw new SpecacheError("file", `Cannot read ${secret}/weights`);
-    return generate(options);
-  };
   const reported: unknown[] = [];
-  const app = createApp(engine, {
-    ...{ keys, stores: KvStore, storeBytesMax: 24e6, storesMax: 24, bodySeconds: 2 },
+  const app = createApp(tried.engine, {
+    ...{ keys: tenants.map(({ key }) => key), name: "fake", bodySeconds: 2 },
+    ...{ stores: KvStore, storeBytesMax: 24e6, storesMax: 24 },
     report: (error) => void reported.push(error),
   });
   await onPort(app, async (port) => {
@@ -33,12 +39,28 @@ export async function fuzz(count: number, seed: number): Promise<void> {
       while (fuzzer.sent < count) await fuzzer.one();
     }));
     await fuzzer.emptied();
-    while (engine.running > 0) await pause();
-    assertEquals(engine.open.size, 0);
+    await tried.emptied();
     const ours = (error: unknown) => error instanceof SpecacheError && error.code === "file";
     assertEquals(reported.filter((error) => !ours(error)), [], "what is no failure of the engine");
     assertEquals(fuzzer.failures, reported.length);
   });
+}
+
+// A fake engine, which fails for one seed.
+function fake(): Tried {
+  const engine = new FakeEngine({ sequences: 64, sessionsMax: 32 });
+  const generate = engine.generate.bind(engine);
+  engine.generate = (options) => {
+    if (options.seed === 2 ** 31) throw new SpecacheError("file", `Cannot read ${secret}/weights`);
+    return generate(options);
+  };
+  return {
+    engine,
+    async emptied() {
+      while (engine.running > 0) await pause();
+      assertEquals(engine.open.size, 0);
+    },
+  };
 }
 
 const pause = () => new Promise((answer) => setTimeout(answer, 1));
@@ -60,7 +82,7 @@ class Fuzzer {
   /** One request; every 500th time the server must be in health. */
   async one(): Promise<void> {
     const number = ++this.sent;
-    const targets = { keys, sessions: this.#sessions, stores: this.#stores };
+    const targets = { tenants, model: "fake", sessions: this.#sessions, stores: this.#stores };
     const request = fuzzed(this.#random, targets);
     const wire = await Wire.open(this.#port);
     try {
@@ -73,7 +95,7 @@ class Fuzzer {
       wire.socket.destroy();
     }
     if (number % 500 === 0) {
-      assertEquals((await this.#ask("GET", "/health", keys[0])).status, 200);
+      assertEquals((await this.#ask("GET", "/health", tenants[0].key)).status, 200);
     }
   }
 
@@ -84,9 +106,11 @@ class Fuzzer {
     return null;
   }
 
-  #judge({ method, path }: Fuzzed, { status, headers, body }: RawAnswer): void {
+  #judge({ tenant, method, path }: Fuzzed, { status, headers, body }: RawAnswer): void {
     const text = new TextDecoder().decode(body);
-    for (const word of [...keys, secret, process.cwd(), process.execPath]) {
+    const others = tenants.filter((each) => each !== tenant).map(({ word }) => word);
+    const keys = tenants.map(({ key }) => key);
+    for (const word of [...keys, ...others, secret, process.cwd(), process.execPath]) {
       assert(!text.includes(word) && !JSON.stringify(headers).includes(word), `${word} in ${text}`);
     }
     if (status === 500) this.failures++;
@@ -101,7 +125,7 @@ class Fuzzer {
   /** Closes all that is open, as either tenant. */
   async emptied(): Promise<void> {
     for (const path of ["/v1/sessions", "/v1/stores"]) {
-      for (const key of keys) {
+      for (const { key } of tenants) {
         const { data } = (await this.#ask("GET", path, key)).body;
         for (const { id } of data) {
           assertEquals((await this.#ask("DELETE", `${path}/${id}`, key)).status, 200);

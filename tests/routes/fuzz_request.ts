@@ -34,9 +34,17 @@ export class Random {
   }
 }
 
+/** Who asks: a key, and a word that only texts of its requests have. */
+export interface Tenant {
+  readonly key: string;
+  readonly word: string;
+}
+
 /** What requests may name. */
 export interface Targets {
-  readonly keys: readonly string[];
+  readonly tenants: readonly Tenant[];
+  /** What the model is called. */
+  readonly model: string;
   /** Ids of sessions and stores, of any key, open or closed. */
   readonly sessions: readonly string[];
   readonly stores: readonly string[];
@@ -44,6 +52,7 @@ export interface Targets {
 
 /** A request, and how much of it is sent. */
 export interface Fuzzed {
+  readonly tenant: Tenant;
   readonly method: string;
   readonly path: string;
   readonly bytes: Uint8Array;
@@ -144,7 +153,9 @@ export function fuzzed(random: Random, targets: Targets): Fuzzed {
   const place = random.once(12) ? random.of(oddPaths) : filled(template, random, targets);
   const query = random.once(10) ? random.of(oddQueries) : shapeQuery;
   const path = query === undefined ? place : `${place}?${query}`;
-  const body = broken(bodyOf(shapeBody, random), random);
+  const tenant = random.of(targets.tenants);
+  const names = { ab: `ab ${tenant.word}`, fake: targets.model };
+  const body = broken(bodyOf(renamed(shapeBody, names), random), random);
   const type = shapeBody === "bytes" ? "application/octet-stream" : "application/json";
   const headers: Record<string, string> = { Connection: "close" };
   if (shapeBody !== "none" || random.once(10)) {
@@ -152,11 +163,17 @@ export function fuzzed(random: Random, targets: Targets): Fuzzed {
     headers["Content-Length"] = String(body.length);
   }
   if (random.once(40)) headers["Content-Length"] = random.of(["0", "-1", "x", "5", "99999999999"]);
-  if (!random.once(15)) headers.Authorization = `Bearer ${random.of(targets.keys)}`;
+  if (!random.once(15)) headers.Authorization = `Bearer ${tenant.key}`;
   else if (random.once(2)) headers.Authorization = random.of(["Bearer", "Bearer x", "Basic eA=="]);
   const bytes = rawRequest(`${method} ${path}`, headers, body);
   const cut = random.once(15) ? random.below(bytes.length) : null;
-  return { method, path, bytes, cut };
+  return { tenant, method, path, bytes, cut };
+}
+
+// A right body, with the tenant's word in its texts, and the model's name.
+function renamed(body: Shape[2], names: Readonly<Record<string, string>>): Shape[2] {
+  if (typeof body === "string") return body;
+  return JSON.parse(JSON.stringify(body), (_, value) => names[value] ?? value);
 }
 
 function filled(template: string, random: Random, { sessions, stores }: Targets): string {
