@@ -53,7 +53,7 @@ export interface Turn {
   readonly stepMs: number;
   /** Sequences of the step. */
   readonly sequences: number;
-  /** Its inputs. */
+  /** Its inputs, true tokens and guesses. */
   readonly inputs: number;
   /** Tokens that it gave. */
   readonly tokens: number;
@@ -131,9 +131,9 @@ export interface ObservedText {
   readonly ended: Stop | "failed" | null;
   /** Tokens of its text. */
   readonly length: number;
-  /** Its tokens from `from` on, TEXT_TOKENS at most. */
+  /** Where the tokens of this observation begin. */
   readonly from: number;
-  /** These tokens. */
+  /** The text from there on, 1,024 tokens at most. */
   readonly tokens: readonly ObservedToken[];
   /** null: no step was watched since the turn that was asked for. */
   readonly reads: ObservedReads | null;
@@ -161,6 +161,6 @@ export interface Observation {
   readonly requests: readonly RunningRequest[];
   /** Requests of other salts that run. */
   readonly others: number;
-  /** The request that is watched; null: none is. */
+  /** The request that is watched; null: there is none. */
   readonly watched: ObservedText | null;
 }

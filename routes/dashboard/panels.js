@@ -42,7 +42,7 @@ export class Panels {
     document.title = `${stats.running > 0 ? "● " : ""}${model.name} – specache`;
     byId("running").textContent = count(stats.running);
     byId("waiting").textContent = count(stats.waiting);
-    byId("guesses").textContent = percent(stats.guess?.right ?? 0, stats.guess?.made ?? 0);
+    byId("guesses").textContent = percent(seen.guesses.right, seen.guesses.made);
     byId("speed").textContent = seen.speed === null ? "–" : seen.speed.toFixed(1);
     this.#tiers(stats, observation);
     this.#requests(observation);

@@ -38,6 +38,12 @@ export class Seen {
     this.text.take(watched);
   }
 
+  /** Guesses of the last turns. */
+  get guesses() {
+    const sum = (name) => this.turns.reduce((all, { guess }) => all + guess[name], 0);
+    return { made: sum("made"), right: sum("right") };
+  }
+
   /** Tokens a second of the last turns, while they make any. */
   get speed() {
     const now = this.event?.observation?.nowMs;

@@ -1,5 +1,5 @@
-// stream.js - /v1/events by fetch, which can send a key as EventSource cannot; opened again where it
-// breaks.
+// stream.js - /v1/events by fetch, which can send a key as EventSource cannot; opened again where
+// it breaks.
 
 const RETRY_MS = [1000, 2000, 4000, 8000];
 const KEY = "specache-key";
@@ -100,7 +100,8 @@ export class Stream {
 
   async #refused(response) {
     const sentence = await sentenceOf(response);
-    if (response.status === 401) this.#state("key", "A key is needed", sentence);
+    const tried = sessionStorage.getItem(KEY) !== null;
+    if (response.status === 401) this.#state("key", "A key is needed", tried ? sentence : null);
     else if (response.status === 429 || response.status >= 500) this.#again(sentence);
     else this.#state("refused", sentence);
   }

@@ -1,7 +1,7 @@
 // timeline.js - the last turns on one axis of time, idle time left out. Lanes, from above: what was
 // computed, what was fetched beside it, where the rows came from, and whether the guess was right.
 import { colour, paint } from "./canvas.js";
-import { bytes, counted, time } from "./format.js";
+import { bytes, count, counted, time } from "./format.js";
 
 const LANE = 28; // as in page.css
 const ROWS = 52;
@@ -50,7 +50,9 @@ export class Timeline {
 
   #tell() {
     const turn = this.#turns.find(({ turn }) => turn === this.#chosen) ?? this.#turns.at(-1);
-    if (turn !== undefined) this.#told.textContent = sentenceOf(turn);
+    if (turn === undefined) return;
+    this.#told.textContent = sentenceOf(turn);
+    this.#told.dataset.filled = "";
   }
 
   #choose(turn) {
@@ -152,17 +154,18 @@ function drawRows(context, ink, rows, { x, width, most }) {
   }
 }
 
-function drawGuess(context, ink, guess, x) {
+// A dot: all guesses of the step were right; a ring: some; a cross: none.
+function drawGuess(context, ink, { made, right }, x) {
   const y = 2 * LANE + ROWS + 8;
-  const right = guess.right === guess.made;
-  context.fillStyle = context.strokeStyle = right ? ink.right : ink.wrong;
+  context.fillStyle = context.strokeStyle = right > 0 ? ink.right : ink.wrong;
+  context.lineWidth = 1.5;
   context.beginPath();
-  if (right) {
-    context.arc(x, y, 3, 0, 2 * Math.PI);
-    context.fill();
+  if (right > 0) {
+    context.arc(x, y, right === made ? 3 : 2.5, 0, 2 * Math.PI);
+    if (right === made) context.fill();
+    else context.stroke();
     return;
   }
-  context.lineWidth = 1.5;
   for (const side of [-3, 3]) {
     context.moveTo(x - 3, y - side);
     context.lineTo(x + 3, y + side);
@@ -181,15 +184,21 @@ function sentenceOf(turn) {
       `a step of ${counted(turn.sequences, "text")}, ${counted(turn.inputs, "input")}, gave ` +
         `${counted(turn.tokens, "token")} in ${time(turn.stepMs)}`,
     );
-    const told = `${rows.reused} in slots, ${rows.late} late, ${rows.prefetched} prefetched`;
-    if (rowsOf(rows) > 0) parts.push(`rows: ${told}`);
+    const { reused, late, prefetched } = rows;
+    const ways = [[reused, "in slots"], [late, "late"], [prefetched, "prefetched"]];
+    if (rowsOf(rows) > 0) parts.push(`rows: ${listed(ways, count)}`);
     if (guess.made > 0) parts.push(`${guess.right} of ${guess.made} guesses right`);
   }
   if (turn.fetchedBytes > 0) {
-    parts.push(
-      `${bytes(turn.fetchedBytes)} fetched, ${time(fetch.hiddenMs)} beside the computation, ` +
-        `${time(fetch.waitedMs)} waited, ${time(fetch.lateMs)} late`,
-    );
+    const { hiddenMs, waitedMs, lateMs } = fetch;
+    const ways = [[hiddenMs, "beside the step"], [waitedMs, "waited for"], [lateMs, "late"]];
+    parts.push(`${bytes(turn.fetchedBytes)} fetched: ${listed(ways, time)}`);
   }
   return `Turn ${turn.turn}: ${parts.join("; ")}`;
+}
+
+// Those that are not 0.
+function listed(ways, told) {
+  return ways.filter(([value]) => value > 0).map(([value, word]) => `${told(value)} ${word}`)
+    .join(", ");
 }

@@ -32,7 +32,7 @@ async function send(visit: Visit, tokens: number): Promise<void> {
   await page.click("#send");
 }
 
-test("a prompt that is sent from the page is seen: turns, text, guesses, what is read", async () => {
+test("a prompt sent from the page is seen: its turns, its text and what is read", async () => {
   await withEngine(async (engine) => {
     await using visit = await Visit.of(engine, { name: "needle" }, desktop);
     const { page } = visit;
@@ -42,7 +42,7 @@ test("a prompt that is sent from the page is seen: turns, text, guesses, what is
     await send(visit, 60);
     await visit.until("#try-told", /^Done: 60 tokens/);
     await visit.until("#token-told", /^It came to its last token\.$/);
-    await visit.until("#turn-told", /^Turn \d+: a step of 1 text.*rows: \d+ in slots/);
+    await visit.until("#turn-told", /^Turn \d+: a step of 1 text.*rows: [\d,]+ in slots/);
     const tokens = (kind: string) => page.locator(`#text .token.${kind}`).count();
     assertGreater(await tokens("prompt"), 300);
     const { guess } = await engine.stats();

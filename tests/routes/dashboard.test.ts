@@ -8,7 +8,7 @@ import { assert, assertEquals, assertMatch, test } from "../harness.ts";
 import { asking, assertRefused } from "./ask.ts";
 import { FakeEngine } from "./fake.ts";
 
-test("the page and its files need no key, and may load and ask nothing but their server", async () => {
+test("the page and its files need no key, and load nothing of another server", async () => {
   const asker = asking({ keys: ["secret"] });
   for (const path of ["/", ...Object.keys(files).map((name) => `/dashboard/${name}`)]) {
     const { status, headers, body } = await asker.get(path);
