@@ -8,6 +8,7 @@ import { type ErrorBody, RequestError } from "../routes/errors.ts";
 import { affinityOf } from "./affinity.ts";
 import { eventsOf } from "./events.ts";
 import type { Host } from "./host.ts";
+import { HostError } from "./host_error.ts";
 import type { Hosts } from "./hosts.ts";
 import { Pulse } from "./pulse.ts";
 
@@ -121,30 +122,28 @@ export class RemoteGeneration implements ServedGeneration {
       this.#started.resolve(true);
       return await this.#read(host, response, pulse);
     } catch (cause) {
-      if (left.aborted || cause instanceof RequestError) throw cause;
-      if (this.#passed) throw gone(cause);
-      throw pulse.signal.aborted ? pulse.signal.reason : cause;
+      if (left.aborted) throw cause;
+      const why = pulse.signal.aborted ? pulse.signal.reason : cause;
+      throw this.#passed && why instanceof HostError ? gone(why) : why;
     }
   }
 
   async #read(host: Host, response: Response, pulse: Pulse): Promise<GenerateResult> {
     let result: GenerateResult | null = null;
-    try {
-      for await (const event of eventsOf(response)) {
-        pulse.heard();
-        if (event.texts) this.#learn(event.texts);
-        if (event.piece) await this.#give(event.piece as Piece, pulse);
-        else if (event.prefilled) this.#tell(event.prefilled as Prefilled);
-        else if (event.error) throw refusalOf(event as unknown as ErrorBody);
-        else if (event.result) {
-          result = event.result as GenerateResult;
-          this.#parts.more?.(event);
-        }
+    let fault: unknown;
+    for await (const event of untilBroken(eventsOf(response), (cause) => fault = cause)) {
+      pulse.heard();
+      if (event.texts) this.#learn(event.texts);
+      if (event.piece) await this.#give(event.piece as Piece, pulse);
+      else if (event.prefilled) this.#tell(event.prefilled as Prefilled);
+      else if (event.error) throw refusalOf(event as unknown as ErrorBody);
+      else if (event.result) {
+        result = event.result as GenerateResult;
+        this.#parts.more?.(event);
       }
-    } catch (cause) {
-      if (result === null) throw cause instanceof RequestError ? cause : host.lost(cause);
     }
-    return result ?? Promise.reject(host.lost());
+    if (result === null) throw host.lost(fault);
+    return result;
   }
 
   // A piece with logprobs comes with the texts of the ids that it names.
@@ -171,6 +170,18 @@ export class RemoteGeneration implements ServedGeneration {
   #change(): void {
     this.#changed.resolve();
     this.#changed = Promise.withResolvers<void>();
+  }
+}
+
+// What a host sends, up to where that ends or breaks off.
+async function* untilBroken<T>(
+  events: AsyncIterable<T>,
+  broken: (cause: unknown) => void,
+): AsyncGenerator<T> {
+  try {
+    yield* events;
+  } catch (cause) {
+    broken(cause);
   }
 }
 

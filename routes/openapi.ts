@@ -82,19 +82,25 @@ function queryParameters({ query = {} }: Operation): Schema[] {
 function responsesOf(operation: Operation, locked: boolean) {
   const { status = 200, answer, refuses = [], body, path } = operation;
   const created = status === 201 ? { links: linksOf(path) } : {};
+  const headers = status === 201 ? { Location: text } : answer === "bytes" ? ofTensor : {};
   const responses: Record<string, Schema> = {
-    [status]: { description: "Done", content: successOf(answer, body), ...created },
+    [status]: { description: "Done", headers, content: successOf(answer, body), ...created },
   };
   // A run without queries has no outputs.
   if (answer === "bytes") responses[204] = { description: "Done, and nothing was attended" };
   for (const code of [...refuses, ...locked ? [401] : [], 500]) {
     responses[code] = {
       description: REASONS[code],
+      headers: passes.includes(code) ? { "Retry-After": text } : {},
       content: { "application/json": { schema: named("Error") } },
     };
   }
   return responses;
 }
+
+const text: Schema = { schema: { type: "string" } };
+const ofTensor: Schema = { "Specache-Dtype": text, "Specache-Shape": text };
+const passes: readonly number[] = [409, 429, 503];
 
 // What can be done with what was made: all that is below its id.
 function linksOf(path: string): Schema {

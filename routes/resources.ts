@@ -22,10 +22,15 @@ export interface ResourceOptions {
   readonly stores?: ServedStores;
   /** Bytes of all raw stores together; default 1 GiB. */
   readonly storeBytesMax?: number;
-  /** Raw stores that may be open together; default 64. */
+  /** Raw stores that may be open together; default 16. */
   readonly storesMax?: number;
   /** Largest body of numbers in bytes; default 64 MiB. */
   readonly numbersBytesMax?: number;
+  /**
+   * Sessions that may be open together; default one less than the engine's sequences, so that
+   * requests without one have a place, and at least one.
+   */
+  readonly sessionsMax?: number;
   /** Seconds after which a session or store that nobody uses is closed; default an hour. */
   readonly idleSeconds?: number;
 }
@@ -51,7 +56,7 @@ export function mountResources(
   options: ResourceOptions,
 ): void {
   const { stores, storeBytesMax = STORE_BYTES, storesMax = STORES_MAX } = options;
-  const { numbersBytesMax = NUMBERS_BYTES, idleSeconds = IDLE_SECONDS } = options;
+  const { numbersBytesMax = NUMBERS_BYTES, idleSeconds = IDLE_SECONDS, sessionsMax } = options;
   const memory = stores === undefined ? null : new StoreMemory(stores, storeBytesMax, storesMax);
   app.route("/health", healthRoutes());
   app.route("/ready", readyRoutes(parts.closing));
@@ -64,6 +69,6 @@ export function mountResources(
   app.route("/v1/generate", generateRoutes(parts));
   const { engine } = parts;
   const pass = engine.pass && passRoutes((request, tenant) => engine.pass!(request, tenant));
-  app.route("/v1/sessions", pass ?? sessionRoutes({ ...parts, idleSeconds }));
+  app.route("/v1/sessions", pass ?? sessionRoutes({ ...parts, idleSeconds, sessionsMax }));
   app.route("/v1/stores", pass ?? storeRoutes({ ...parts, memory, numbersBytesMax, idleSeconds }));
 }

@@ -83,7 +83,7 @@ export class Heat {
       return "Up to 128 tokens every token is read exactly: there is nothing to choose yet.";
     }
     if (this.#chosen === null) {
-      return "Each row is a KV head, each column a piece of the text; strong colours are read most";
+      return "Each row is a KV head, each column a piece of text; strong colours are read much.";
     }
     const { column, list } = this.#chosen;
     const [layer, head] = [Math.floor(list / this.#kvHeads), list % this.#kvHeads];

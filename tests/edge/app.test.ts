@@ -13,6 +13,7 @@ import {
   assertStringIncludes,
   test,
 } from "../harness.ts";
+import { spawned } from "../cli/command.ts";
 import { until } from "../cli/server.ts";
 
 const HOST_KEY = "key-of-hosts";
@@ -58,6 +59,24 @@ test("a front answers a chat, whole and streamed, as a host would", async () => 
   const deltas = events.slice(0, -1).map((event) => event.choices[0].delta.content ?? "");
   assertEquals([deltas.join(""), events.at(-1)], ["hello", "[DONE]"]);
   assertEquals((await anna.get("/v1/models")).body.data[0].id, "fake");
+});
+
+test("a front answers completions and responses as well, and several choices", async () => {
+  await using fronted = await Fronted.start({ sequences: 4 });
+  const { anna } = fronted;
+  for (const prompt of ["abc", [97, 98, 99]]) {
+    const { body } = await anna.post("/v1/completions", { model: "fake", prompt, max_tokens: 3 });
+    assertEquals([body.choices[0].text, body.usage.prompt_tokens], ["hel", 3]);
+  }
+  const several = await anna.post(chat, chatBody({ n: 3 }));
+  assertEquals(several.body.choices.length, 3);
+  const { status, body } = await anna.post("/v1/responses", { model: "fake", input: "hi" });
+  assertEquals([status, body.output[0].content[0].text], [200, "hello"]);
+});
+
+test("a front is opened without any permission", async () => {
+  const { status, stdout, stderr } = await spawned("tests/edge/opened.ts", [], true, {}, []);
+  assertEquals([status, stdout.trim(), stderr], [0, "200", ""]);
 });
 
 test("a front has texts of tokens for logprobs", async () => {

@@ -60,6 +60,18 @@ test("progress is told, and texts of tokens that logprobs name are known then", 
   assertEquals([progress, engine.tokenText(7), engine.tokenText(104)], [[[3, 5]], "seven", "h"]);
 });
 
+test("what the caller's progress throws is the result's error, and no host's fault", async () => {
+  const prefilled = { tokens: 1, promptTokens: 2 };
+  await using host = await Scripted.start(() => events([{ prefilled }, { result: RESULT }]));
+  const engine = await over([host]);
+  const progress = () => {
+    throw new Error("mine");
+  };
+  const error = await refused(() => engine.generate({ prompt, progress }).result);
+  assertEquals([error.message, host.heard.length], ["mine", 1]);
+  assertEquals(await engine.generate({ prompt }).result as unknown, RESULT);
+});
+
 test("an event is read whole, however its bytes come", async () => {
   const text =
     `data: ${JSON.stringify({ piece: { id: 1, text: "é€😀" } })}\r\n\r\n: still here\n\n` +

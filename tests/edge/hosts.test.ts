@@ -1,5 +1,6 @@
 // Which host a request goes to.
-import { LOAD_BOUND } from "../../edge/hosts.ts";
+import { HostError } from "../../edge/host_error.ts";
+import { Hosts, LOAD_BOUND } from "../../edge/hosts.ts";
 import { RemoteEngine } from "../../edge/remote.ts";
 import { SpecacheError } from "../../mod.ts";
 import type { RequestError } from "../../routes/errors.ts";
@@ -230,4 +231,26 @@ test("a request to a session whose host is silent and gone is told so", async ()
   host.answersProbes = false;
   const error = await assertRejects(() => ask(`/${id}`, {}), Error) as RequestError;
   assertEquals([error.status, error.code], [503, "host_gone"]);
+});
+
+test("whatever comes of requests, no load is left of them", async () => {
+  const hosts = new Hosts({
+    hosts: [NOWHERE, { url: "http://127.0.0.1:10" }, { url: "http://127.0.0.1:11" }],
+    ...{ ageMs: 1e6, probeMs: 100, model: null, report: () => {} },
+  });
+  const outcomes = [
+    () => Promise.resolve(),
+    () => Promise.reject(new Error("of the request")),
+    () => Promise.reject(new HostError("of the host")),
+  ];
+  await Promise.all(Array.from({ length: 90 }, async (_, at) => {
+    const key = at % 2 === 0 ? null : at;
+    await hosts.place(key, outcomes[at % 3]).catch(() => {});
+  }));
+  assertEquals(hosts.all.map(({ load }) => load), [0, 0, 0]);
+  const end = hosts.all[0].begin();
+  assertEquals(hosts.all[0].load, 1);
+  end();
+  end();
+  assertEquals(hosts.all[0].load, 0);
 });

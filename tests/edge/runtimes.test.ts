@@ -40,6 +40,7 @@ for (const [where, start] of [["workerd", inWorkerd], [here, inProcess]] as cons
     await starts(client);
     await chats(client);
     await holds(front);
+    await shows(front);
     await cancels(hosts, front);
     await keepsTogether(hosts, client);
     await loses(hosts, front);
@@ -76,6 +77,24 @@ async function holds({ url }: Front): Promise<void> {
   const { status, stdout, stderr } = await spawned("examples/store_client.ts", [`${url}/v1`, KEY]);
   assertEquals([status, stderr], [0, ""]);
   assertStringIncludes(stdout, "1900: 1900.0\n");
+}
+
+// The dashboard's page and its files, and what it is told first.
+async function shows({ url }: Front): Promise<void> {
+  const page = await fetch(url);
+  const links = [...(await page.text()).matchAll(/(?:src|href)="(\/dashboard\/[^"]+)"/g)];
+  assertEquals([page.status, links.length > 0], [200, true]);
+  for (const [, path] of links) {
+    const file = await fetch(url + path);
+    assertEquals([path, file.status], [path, 200]);
+    await file.body?.cancel();
+  }
+  const headers = { Authorization: `Bearer ${KEY}` };
+  const response = await fetch(`${url}/v1/events`, { headers });
+  const reader = response.body!.getReader();
+  const { value } = await reader.read();
+  assertStringIncludes(new TextDecoder().decode(value), `"model":{"name":"needle"}`);
+  await reader.cancel();
 }
 
 async function chats(client: OpenAI): Promise<void> {
