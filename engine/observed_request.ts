@@ -3,7 +3,7 @@ import type { DecodeState } from "./decode_state.ts";
 import type { Stop } from "./decode.ts";
 import type { Came, RunningRequest } from "./observation.ts";
 import { ObservedSteps } from "./observed_steps.ts";
-import type { CacheStats, GuessStats } from "./stats.ts";
+import type { GuessCount } from "./stats.ts";
 
 /** What is known of a request when it begins to run. */
 export interface Running {
@@ -22,14 +22,13 @@ export interface Running {
 export class ObservedRequest {
   readonly running: Running;
   readonly steps: ObservedSteps = new ObservedSteps();
-  /** Counters when they were last looked at; null: never. */
-  counted: CacheStats | null = null;
   /** How each token came that was there when somebody looked. */
   #came: Came[] = [];
   /** Wrong guesses, by the place of the token that came instead. */
   readonly #guessed = new Map<number, number>();
   #ended: { readonly ids: readonly number[]; readonly stop: Stop | "failed" } | null = null;
-  #guesses: GuessStats | null = null;
+  /** Counts before the step at work. */
+  #guesses: GuessCount = { made: 0, right: 0 };
 
   /** `came`: how tokens came that are there already and no prompt's. */
   constructor(running: Running, came: Came) {
@@ -65,12 +64,13 @@ export class ObservedRequest {
   /** A step of it begins. */
   stepping(): void {
     this.look();
-    this.#guesses = structuredClone(this.running.state.guessStats);
+    const { made, right } = this.running.state.guessStats;
+    this.#guesses = { made, right };
   }
 
   /** That step has ended; `inputs` were its true token and the guesses. */
   stepped(inputs: readonly number[]): void {
-    const [before, { guessStats, text }] = [this.#guesses!, this.running.state];
+    const [before, { guessStats, text }] = [this.#guesses, this.running.state];
     const first = this.#came.length;
     if (text.length <= first) return; // a pass over the codes alone, or a token that ends the text
     const right = guessStats.right > before.right;

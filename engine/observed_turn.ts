@@ -21,6 +21,8 @@ export interface TurnParts {
   readonly statsOf: (request: ObservedRequest) => CacheStats;
   /** Takes the turn once it has ended. */
   readonly end: (turn: Omit<Turn, "turn">) => void;
+  /** Told that the store cannot tell. */
+  readonly fail: () => void;
 }
 
 /** A turn that is at work. */
@@ -43,9 +45,17 @@ export class ObservedTurn {
     this.#read = performance.now();
   }
 
-  /** The step has ended, and with it the turn. */
+  /** The step has ended, and with it the turn. Never throws: what fails is not the requests'. */
   stepped(): void {
     const ended = performance.now();
+    try {
+      this.#end(ended);
+    } catch {
+      this.#parts.fail();
+    }
+  }
+
+  #end(ended: number): void {
     const { reader, stepping, opened, end } = this.#parts;
     for (const { request, share } of stepping) request.stepped(share.inputs);
     const after = this.#stats();

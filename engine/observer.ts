@@ -73,13 +73,20 @@ export class Observer {
       const request = this.#requests.get(state);
       return request === undefined ? [] : [{ request, share }];
     });
+    try {
+      return this.#turnOf(reader && (this.#requests.get(reader) ?? null), stepping);
+    } catch {
+      this.stop(); // the store has failed: who works with it is told by its next call
+      return null;
+    }
+  }
+
+  #turnOf(reader: ObservedRequest | null, stepping: readonly Stepping[]): ObservedTurn {
     this.#watch(this.#wanted(stepping));
     const watched = stepping.find(({ request }) => request === this.#watching)?.request ?? null;
     const stepsBefore = watched?.running.state.steps;
     return new ObservedTurn({
-      opened: this.#opened,
-      reader: reader && (this.#requests.get(reader) ?? null),
-      stepping,
+      ...{ opened: this.#opened, reader, stepping },
       statsOf: ({ running: { state } }) => this.#store.stats(state.sequence, state.guessStats),
       end: (turn) => {
         this.#turns.push({ turn: ++this.#turn, ...turn });
@@ -88,6 +95,7 @@ export class Observer {
         const read = this.#store.watched();
         if (read !== null) watched.steps.add(this.#turn, read);
       },
+      fail: () => this.stop(),
     });
   }
 

@@ -1,6 +1,11 @@
 import type { Engine, GenerateOptions, Generation, Observation } from "../../mod.ts";
 import type { ObservedToken, Turn } from "../../mod.ts";
+import { SpecacheError } from "../../mod.ts";
+import { DecodeState } from "../../engine/decode_state.ts";
+import type { NativeStore } from "../../engine/native.ts";
 import { ObservedSteps } from "../../engine/observed_steps.ts";
+import { Observer } from "../../engine/observer.ts";
+import { noStats } from "../../engine/stats.ts";
 import { assert, assertEquals, assertGreater, assertLessOrEqual, test } from "../harness.ts";
 import {
   answer,
@@ -182,6 +187,35 @@ test("Engine.observe() refuses what is no ticket, and an engine that is closed",
   await assertRefused(() => engine.observe({ watch: -1 }), "argument", "watch -1");
   await engine.close();
   await assertRefused(() => engine.observe(), "closed", "it is closed");
+});
+
+test("a store that fails ends what is watched, and no turn fails for it", () => {
+  for (const failsAt of [0, 1, 2]) { // a store's calls of a turn: stats before and after, watched
+    let calls = 0;
+    const call = () => {
+      if (calls++ === failsAt) throw new SpecacheError("device", "Cannot read counters: it failed");
+      return noStats("specache");
+    };
+    const settings = { mode: "specache", slots: 0, kMax: 1 };
+    const store = { settings, shape: {}, stats: call, watched: call, watch() {} };
+    const observer = new Observer(store as unknown as NativeStore);
+    const ask = { salt: "" };
+    observer.observe(ask);
+    const state = new DecodeState(1n);
+    const running = { ticket: 1, salt: "", session: false, state, maxTokens: 1, started: 0 };
+    const ended = observer.add(running);
+    const request = { k: 1, late: "all" } as const;
+    const share = { sequence: 1n, inputs: [1], trusted: 1, request, logits: null };
+    const turn = observer.begin(null, [{ state, share }]);
+    assertEquals(turn === null, failsAt === 0);
+    state.steps++;
+    turn?.read();
+    turn?.stepped();
+    assertEquals(observer.begin(null, [{ state, share }]), null);
+    assertEquals(observer.observe(ask).turns, []);
+    ended("failed");
+    observer.stop();
+  }
 });
 
 test("ObservedSteps keeps its sums small however long the text is", () => {
