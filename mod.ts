@@ -9,6 +9,7 @@ export { Engine } from "./engine/engine.ts";
 export { Session } from "./engine/session.ts";
 export { type GenerateResult, Generation, type Piece } from "./engine/generation.ts";
 export { KvStore, type StepInput, type StepOptions, type StoreRun } from "./engine/store.ts";
+export { StoreThread, ThreadStore } from "./engine/store_thread.ts";
 export type { Settings } from "./engine/settings.ts";
 export type { ModelShape } from "./engine/model/describe.ts";
 export type { TextStream, Tokenizer } from "./engine/model/tokenizer.ts";
@@ -35,8 +36,18 @@ export type {
 export type { GenerateOptions, PromptOptions, ToolChoice } from "./engine/config_generate.ts";
 export type { Message, MessageCall, Tool } from "./engine/conversation.ts";
 export type { Format, SchemaFormat } from "./engine/constrain/format.ts";
-export type { JsonSchema } from "./engine/constrain/schema.ts";
+export type { JsonSchema, SchemaObject } from "./engine/constrain/schema.ts";
 export type { EngineCounters, EngineStats } from "./engine/engine_stats.ts";
+export type {
+  Came,
+  Observation,
+  ObservedReads,
+  ObservedText,
+  ObservedToken,
+  ObserveOptions,
+  RunningRequest,
+  Turn,
+} from "./engine/observation.ts";
 export type { PrefixCounts } from "./engine/prefixes.ts";
 export type { CachePlan } from "./engine/plan.ts";
 export type { AuditStats, Estimate } from "./engine/audit.ts";

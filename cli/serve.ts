@@ -6,8 +6,8 @@ import { type EngineOptions, engineOptions } from "../engine/config.ts";
 import { Engine } from "../engine/engine.ts";
 import { SpecacheError } from "../engine/errors.ts";
 import { parse } from "../engine/parse.ts";
-import { KvStore } from "../engine/store.ts";
-import { type AppOptions, createApp } from "../routes/app.ts";
+import { StoreThread } from "../engine/store_thread.ts";
+import { createApp } from "../routes/app.ts";
 import { readKeys } from "./keys.ts";
 import { ensureLibrary } from "./library.ts";
 import { listen, type Place } from "./listen.ts";
@@ -49,7 +49,7 @@ export const serveHelp = `specache serve - a model behind OpenAI's HTTP API
   --context N            longest conversation with its answer in tokens; default the model's
   --sequences N          requests that run at a time; default 4
   --pool N               tokens that all of them hold together; default sequences x context
-  --prefixes N           texts kept for later prompts with the same beginning; default 16
+  --prefixes N           texts kept for later prompts with the same beginning; default 8
   --reuse WHAT           what of them: prompt, the default, generated, or none
   --queue N              requests that may wait, others are told 429; default 256
   --store-bytes N        bytes of all raw stores (/v1/stores) together; default 1 GiB; 0: none
@@ -70,7 +70,7 @@ export const serveHelp = `specache serve - a model behind OpenAI's HTTP API
   curl http://127.0.0.1:8080/health
 `;
 
-const defaults = { sequences: 4, prefixes: 16, queue: 256 };
+const defaults = { sequences: 4, prefixes: 8, queue: 256 };
 
 const place: z.ZodType<Place> = z.strictObject({
   hostname: z.string().min(1),
@@ -93,7 +93,7 @@ export async function serve(args: readonly string[], { stdout, stderr }: Streams
   const keys = keysFor(flags, where);
   const options = parse(engineOptions, { ...defaults, ...engineOptionsOf(flags) }, ACTION);
   const name = nameOf(flags, options);
-  const stores = storesOf(flags);
+  const storeMemory = storeMemoryOf(flags);
   await ensureLibrary(stderr, options.device);
   const say = (sentence: string) => void stderr.write(`${sentence}\n`);
   // The port first: a taken one is told at once, not behind a model that takes a minute to open.
@@ -102,6 +102,8 @@ export async function serve(args: readonly string[], { stdout, stderr }: Streams
   try {
     await using engine = await Engine.open({ ...options, notice: say });
     checkConverses(engine);
+    await using thread = new StoreThread(); // starts with the first store that somebody opens
+    const stores = storeMemory === 0 ? {} : { stores: thread, storeBytesMax: storeMemory };
     const closing = new AbortController();
     const report = (error: unknown) => say(error instanceof Error ? error.message : String(error));
     const app = createApp(engine, { name, keys, closing: closing.signal, report, ...stores });
@@ -129,14 +131,13 @@ function notYet(request: Request): Response {
   return Response.json({ error }, { status: 503, headers: { "retry-after": "1" } });
 }
 
-const storeMemory = z.strictObject({ storeBytes: z.int().min(0).max(2 ** 50).optional() });
+const storeBytes: z.ZodType<{ readonly storeBytes?: number }> = z.strictObject({
+  storeBytes: z.int().min(0).max(2 ** 50).optional(),
+});
 
-// Stores for whoever computes keys and values; 0 bytes: none.
-function storesOf(flags: Flags): Pick<AppOptions, "stores" | "storeBytesMax"> {
-  const asked = { storeBytes: number(flags, "store-bytes") };
-  const { storeBytes } = parse(storeMemory, asked as { storeBytes?: number }, ACTION);
-  if (storeBytes === 0) return {};
-  return { stores: KvStore, ...storeBytes === undefined ? {} : { storeBytesMax: storeBytes } };
+// Bytes of stores for whoever computes keys and values; 0: none, undefined: the default.
+function storeMemoryOf(flags: Flags): number | undefined {
+  return parse(storeBytes, { storeBytes: number(flags, "store-bytes") }, ACTION).storeBytes;
 }
 
 // What the user typed, and not what the file says of itself, which may be a sentence.

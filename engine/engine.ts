@@ -10,6 +10,8 @@ import type { EngineStats } from "./engine_stats.ts";
 import { Trials } from "./constrain/trial.ts";
 import { SpecacheError } from "./errors.ts";
 import type { Generation } from "./generation.ts";
+import { type Observation, type ObserveOptions, observeOptions } from "./observation.ts";
+import { observationOf } from "./observed.ts";
 import {
   checkLength,
   describeModel,
@@ -160,6 +162,20 @@ export class Engine implements AsyncDisposable {
     const { started } = this.#host;
     const sessionsMax = settings.sequences;
     return { ...counters, sessionsMax, running: started, reservedBytes, farBytes };
+  }
+
+  /**
+   * What it does now: the last turns, the requests that run, and the text of one of them with what
+   * its steps read. Ask again within 5 seconds to see what comes: while nobody asks, nothing is
+   * watched, and it costs nothing.
+   *
+   * @throws {SpecacheError} argument, closed
+   */
+  async observe(options: ObserveOptions = {}): Promise<Observation> {
+    this.#checkOpen();
+    const { salt = "", ...asked } = parse(observeOptions, options, "observe an engine");
+    const answer = await this.#host.client.call("observe", { ...asked, salt });
+    return observationOf(answer, this.tokenizer);
   }
 
   /** Ends what runs and gives all memory back; closing twice is fine. */

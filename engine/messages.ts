@@ -6,6 +6,7 @@ import { type ErrorCode, SpecacheError } from "./errors.ts";
 import type { DecodeEvent, Stop } from "./decode.ts";
 import type { ModelDescription } from "./model/describe.ts";
 import type { NativeStore } from "./native.ts";
+import type { ObserveAnswer, ObserveAsk } from "./observed.ts";
 import type { Profile } from "./profile.ts";
 import type { MeasuredProfile } from "./profile_measure.ts";
 import type { Request, Settings } from "./settings.ts";
@@ -23,6 +24,7 @@ export interface Calls {
   /** Somebody who waits has given up. */
   gaveUp: { ask: null; answer: null };
   engineStats: { ask: null; answer: EngineCounters };
+  observe: { ask: ObserveAsk; answer: ObserveAnswer };
   held: { ask: SessionAsk; answer: SessionAnswer };
   stats: { ask: SessionAsk; answer: CacheStats };
   fork: { ask: SessionAsk; answer: SessionAnswer };

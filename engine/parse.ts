@@ -57,13 +57,13 @@ const isObject = (value: unknown) => typeof value === "object" && value !== null
 
 function unknownKey(issue: Issue): string | undefined {
   if (issue.code !== "unrecognized_keys") return undefined;
-  return nameOf([...issue.path, issue.keys[0]]);
+  return nameOf([...issue.path, shown(issue.keys[0])]);
 }
 
 function sentence(issue: Issue, name: string, value: unknown): string {
   if (issue.code === "unrecognized_keys") {
     const owner = issue.path.length === 0 ? "" : ` of ${name}`;
-    return `option ${issue.keys[0]}${owner} is not known`;
+    return `option ${shown(issue.keys[0])}${owner} is not known`;
   }
   if (value === undefined) return `${name} is missing`;
   const quoted = issue.code === "invalid_type" && isNumeric(value); // else "2 is not a number"

@@ -8,6 +8,7 @@ import { SpecacheError } from "./errors.ts";
 import { Line } from "./line.ts";
 import type { GenerateAnswer, GenerateAsk, RequestEvent } from "./messages.ts";
 import type { NativeStore } from "./native.ts";
+import { Observer } from "./observer.ts";
 import { Prefixes } from "./prefixes.ts";
 import { Room, type Taken } from "./room.ts";
 import { Scheduler } from "./scheduler.ts";
@@ -37,6 +38,8 @@ export class Requests {
   readonly #sessions: ReadonlyMap<number, DecodeState>;
   readonly #totals: RequestTotals;
   readonly #scheduler: Scheduler;
+  /** Who looks on sees what runs. */
+  readonly observer: Observer;
   readonly #line: Line<Placed>;
   readonly #prefixes: Prefixes;
   readonly #room: Room<Placed>;
@@ -55,7 +58,8 @@ export class Requests {
     this.#eos = eos;
     this.#sessions = sessions;
     this.#totals = totals;
-    this.#scheduler = new Scheduler(store);
+    this.observer = new Observer(store);
+    this.#scheduler = new Scheduler(store, this.observer);
     const { queue, prefixes, reuse, sequences } = store.settings;
     this.#line = new Line(queue);
     this.#prefixes = new Prefixes(store, { most: prefixes, reuse }, () => this.#room.taken);
@@ -81,6 +85,14 @@ export class Requests {
   /** Somebody gave up, or gave room back. */
   admit(): void {
     this.#line.admit();
+  }
+
+  /** A session's text is closed: what ran in it has no room any more. */
+  closed(state: DecodeState): void {
+    for (const placed of this.#room.taken) {
+      if (placed.state === state) this.#room.taken.delete(placed);
+    }
+    this.admit();
   }
 
   /** A place for a session. @throws {SpecacheError} capacity */
@@ -115,17 +127,25 @@ export class Requests {
     });
     if (placed === null) return this.#nothing(ask);
     tell({ kind: "started" });
+    const ended = this.observer.add({
+      ...{ ticket: ask.ticket, salt: ask.salt, session: ask.session !== null },
+      ...{ state: placed.state, maxTokens: ask.request.maxTokens, started: performance.now() },
+    });
+    let failed = false;
     try {
       const answer = ask.session === null
         ? await this.#run(ask, placed, tell)
         : await this.#inSession(ask, placed, tell);
       this.#totals.add(answer.stop === "cancelled" ? "cancelled" : "ended", answer);
+      ended(answer.stop);
       return answer;
     } catch (error) {
       this.#totals.add("failed");
+      ended("failed");
+      failed = true;
       throw error;
     } finally {
-      this.#leave(placed);
+      this.#leave(placed, failed);
     }
   }
 
@@ -174,10 +194,13 @@ export class Requests {
     return placed;
   }
 
-  #leave(placed: Placed): void {
+  // What a request that failed has read is not for others.
+  #leave(placed: Placed, failed: boolean): void {
+    const { state, salt } = placed;
     this.#room.taken.delete(placed);
     try {
-      if (placed.salt !== null) this.#prefixes.keep(placed.state, placed.salt);
+      if (salt !== null && failed) this.#store.closeSequence(state.sequence);
+      else if (salt !== null) this.#prefixes.keep(state, salt);
     } catch {
       // The store is closed, or its far memory failed: the request, or the next, says so.
     }

@@ -4,7 +4,9 @@
 import { setImmediate } from "node:timers";
 import { type Answer, type Asking, decodeAsking, type DecodeEvent } from "./decode.ts";
 import type { ReadAsk, Run, StepAsk, Stop } from "./decode.ts";
+import type { DecodeState } from "./decode_state.ts";
 import type { NativeStore, StepShare } from "./native.ts";
+import type { Observer } from "./observer.ts";
 import type { Likeliest } from "./sampler.ts";
 
 /** Tokens of a prompt that are read at a time beside others: what they wait for it. */
@@ -15,6 +17,7 @@ export type Tell = (event: DecodeEvent) => boolean | void | Promise<boolean | vo
 
 interface Member {
   readonly decode: Asking<Stop>;
+  readonly state: DecodeState;
   readonly tell: Tell;
   /** What it waits for; null: to begin. */
   ask: StepAsk | ReadAsk | null;
@@ -27,13 +30,15 @@ type Came = ReturnType<Asking<Stop>["next"]>;
 /** Runs requests of one store together. */
 export class Scheduler {
   readonly #store: NativeStore;
+  readonly #observer: Observer;
   /** In the order in which they read: who has read a piece goes to the end. */
   #members: Member[] = [];
   #looping = false;
 
   /** Nothing runs yet. */
-  constructor(store: NativeStore) {
+  constructor(store: NativeStore, observer: Observer) {
     this.#store = store;
+    this.#observer = observer;
   }
 
   /** Requests that run. */
@@ -45,7 +50,8 @@ export class Scheduler {
   run(run: Run, tell: Tell): Promise<Stop> {
     const { promise, resolve, reject } = Promise.withResolvers<Stop>();
     const decode = decodeAsking(run);
-    this.#members.push({ decode, tell, ask: null, end: resolve, fail: reject });
+    const { state } = run;
+    this.#members.push({ decode, state, tell, ask: null, end: resolve, fail: reject });
     if (!this.#looping) this.#loop();
     return promise;
   }
@@ -67,6 +73,10 @@ export class Scheduler {
     for (const member of beginning) came.push([member, attempt(() => member.decode.next())]);
     const stepping = this.#members.filter(({ ask }) => ask?.kind === "step");
     const reader = this.#members.find(({ ask }) => ask?.kind === "read");
+    const turn = this.#observer.begin(
+      reader?.state ?? null,
+      stepping.map(({ state, ask }) => ({ state, share: (ask as StepAsk).share })),
+    );
     if (reader !== undefined) {
       const { chunkTokens } = this.#store.settings;
       const alone = this.#members.length === 1;
@@ -74,7 +84,9 @@ export class Scheduler {
       came.push([reader, attempt(() => reader.decode.next(tokens))]);
       this.#members = [...this.#members.filter((member) => member !== reader), reader];
     }
+    turn?.read();
     came.push(...this.#step(stepping));
+    turn?.stepped();
     await Promise.all(came.map(([member, result]) => this.#goOn(member, result)));
   }
 

@@ -87,6 +87,9 @@ const handlers: Handlers = {
     return null;
   },
   engineStats,
+  observe(ask) {
+    return requestsOf().observer.observe(ask);
+  },
   held({ session }) {
     const { length, begun } = stateOf(session);
     return { session, length, begun };
@@ -107,9 +110,10 @@ const handlers: Handlers = {
     return { session, length: state.length, begun: state.begun };
   },
   closeSession({ session }) {
-    storeOf().closeSequence(stateOf(session).sequence);
+    const state = stateOf(session);
+    storeOf().closeSequence(state.sequence);
     sessions.delete(session);
-    requestsOf().admit();
+    requestsOf().closed(state);
     return null;
   },
   // Requests were told to stop; they end first, for none may call a library that is closed.
@@ -117,6 +121,7 @@ const handlers: Handlers = {
     closing = true;
     for (const judge of judges.values()) judge(true);
     await Promise.allSettled(atWork);
+    opened?.requests.observer.stop();
     opened?.store.close();
     opened = null;
     sessions.clear();

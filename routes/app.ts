@@ -10,7 +10,7 @@ import { chatRoutes } from "./chat.ts";
 import { completionRoutes } from "./completions.ts";
 import type { ServedEngine } from "./engine.ts";
 import { answerOf, RequestError, statusOf } from "./errors.ts";
-import { bearerKeys } from "./keys.ts";
+import { bearerKeys, partTenants } from "./keys.ts";
 import { Metrics } from "./metrics.ts";
 import { modelRoutes } from "./models.ts";
 import { mountResources, type ResourceOptions } from "./resources.ts";
@@ -84,6 +84,7 @@ export function createApp(engine: ServedEngine, options: AppOptions = {}): App {
   for (const path of ["/v1/*", "/metrics"]) {
     if (keys !== undefined) app.use(path, bearerKeys(keys));
   }
+  app.use("/v1/*", partTenants);
   app.route("/v1/models", modelRoutes(name));
   const parts = { engine, name, bodyBytesMax, bodySeconds, closing, report };
   app.route("/v1/chat/completions", chatRoutes(parts));

@@ -3,6 +3,7 @@
 import type { GenerateOptions, PromptOptions } from "../engine/config_generate.ts";
 import type { EngineStats } from "../engine/engine_stats.ts";
 import type { GenerateResult, Piece } from "../engine/generation.ts";
+import type { Observation, ObserveOptions } from "../engine/observation.ts";
 import type { CachePlan } from "../engine/plan.ts";
 import type { CacheStats } from "../engine/stats.ts";
 
@@ -22,6 +23,13 @@ export interface ServedEngine {
   plan(tokens?: number): CachePlan | Promise<CachePlan>;
   /** What it holds, and what it has done. */
   stats(): Promise<EngineStats>;
+  /** What it does now; left out: it cannot tell. */
+  observe?(options: ObserveOptions): Promise<Observation>;
+  /**
+   * Answers requests below /v1/sessions and /v1/stores for a tenant, where their memory is on other
+   * hosts; left out: the routes hold sessions and stores themselves.
+   */
+  pass?(request: Request, tenant: string): Promise<Response>;
 }
 
 /** A running generation; Generation is one. */

@@ -3,11 +3,10 @@
 //   {"piece": {...}, "texts": {"ID": "TEXT"}}, and at the end {"result": {...}} or
 //   {"error": {...}}, always one of the two and always last.
 import type { Context } from "hono";
-import { streamSSE } from "hono/streaming";
 import type { Piece } from "../engine/generation.ts";
 import { begin, type Generates } from "./begin.ts";
 import type { ServedEngine, ServedGeneration } from "./engine.ts";
-import { bodyOf, statusOf } from "./errors.ts";
+import { eventStream } from "./event_stream.ts";
 import type { GenerateRequest } from "./generate_request.ts";
 import { tenantOf } from "./keys.ts";
 import { leaving } from "./leaving.ts";
@@ -57,21 +56,14 @@ interface Streaming extends Answering {
   readonly telling: Telling;
 }
 
-function streamed(c: Context, { run, left, telling, ...answering }: Streaming): Response {
-  return streamSSE(c, async (events) => {
-    events.onAbort(() => left.abort());
-    const send = (event: object) => events.writeSSE({ data: JSON.stringify(event) });
-    try {
-      await send({ started: true });
-      telling.tell = (event) => void send(event); // who reads slowly reads them later
-      for (const event of telling.early.splice(0)) await send(event);
-      for await (const piece of run) await send(told(piece, answering.engine));
-      const result = await run.result;
-      await send({ result, ...answering.more?.() });
-    } catch (error) {
-      if (statusOf(error) === 500) answering.report(error);
-      await send(bodyOf(error)); // the status is sent already
-    }
+function streamed(c: Context, { run, telling, ...parts }: Streaming): Response {
+  return eventStream(c, parts, async (send) => {
+    await send({ started: true });
+    telling.tell = (event) => void send(event); // who reads slowly reads them later
+    for (const event of telling.early.splice(0)) await send(event);
+    for await (const piece of run) await send(told(piece, parts.engine));
+    const result = await run.result;
+    await send({ result, ...parts.more?.() });
   });
 }
 

@@ -171,7 +171,8 @@ export class Held<T> {
   #get(tenant: string, id: string): Holding<T> {
     const holding = this.#held.get(id);
     if (holding?.tenant === tenant) return holding;
-    const sentence = `Cannot answer: ${this.#options.what} ${id.slice(0, 60)} is not known`;
+    const shown = id.slice(0, 60).replaceAll(/[^!-~]/g, "?"); // what a path may say
+    const sentence = `Cannot answer: ${this.#options.what} ${shown} is not known`;
     throw new RequestError(404, `${this.#options.what}_not_found`, sentence, "id");
   }
 

@@ -26,13 +26,35 @@ export function bearerKeys(keys: readonly string[]): MiddlewareHandler {
 }
 
 /**
- * Whose request it is, by its key: tenants share nothing that was read of a prompt, and take turns.
- * Where no key is asked for all are one.
+ * Whose request it is, by its key and a front's header: tenants share nothing that was read of a
+ * prompt, and take turns. Where no key is asked for all are one.
  */
 export function tenantOf(c: Context): Pick<GenerateOptions, "salt" | "client"> {
   const tenant: string = c.get(TENANT) ?? "";
   return { salt: tenant, client: tenant };
 }
+
+/** By it a front that passes requests on tells its own tenants apart. */
+export const TENANT_HEADER = "Specache-Tenant";
+
+const TENANT_CHARACTERS_MAX = 200;
+
+/**
+ * Parts the tenant of a key by what the header says. Whoever sends it splits what is their own:
+ * into another key's tenant nobody comes by it.
+ *
+ * @throws {RequestError} 400: the header is too long
+ */
+export const partTenants: MiddlewareHandler = async (c, next) => {
+  const part = c.req.header(TENANT_HEADER) ?? "";
+  if (part.length > TENANT_CHARACTERS_MAX) {
+    const sentence = `Cannot answer: ${part.length} characters of the header ${TENANT_HEADER} ` +
+      `are above ${TENANT_CHARACTERS_MAX}`;
+    throw new RequestError(400, "argument", sentence);
+  }
+  if (part !== "") c.set(TENANT, hexOf(await digestOf(`${c.get(TENANT) ?? ""} ${part}`)));
+  await next();
+};
 
 const TENANT = "tenant";
 

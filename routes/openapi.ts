@@ -49,11 +49,11 @@ export function describe(keyed: boolean): Schema {
 }
 
 function operationOf(operation: Operation, keyed: boolean): Schema {
-  const { path, method, summary, body, open } = operation;
+  const { path, summary, body, open } = operation;
   const locked = keyed && !open;
   return {
     summary,
-    operationId: `${method} ${path}`,
+    operationId: idOf(operation),
     parameters: [...pathParameters(path), ...queryParameters(operation)],
     ...body === undefined ? {} : { requestBody: { required: true, content: contentOf(body) } },
     responses: responsesOf(operation, locked),
@@ -79,25 +79,52 @@ function queryParameters({ query = {} }: Operation): Schema[] {
   }));
 }
 
-function responsesOf({ status = 200, answer, refuses = [], body }: Operation, locked: boolean) {
+function responsesOf(operation: Operation, locked: boolean) {
+  const { status = 200, answer, refuses = [], body, path } = operation;
+  const created = status === 201 ? { links: linksOf(path) } : {};
+  const headers = status === 201 ? { Location: text } : answer === "bytes" ? ofTensor : {};
   const responses: Record<string, Schema> = {
-    [status]: { description: "Done", content: successOf(answer, body) },
+    [status]: { description: "Done", headers, content: successOf(answer, body), ...created },
   };
   // A run without queries has no outputs.
   if (answer === "bytes") responses[204] = { description: "Done, and nothing was attended" };
   for (const code of [...refuses, ...locked ? [401] : [], 500]) {
     responses[code] = {
       description: REASONS[code],
+      headers: passes.includes(code) ? { "Retry-After": text } : {},
       content: { "application/json": { schema: named("Error") } },
     };
   }
   return responses;
 }
 
-const STREAMED = ["GenerateRequest", "ChatRequest"];
+const text: Schema = { schema: { type: "string" } };
+const ofTensor: Schema = { "Specache-Dtype": text, "Specache-Shape": text };
+const passes: readonly number[] = [409, 429, 503];
+
+// What can be done with what was made: all that is below its id.
+function linksOf(path: string): Schema {
+  const [, kind] = path.match(/^(\/v1\/\w+)/)!;
+  const below = operations.filter((each) => each.path.startsWith(`${kind}/{id}`));
+  const links = below.map((each) => {
+    const operationId = idOf(each);
+    return [operationId.replaceAll(/[^\w.-]+/g, "."), {
+      operationId,
+      parameters: { id: "$response.body#/id" },
+    }];
+  });
+  return Object.fromEntries(links);
+}
+
+function idOf({ method, path }: Operation): string {
+  return `${method} ${path}`;
+}
+
+const EVENTS: Schema = { description: "Server-sent events, each with an object of JSON as data" };
+const STREAMED = ["GenerateRequest", "ChatRequest", "CompletionRequest", "ResponseRequest"];
 
 function successOf(answer: string, body?: string): Schema {
   const content = contentOf(answer);
   if (!STREAMED.includes(body ?? "")) return content;
-  return { ...content, "text/event-stream": { schema: { type: "string" } } };
+  return { ...content, "text/event-stream": { schema: EVENTS } };
 }

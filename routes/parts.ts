@@ -1,4 +1,4 @@
-// parts.ts - what the routes of OpenAI's API work with.
+// parts.ts - what routes that take a body work with.
 import type { Context } from "hono";
 import { jsonOf } from "./body.ts";
 import type { ServedEngine } from "./engine.ts";
@@ -19,7 +19,7 @@ export interface AnswerParts {
 /** The JSON object that a request carries. @throws {RequestError} as jsonOf */
 export function bodyOf(
   c: Context,
-  { bodyBytesMax, bodySeconds }: AnswerParts,
+  { bodyBytesMax, bodySeconds }: Pick<AnswerParts, "bodyBytesMax" | "bodySeconds">,
 ): ReturnType<typeof jsonOf> {
   return jsonOf(c.req.raw, bodyBytesMax, bodySeconds);
 }

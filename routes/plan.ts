@@ -1,7 +1,7 @@
 // plan.ts - /v1/plan: every byte of the cache, for a sequence of so many tokens.
 import { Hono } from "hono";
 import { z } from "zod";
-import { TOKENS_MAX } from "../engine/config.ts";
+import { tokenCount, TOKENS_MAX } from "../engine/config.ts";
 import { parse } from "../engine/parse.ts";
 import type { ServedEngine } from "./engine.ts";
 import { only } from "./methods.ts";
@@ -15,8 +15,11 @@ const query: z.ZodType<{ readonly tokens?: string }> = z.strictObject({
 export function planRoutes(engine: Pick<ServedEngine, "plan">): Hono {
   const plan = new Hono();
   plan.get("/", async (c) => {
-    const { tokens } = parse(query, queryOf(c.req.raw, "plan a cache"), "plan a cache");
-    return c.json(await engine.plan(tokens === undefined ? undefined : Number(tokens)));
+    const action = "plan a cache";
+    const { tokens: text } = parse(query, queryOf(c.req.raw, action), action);
+    if (text === undefined) return c.json(await engine.plan());
+    const { tokens } = parse(tokenCount, { tokens: Number(text) }, action);
+    return c.json(await engine.plan(tokens));
   });
   plan.all("/", only("GET"));
   return plan;

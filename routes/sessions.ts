@@ -6,21 +6,22 @@ import { SpecacheError } from "../engine/errors.ts";
 import { parse } from "../engine/parse.ts";
 import type { CacheStats } from "../engine/stats.ts";
 import type { Generates } from "./begin.ts";
-import { jsonOf } from "./body.ts";
 import { checkEmpty } from "./empty.ts";
 import type { ServedSession } from "./engine.ts";
-import type { Parts } from "./generate.ts";
 import { answerGeneration } from "./generate_answer.ts";
 import { appendRequestOf, generateRequestOf } from "./generate_request.ts";
 import { type Entry, Held } from "./held.ts";
 import { leaving } from "./leaving.ts";
 import { only } from "./methods.ts";
 import { ownerOf } from "./owner.ts";
+import { type AnswerParts, bodyOf } from "./parts.ts";
 
 /** What the routes work with. */
-export interface SessionParts extends Parts {
+export interface SessionParts extends AnswerParts {
   /** Seconds that a session may be idle. */
   readonly idleSeconds: number;
+  /** Sessions at most; left out: one less than the engine's places, and at least one. */
+  readonly sessionsMax?: number;
 }
 
 interface Open {
@@ -32,7 +33,7 @@ interface Open {
 /** GET: a list; POST: a new one; below its id what it does. */
 export function sessionRoutes(parts: SessionParts): Hono {
   const held = new Held<Open>({ what: "session", ...parts });
-  const bodyOf = (c: Context) => jsonOf(c.req.raw, parts.bodyBytesMax, parts.bodySeconds);
+  const opener = new Opener(held, parts);
   const sessions = new Hono();
   sessions.get("/", async (c) => {
     const tenant = ownerOf(c);
@@ -46,9 +47,8 @@ export function sessionRoutes(parts: SessionParts): Hono {
     return c.json({ data });
   });
   sessions.post("/", async (c) => {
-    checkEmpty("create a session", await bodyOf(c));
-    held.checkOpen();
-    return await created(c, held, await parts.engine.session());
+    checkEmpty("create a session", await bodyOf(c, parts));
+    return await opener.open(c, () => parts.engine.session());
   });
   sessions.all("/", only("GET", "POST"));
   sessions.get("/:id", async (c) => c.json(await told(held.get(ownerOf(c), c.req.param("id")))));
@@ -59,22 +59,21 @@ export function sessionRoutes(parts: SessionParts): Hono {
   });
   sessions.all("/:id", only("GET", "DELETE"));
   sessions.post("/:id/append", async (c) => {
-    const options = appendRequestOf(await bodyOf(c));
+    const options = appendRequestOf(await bodyOf(c, parts));
     const left = leaving(c.req.raw.signal);
     const asked = { ...options, signal: left.signal };
     return await using(c, held, ({ session }) => session.append(asked), left);
   });
   sessions.post("/:id/truncate", async (c) => {
-    const { tokens } = parse(tokenCount, await bodyOf(c), "truncate a session");
+    const { tokens } = parse(tokenCount, await bodyOf(c, parts), "truncate a session");
     return await using(c, held, ({ session }) => session.truncate(tokens));
   });
   sessions.post("/:id/fork", async (c) => {
-    checkEmpty("fork a session", await bodyOf(c));
-    held.checkOpen();
+    checkEmpty("fork a session", await bodyOf(c, parts));
     const fork = ({ session }: Open) => session.fork();
-    return await created(c, held, await held.use(ownerOf(c), c.req.param("id"), fork));
+    return await opener.open(c, () => held.use(ownerOf(c), c.req.param("id"), fork));
   });
-  sessions.post("/:id/generate", async (c) => generate(c, held, parts, await bodyOf(c)));
+  sessions.post("/:id/generate", async (c) => generate(c, held, parts, await bodyOf(c, parts)));
   for (const name of ["append", "generate", "fork", "truncate"]) {
     sessions.all(`/:id/${name}`, only("POST"));
   }
@@ -126,15 +125,52 @@ async function using(
   );
 }
 
-// A client that left while its session was opened will never know of it.
-async function created(c: Context, held: Held<Open>, session: ServedSession): Promise<Response> {
-  const stats = await session.stats();
-  if (c.req.raw.signal.aborted) {
-    await session.close();
-    throw new SpecacheError("cancelled", "Cannot answer: the client has left");
+// Opens sessions, as many as may be.
+class Opener {
+  readonly #held: Held<Open>;
+  readonly #parts: SessionParts;
+  #opening = 0;
+
+  constructor(held: Held<Open>, parts: SessionParts) {
+    this.#held = held;
+    this.#parts = parts;
   }
-  const entry = held.add(ownerOf(c), { session, stats }, () => session.close());
-  return c.json(await told(entry), 201, { Location: `/v1/sessions/${entry.id}` });
+
+  async open(c: Context, make: () => Promise<ServedSession>): Promise<Response> {
+    this.#held.checkOpen();
+    await this.#takeRoom();
+    try {
+      const entry = await this.#added(c, await make());
+      return c.json(await told(entry), 201, { Location: `/v1/sessions/${entry.id}` });
+    } finally {
+      this.#opening--;
+    }
+  }
+
+  // Who forgets sessions must not keep all others from generating: a place stays free of them.
+  async #takeRoom(): Promise<void> {
+    const { engine, sessionsMax } = this.#parts;
+    const { sessionsMax: places } = await engine.stats();
+    const most = sessionsMax ?? Math.max(1, places - 1);
+    const open = this.#held.count + this.#opening;
+    if (open < most) return void this.#opening++;
+    const sentence = `Cannot open a session: ${open} are open, and the server has ${most}`;
+    throw new SpecacheError("capacity", sentence, { details: { open, sessionsMax: most } });
+  }
+
+  // A client that left while its session was opened will never know of it.
+  async #added(c: Context, session: ServedSession): Promise<Entry<Open>> {
+    try {
+      const stats = await session.stats();
+      if (c.req.raw.signal.aborted) {
+        throw new SpecacheError("cancelled", "Cannot answer: the client has left");
+      }
+      return this.#held.add(ownerOf(c), { session, stats }, () => session.close());
+    } catch (error) {
+      await session.close();
+      throw error;
+    }
+  }
 }
 
 // A session at work tells what it held before.

@@ -5,8 +5,8 @@ import type { ServedStore, ServedStores } from "./store_engine.ts";
 
 /** Bytes of all stores together, where the options do not tell. */
 export const STORE_BYTES = 2 ** 30;
-/** Stores that may be open together, where the options do not tell. */
-export const STORES_MAX = 64;
+/** Stores that may be open together, where the options do not tell: each has threads of its own. */
+export const STORES_MAX = 16;
 
 /** Memory that a store and its forks share. */
 export class Reserved {

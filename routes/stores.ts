@@ -5,13 +5,13 @@ import { type Context, Hono } from "hono";
 import { endOptions, type KvStoreOptions, stepOptions, tokenCount } from "../engine/config.ts";
 import { SpecacheError } from "../engine/errors.ts";
 import { parse } from "../engine/parse.ts";
-import { bytesOf, jsonOf } from "./body.ts";
+import { bytesOf } from "./body.ts";
 import { checkEmpty } from "./empty.ts";
 import { RequestError } from "./errors.ts";
-import type { Parts } from "./generate.ts";
 import { type Entry, Held } from "./held.ts";
 import { only } from "./methods.ts";
 import { ownerOf } from "./owner.ts";
+import { type AnswerParts, bodyOf } from "./parts.ts";
 import { queryOf } from "./query.ts";
 import type { ServedStore } from "./store_engine.ts";
 import type { Reserved, StoreMemory } from "./store_memory.ts";
@@ -22,7 +22,7 @@ import { bytesOfNumbers } from "./tensor.ts";
 export const NUMBERS_BYTES = 64 << 20;
 
 /** What the routes work with. */
-export interface StoreParts extends Omit<Parts, "engine"> {
+export interface StoreParts extends Omit<AnswerParts, "engine" | "name"> {
   /** null: this server has no stores. */
   readonly memory: StoreMemory | null;
   /** Largest body of numbers. */
@@ -49,7 +49,6 @@ export function storeRoutes(parts: StoreParts): Hono {
     return stores;
   }
   const held = new Held<Open>({ what: "store", ...parts });
-  const bodyOf = (c: Context) => jsonOf(c.req.raw, parts.bodyBytesMax, parts.bodySeconds);
   const add = (c: Context, open: Open) => {
     const close = async () => {
       try {
@@ -62,30 +61,26 @@ export function storeRoutes(parts: StoreParts): Hono {
   };
   stores.get("/", async (c) => c.json({ data: await Promise.all(held.of(ownerOf(c)).map(told)) }));
   stores.post("/", async (c) => {
-    const options = storeRequestOf(await bodyOf(c));
+    const options = storeRequestOf(await bodyOf(c, parts));
     held.checkOpen();
     return await add(c, { ...await asked(() => memory.open(options)), options });
   });
   stores.all("/", only("GET", "POST"));
   stores.post("/:id/fork", async (c) => {
-    checkEmpty("fork a store", await bodyOf(c));
+    checkEmpty("fork a store", await bodyOf(c, parts));
     held.checkOpen();
     return await held.use(ownerOf(c), c.req.param("id"), async (open) => {
       const fork = await asked(() => memory.take(open.memory, () => open.store.fork()));
       return await add(c, { ...fork, options: open.options });
     });
   });
-  oneStore(stores, held, bodyOf);
+  oneStore(stores, held, parts);
   numbersOfStore(stores, held, parts);
   return stores;
 }
 
 // What is told of a store, and what changes it by a few words of JSON.
-function oneStore(
-  stores: Hono,
-  held: Held<Open>,
-  bodyOf: (c: Context) => Promise<object>,
-): void {
+function oneStore(stores: Hono, held: Held<Open>, parts: StoreParts): void {
   stores.get("/:id", async (c) => c.json(await told(held.get(ownerOf(c), c.req.param("id")))));
   stores.delete("/:id", async (c) => {
     const { id } = held.get(ownerOf(c), c.req.param("id"));
@@ -99,15 +94,15 @@ function oneStore(
       return c.json({ length: await store.length });
     });
   stores.post("/:id/begin", async (c) => {
-    const step = parse(stepOptions, await bodyOf(c), "begin a step");
+    const step = parse(stepOptions, await bodyOf(c, parts), "begin a step");
     return await change(c, (store) => store.begin(step));
   });
   stores.post("/:id/end", async (c) => {
-    const kept = parse(endOptions, await bodyOf(c), "end a step");
+    const kept = parse(endOptions, await bodyOf(c, parts), "end a step");
     return await change(c, (store) => store.end(kept));
   });
   stores.post("/:id/truncate", async (c) => {
-    const { tokens } = parse(tokenCount, await bodyOf(c), "truncate a store");
+    const { tokens } = parse(tokenCount, await bodyOf(c, parts), "truncate a store");
     return await change(c, (store) => store.truncate(tokens));
   });
   for (const verb of ["begin", "end", "truncate", "fork"]) {

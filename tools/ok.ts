@@ -40,7 +40,10 @@ const steps: readonly Step[] = [
     command: ["deno", "run", "-A", "tools/test_bun.ts", `${reports}/bun.xml`],
     junit: `${reports}/bun.xml`,
   },
-  { name: "doc lint", command: ["deno", "doc", "--lint", "mod.ts", "routes/app.ts", "main.ts"] },
+  {
+    name: "doc lint",
+    command: ["deno", "doc", "--lint", "mod.ts", "routes/app.ts", "edge/remote.ts", "main.ts"],
+  },
   { name: "publish", command: ["deno", "publish", "--dry-run", "--allow-dirty", "--quiet"] },
 ];
 

@@ -14,8 +14,8 @@ export const FILE_LINES_MAX = 400;
 export const FUNCTION_LINES_MAX = 70;
 export const COLUMNS_MAX = 100;
 
-const CODE = /\.(ts|cpp|h|cu|cuh)$/;
-const TEXT = /\.(ts|cpp|h|cu|cuh|md|json|sh|yml|css|html)$|^\.ci\//;
+const CODE = /\.(ts|js|cpp|h|cu|cuh)$/;
+const TEXT = /\.(ts|js|cpp|h|cu|cuh|md|json|sh|yml|css|html)$|^\.ci\//;
 const NOT_OURS = /^(models\/(needle|text)|tests\/golden)\//;
 const HEADER = "native/specache.h";
 

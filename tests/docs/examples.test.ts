@@ -13,6 +13,7 @@ const PRINTS = /console\.log\(.*\);? \/\/ (.+)$/gm;
 const modules = {
   "@specache/specache": "mod.ts",
   "@specache/specache/app": "routes/app.ts",
+  "@specache/specache/edge": "edge/remote.ts",
 };
 
 interface Example {
@@ -57,13 +58,22 @@ async function filesOf(folder: string, ending: string): Promise<string[]> {
 const paths = [
   ...["README.md", "mod.ts"],
   ...await filesOf("docs", ".md"),
+  ...await filesOf("edge", ".ts"),
   ...await filesOf("engine", ".ts"),
   ...await filesOf("routes", ".ts"),
 ];
 const examples = (await Promise.all(paths.map(examplesOf))).flat();
 
 test("the README and the public classes have examples", () => {
-  for (const path of ["README.md", "engine/engine.ts", "engine/store.ts", "routes/app.ts"]) {
+  for (
+    const path of [
+      "README.md",
+      "engine/engine.ts",
+      "engine/store.ts",
+      "routes/app.ts",
+      "edge/remote.ts",
+    ]
+  ) {
     assert(examples.some(({ name }) => name.endsWith(path)), path);
   }
 });

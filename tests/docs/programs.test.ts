@@ -38,7 +38,10 @@ async function printed(name: string, args: readonly string[], input = ""): Promi
 
 test("every example is run by a test of this file", () => {
   const names = readdirSync(pathOf("examples")).filter((name) => name.endsWith(".ts")).sort();
-  assertEquals(names, ["chat.ts", "client.ts", "generate.ts", "own_model.ts", "profile.ts"]);
+  assertEquals(names, [
+    ...["ai_sdk.ts", "chat.ts", "client.ts", "generate.ts", "openai.ts", "own_model.ts"],
+    ...["profile.ts", "store_client.ts"],
+  ]);
 });
 
 test("examples/generate.ts streams a text and tells tokens and bytes", async () => {
@@ -62,10 +65,22 @@ test("examples/profile.ts tells less near memory with a profile, least with comp
   assertEquals([ratios.length, [...ratios].sort((a, b) => b - a)], [3, ratios]);
 });
 
-test("examples/client.ts streams the answer of a server", async () => {
+test("clients of examples/ stream a server's answer: with fetch, openai, the AI SDK", async () => {
   using folder = new Folder();
   await using server = await Server.start(folder.file("template", template));
   assertStringIncludes(await printed("client.ts", [server.url, "", FACT]), "44219");
+  const openai = await printed("openai.ts", [server.url, "", FACT]);
+  assertMatch(openai, /44219[^]*\n\d+ tokens read, \d+ of them held already\n$/);
+  const aiSdk = await printed("ai_sdk.ts", [server.url, "", FACT]);
+  assertMatch(aiSdk, /44219[^]*\n\d+ tokens read, \d+ written\n$/);
+});
+
+test("examples/store_client.ts finds tokens by their keys in a server's raw store", async () => {
+  using folder = new Folder();
+  await using server = await Server.start(folder.file("template", template));
+  const text = await printed("store_client.ts", [server.url, ""]);
+  const [bytes] = text.match(/2000 tokens, (\d+) of (\d+) bytes near\n$/)!;
+  assertEquals(text.replace(bytes, ""), "7: 7.0\n700: 700.0\n1900: 1900.0\n");
 });
 
 const nowhere = "http://127.0.0.1:9/v1";
@@ -79,6 +94,12 @@ const refused: readonly (readonly [name: string, args: string[], sentence: RegEx
   ["client.ts", [nowhere, ""], /^Usage: client\.ts URL KEY QUESTION$/],
   ["client.ts", [nowhere, "", "a"], /^Cannot reach http.+; specache serve prints the URL$/],
   ["client.ts", ["nonsense", "", "a"], /^Cannot reach nonsense; /],
+  ["openai.ts", [nowhere, ""], /^Usage: openai\.ts URL KEY QUESTION$/],
+  ["openai.ts", [nowhere, "", "a"], /^Connection error\.$/],
+  ["ai_sdk.ts", [nowhere, ""], /^Usage: ai_sdk\.ts URL KEY QUESTION$/],
+  ["ai_sdk.ts", [nowhere, "", "a"], /^Cannot reach http.+; specache serve prints the URL$/],
+  ["store_client.ts", [nowhere], /^Usage: store_client\.ts URL KEY$/],
+  ["store_client.ts", [nowhere, ""], /^Cannot reach http.+; specache serve prints the URL$/],
 ];
 
 test("a program that cannot do what it is asked says so in one sentence: status 2", async () => {
@@ -89,13 +110,15 @@ test("a program that cannot do what it is asked says so in one sentence: status 
   }
 });
 
-test("examples/client.ts with a wrong key prints the server's sentence", async () => {
+test("examples of clients with a wrong key print the server's sentence", async () => {
   using folder = new Folder();
   const keys = ["--api-key-file", folder.file("keys", "right\n")];
   await using server = await Server.start(folder.file("template", template), keys);
-  const { status, stderr } = await ended("client.ts", [server.url, "wrong", FACT]);
-  assertEquals(status, 2);
-  assertMatch(stderr, /^Cannot answer: the API key is none of the server's\n$/);
+  for (const name of ["client.ts", "openai.ts", "ai_sdk.ts", "store_client.ts"]) {
+    const { status, stderr } = await ended(name, [server.url, "wrong", FACT]);
+    assertEquals(status, 2, name);
+    assertMatch(stderr, /^(401 )?Cannot answer: the API key is none of the server's\n$/, name);
+  }
 });
 
 test("examples/own_model.ts tells what followed a token 3,000 tokens before", async () => {

@@ -3,6 +3,7 @@
 import { decode, type DecodeEvent, type Run } from "../../engine/decode.ts";
 import { DecodeState } from "../../engine/decode_state.ts";
 import type { NativeStore } from "../../engine/native.ts";
+import { Observer } from "../../engine/observer.ts";
 import { PIECE_TOKENS, Scheduler } from "../../engine/scheduler.ts";
 import { settleRequest } from "../../engine/settings.ts";
 import { type CacheOptions, type GenerateOptions, SpecacheError } from "../../mod.ts";
@@ -63,7 +64,7 @@ async function together(
   told: (run: number, tokens: number) => void = () => {},
 ) {
   const tokens: Token[][] = runs.map(() => []);
-  const scheduler = new Scheduler(store);
+  const scheduler = new Scheduler(store, new Observer(store));
   const ends = runs.map((run, at) =>
     scheduler.run(run, (event) => {
       if (event.kind === "token") told(at, tokens[at].push(event));

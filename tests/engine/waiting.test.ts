@@ -96,6 +96,18 @@ test("a pool that sessions have filled refuses, and what was truncated makes roo
     assertEquals((await ask()).tokens.length, 5);
   }));
 
+test("a session that is closed while it generates gives its pages to who waits", () =>
+  withEngine({ sequences: 2, poolTokens: CONTEXT }, async (engine) => {
+    const session = await engine.session();
+    const long = session.generate({ ids: promptIds, maxTokens: 99 });
+    await long.started;
+    const waits = engine.generate({ ids: promptIds, maxTokens: 9 });
+    assertEquals((await engine.stats()).waiting, 1);
+    await session.close();
+    assertEquals((await waits.result).tokens.length, 9);
+    await assertRefused(() => long.result, "closed", "the session: it is closed");
+  }));
+
 test("`rest` is all that the context has room for", () =>
   withEngine({}, async (engine) => {
     const rest = { maxTokens: "rest" } as const;

@@ -67,7 +67,6 @@ test("no key is right where there are none", async () => {
 
 const refusals: readonly [string, Request, status: number, code: string, param: string | null][] = [
   ["a path that is not known", get("/v1/nothing"), 404, "not_found", null],
-  ["the root", get("/"), 404, "not_found", null],
   ["a model that is not served", get("/v1/models/gpt"), 404, "model_not_found", "model"],
   ["GET of chat", get(chat), 405, "method_not_allowed", null],
   ["DELETE of models", get("/v1/models", { method: "DELETE" }), 405, "method_not_allowed", null],

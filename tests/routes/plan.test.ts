@@ -18,6 +18,8 @@ test("/v1/plan refuses what is no number of tokens, and what it does not know", 
     const answer = await asker.get(`/v1/plan?tokens=${tokens}`);
     assertRefused(answer, 400, "argument", /tokens \S+ is no number of 0 to 16777216$/);
   }
+  const above = await asker.get("/v1/plan?tokens=16777217");
+  assertRefused(above, 400, "argument", /tokens 16777217 is above 16777216$/);
   const other = await asker.get("/v1/plan?tokens=1&token=2");
   assertRefused(other, 400, "argument", /option token is not known$/);
   const twice = await asker.get("/v1/plan?tokens=1&tokens=2");

@@ -139,8 +139,20 @@ test("what a session refuses leaves it free", async () => {
   asker.close();
 });
 
-test("as many sessions as the engine has are open; one more is refused for now", async () => {
-  const asker = asking({}, { sessionsMax: 2 });
+test("sessions are one less than the engine's places, or as many as the app is told", async () => {
+  for (const [options, places, most] of [[{}, 4, 3], [{}, 1, 1], [{ sessionsMax: 2 }, 9, 2]]) {
+    const asker = asking(options as object, { sessionsMax: places as number });
+    const asked = Array.from({ length: 6 }, () => asker.post(path)); // at once
+    const statuses = (await Promise.all(asked)).map(({ status }) => status);
+    assertEquals(statuses.filter((status) => status === 201).length, most);
+    const sentence = new RegExp(`${most} are open, and the server has ${most}$`);
+    assertRefused(await asker.post(path), 503, "capacity", sentence);
+    asker.close();
+  }
+});
+
+test("where the engine has no place for a session it is refused for now", async () => {
+  const asker = asking({ sessionsMax: 9 }, { sessionsMax: 2 });
   const { id } = (await asker.post(path)).body;
   await asker.post(path);
   for (const answer of [await asker.post(path), await asker.post(`${path}/${id}/fork`)]) {
@@ -198,6 +210,11 @@ test("what fails while an idle session is closed is reported", async () => {
   asker.close();
   await moment();
   assertEquals(asker.reported, [failure]);
+});
+
+test("an id that is none is told in one line, and cut", async () => {
+  const answer = await asking().get(`${path}/a%0Ab%00${"c".repeat(200)}`);
+  assertRefused(answer, 404, "session_not_found", /session a\?b\?c{56} is not known$/);
 });
 
 const refusals: readonly [path: string, body: unknown, sentence: RegExp][] = [

@@ -1,5 +1,5 @@
 // Raw stores over HTTP answer the bits that KvStore does in this process.
-import { ensureLibrary, KvStore, type KvStoreOptions } from "../../mod.ts";
+import { ensureLibrary, KvStore, type KvStoreOptions, StoreThread } from "../../mod.ts";
 import { bytesOfNumbers } from "../../routes/tensor.ts";
 import { assert, assertEquals, assertMatch, test } from "../harness.ts";
 import { type Answer, type Asker, asking, assertRefused } from "./ask.ts";
@@ -48,9 +48,16 @@ function assertOutputs({ status, headers, body }: Answer, outputs: Float32Array,
   assertEquals(body, bytesOfNumbers(outputs));
 }
 
-for (const mode of ["full", "paper", "specache"] as const) {
-  test(`a store over HTTP, mode ${mode}, answers what one of this process does`, async () => {
-    const asker = served();
+const cases = (["full", "paper", "specache"] as const).flatMap((mode) => [
+  { mode, onThread: false },
+  { mode, onThread: true },
+]);
+
+for (const { mode, onThread } of cases) {
+  const where = onThread ? "on a thread" : "on this thread";
+  test(`a store over HTTP, mode ${mode} ${where}, answers what KvStore does`, async () => {
+    await using thread = new StoreThread();
+    const asker = served(onThread ? { stores: thread } : {});
     const store = await opened(asker, { mode });
     using own = KvStore.open({ ...options, mode });
     const run = tensors(130);

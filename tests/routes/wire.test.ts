@@ -79,6 +79,43 @@ test("a body that comes too slowly is 408 with the seconds and the bytes", async
   });
 });
 
+test("a body without an end is refused once it is above the limit", async () => {
+  const engine = new FakeEngine();
+  await onPort(createApp(engine, { bodyBytesMax: 100_000 }), async (port) => {
+    const wire = await Wire.open(port);
+    const headers = { "Content-Type": "application/json", "Transfer-Encoding": "chunked" };
+    wire.socket.write(rawRequest("POST /v1/generate", headers));
+    const chunk = `2000\r\n${" ".repeat(0x2000)}\r\n`;
+    let sent = 0;
+    while (wire.text === "" && !wire.socket.destroyed && sent < 64 << 20) {
+      wire.socket.write(chunk);
+      sent += 0x2000;
+      await pause(0);
+    }
+    const answer = await wire.answer();
+    const { error } = JSON.parse(new TextDecoder().decode(answer!.body));
+    assertEquals([answer!.status, error.code], [413, "body_too_large"]);
+    assert(sent < 16 << 20, `${sent} bytes`);
+    wire.socket.destroy();
+    assertEquals([await healthOf(port), engine.asked.length], [200, 0]);
+  });
+});
+
+test("two requests in one packet are answered one after the other", async () => {
+  await onPort(createApp(new FakeEngine()), async (port) => {
+    const wire = await Wire.open(port);
+    const [one, two] = ["one", "three"].map((prompt) =>
+      rawPost("/v1/generate", JSON.stringify({ prompt }))
+    );
+    wire.socket.write(new Uint8Array([...one, ...two]));
+    const lengths = () =>
+      [...wire.text.matchAll(/"promptTokens":(\d+)/g)].map(([, count]) => count);
+    while (lengths().length < 2) await pause(1);
+    assertEquals(lengths(), ["3", "5"]);
+    wire.socket.destroy();
+  });
+});
+
 test("clients that trickle their heads and bodies hold nobody up", async () => {
   await onPort(createApp(new FakeEngine()), async (port) => {
     const request = rawPost("/v1/generate", JSON.stringify({ prompt: "a" }));

@@ -3,7 +3,8 @@
 // Three passes: near rows give their part of the softmax (and logits become weights, where scan
 // left them); each token's value, from all parts, and the largest of each page; then the k largest.
 // At least k tokens are not below the k-th largest of all pages' largest values, so only pages that
-// reach it are looked at. Blocks have fixed places: threads change no bit.
+// reach it are looked at. Blocks have fixed places: threads change no bit. A short text has one
+// block, so a head goes through all passes at once.
 #include <algorithm>
 #include <bit>
 #include <numeric>
@@ -17,11 +18,6 @@
 
 namespace specache::SPECACHE_ISA {
 namespace {
-
-// A value and its token as one number: larger is better, and of equal values the lower token.
-uint64_t ranked(float value, uint32_t token) {
-    return uint64_t(std::bit_cast<uint32_t>(value)) << 32 | uint32_t(~token);
-}
 
 struct Scratch {
     std::vector<Part> near;      // [inputs][heads * group] of the near rows
@@ -159,22 +155,41 @@ void block_values(const Work &work, uint32_t pair, uint32_t block) {
     });
 }
 
-// The k-th largest of numbers, which change places.
-template <class Number>
-Number kth_largest(std::vector<Number> &numbers, uint32_t count, uint32_t k) {
-    std::nth_element(numbers.begin(), numbers.begin() + k - 1, numbers.begin() + count,
-                     std::greater<>());
-    return numbers[k - 1];
+// How many of numbers in whole vectors are not below `least`.
+uint32_t count_not_below(const float *numbers, uint32_t count, float least) {
+    uint32_t found = 0;
+    for (uint32_t i = 0; i < count; i += lanes) {
+        found += uint32_t(std::popcount(not_below(load(numbers + i), least)));
+    }
+    return found;
+}
+
+// The largest number not below `least` that at least k of the numbers are not below: their k-th
+// largest, or one next to it with no number between. `most` is the largest of them. Of numbers that
+// are not negative the bits order as they do, so each pass halves what is left; a pass has no
+// branch that a core could guess wrong.
+float kth_largest(const float *numbers, uint32_t count, uint32_t k, float least, float most) {
+    uint32_t reached = std::bit_cast<uint32_t>(least), missed = std::bit_cast<uint32_t>(most) + 1;
+    while (missed - reached > 1) {
+        uint32_t middle = reached + (missed - reached) / 2;
+        uint32_t found = count_not_below(numbers, count, std::bit_cast<float>(middle));
+        (found >= k ? reached : missed) = middle;
+        if (found == k) break;
+    }
+    return std::bit_cast<float>(reached);
 }
 
 // A value that at least k tokens are not below: the k-th largest of the largest of disjoint sets,
 // 1 to 16 of each page. Twice as many sets as k make it so high that few more tokens reach it.
-float threshold_of(const Work &work, uint32_t pair, uint32_t k) {
+// Where all sets are fewer the tail is short: the k-th largest of its values.
+float threshold_of(const Work &work, uint32_t pair, uint32_t k, float most) {
     static thread_local std::vector<float> largest;
     uint32_t pages = work.pages(pair), sets = 1;
     while (sets < lanes && pages * sets < 2 * k) sets *= 2;
-    if (pages * sets < k) return 0;
-    grown(largest, pages * lanes);
+    if (pages * sets < 2 * k) {
+        return kth_largest(work.values(pair), pages * page_tokens, k, 0, most);
+    }
+    grown(largest, (pages + 1) * lanes);
     for (uint32_t page = 0; page < pages; page++) {
         Floats x = load(work.lanes_of(pair) + page * lanes);
         if (sets <= 8) x = larger(x, halves_swapped<8>(x));
@@ -183,14 +198,23 @@ float threshold_of(const Work &work, uint32_t pair, uint32_t k) {
         if (sets <= 1) x = larger(x, halves_swapped<1>(x));
         store(largest.data() + page * sets, x);  // the next page's go over what is too much
     }
-    return kth_largest(largest, pages * sets, k);
+    store(largest.data() + pages * sets, spread(-1));  // to a whole vector
+    return kth_largest(largest.data(), pages * sets, k, 0, most);
 }
 
-// Ranks of the tokens of [sink_tokens, tail) whose value is not below `threshold`, ascending.
-void gather(const Work &work, uint32_t pair, float threshold, std::vector<uint64_t> &ranks) {
+// Tokens and their values.
+struct Found {
+    std::vector<uint32_t> tokens;
+    std::vector<float> values;  // and a vector of -1 behind them
+    uint32_t count = 0;
+};
+
+// Of [sink_tokens, tail) those whose value is not below `threshold`, ascending.
+void gather(const Work &work, uint32_t pair, float threshold, Found &found) {
     const float *values = work.values(pair), *tops = work.tops(pair);
-    uint32_t pages = work.pages(pair);
-    ranks.clear();
+    uint32_t pages = work.pages(pair), count = 0;
+    grown(found.tokens, pages * page_tokens + lanes);
+    grown(found.values, pages * page_tokens + lanes);
     for (uint32_t page = 0; page < pages; page++) {
         if (tops[page] < threshold) continue;
         for (uint32_t j = page * page_tokens; j < (page + 1) * page_tokens; j += lanes) {
@@ -198,35 +222,46 @@ void gather(const Work &work, uint32_t pair, float threshold, std::vector<uint64
             if (j == 0) bits &= ~0u << sink_tokens;
             for (; bits != 0; bits &= bits - 1) {
                 uint32_t token = j + uint32_t(std::countr_zero(bits));
-                ranks.push_back(ranked(values[token], token));
+                found.tokens[count] = token;
+                found.values[count++] = values[token];
             }
         }
     }
+    store(found.values.data() + count, spread(-1));
+    found.count = count;
 }
 
+// All but the k largest of what was found, where values are equal those of the lower tokens.
+void drop_least(Found &found, uint32_t k, float least, float most) {
+    float *values = found.values.data(), kth = kth_largest(values, found.count, k, least, most);
+    uint32_t above = count_not_below(values, found.count, std::nextafter(kth, INFINITY));
+    uint32_t equal = k - above, count = 0;
+    for (uint32_t i = 0; i < found.count; i++) {
+        if (values[i] < kth || (values[i] == kth && equal == 0)) continue;
+        if (values[i] == kth) equal--;
+        found.tokens[count] = found.tokens[i];
+        values[count++] = values[i];
+    }
+    found.count = count;
+}
+
+// Nothing is known of a value that is no number, so fewer than k may be found.
 void choose_pair(const Work &work, uint32_t pair) {
     const Choose &choose = work.choose;
-    static thread_local std::vector<uint64_t> ranks, sorted;
-    uint32_t tail = work.pages(pair) * page_tokens;
+    static thread_local Found found;
+    uint32_t pages = work.pages(pair);
     uint32_t at = work.input(pair) * work.shape.kv_heads + work.head(pair);
-    uint32_t k = tail == 0 ? 0 : std::min(choose.k, tail - sink_tokens);
+    uint32_t k = pages == 0 ? 0 : std::min(choose.k, pages * page_tokens - sink_tokens);
     choose.counts[at] = k;
     if (k == 0) return;
-    if (ranks.capacity() < tail) ranks.reserve(choose.tokens_max);
-    gather(work, pair, threshold_of(work, pair, k), ranks);
-    uint32_t found = uint32_t(ranks.size()), count = 0;
-    uint64_t least = 0;
-    if (found != k) {
-        sorted.assign(ranks.begin(), ranks.end());
-        least = kth_largest(sorted, found, k);
-    }
-    uint32_t *chosen = choose.chosen + uint64_t(at) * choose.k_max;
-    float *of = choose.values + uint64_t(at) * choose.k_max;
-    for (uint64_t rank : ranks) {
-        if (rank < least) continue;
-        chosen[count] = ~uint32_t(rank);
-        of[count++] = std::bit_cast<float>(uint32_t(rank >> 32));
-    }
+    float most = *std::max_element(work.tops(pair), work.tops(pair) + pages);
+    float threshold = threshold_of(work, pair, k, most);
+    gather(work, pair, threshold, found);
+    uint64_t list = uint64_t(at) * choose.k_max;
+    if (found.count > k) drop_least(found, k, threshold, most);
+    std::copy_n(found.tokens.data(), found.count, choose.chosen + list);
+    std::copy_n(found.values.data(), found.count, choose.values + list);
+    choose.counts[at] = found.count;
 }
 
 // Without logits: the whole tail.
@@ -258,6 +293,16 @@ void choose(Stream &stream, const Choose &choose) {
     if (choose.blocks == nullptr) {
         grown(scratch.blocks, queries * 2 * Blocks::places(choose.tokens_max));
         grown(scratch.weights, queries * choose.tokens_max);
+    }
+    if (work.blocks_max == 1) {
+        return parallel(stream, work.pairs, [&](uint32_t pair) {
+            weigh_near(work, pair);
+            if (work.blocks(pair) != 0) {
+                if (choose.blocks == nullptr) weigh_block(work, pair, 0);
+                block_values(work, pair, 0);
+            }
+            choose_pair(work, pair);
+        });
     }
     uint32_t parts = work.blocks_max + 1;  // the last is the near rows'
     parallel(stream, work.pairs * parts, [&](uint32_t index) {

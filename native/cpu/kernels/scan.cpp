@@ -196,20 +196,25 @@ void scan(Stream &stream, const Scan &scan) {
     static thread_local std::vector<Query> scratch;
     uint32_t of_input = scan.heads.count * group;  // query heads of the run
     Query *queries = grown(scratch, scan.inputs * of_input);
-    parallel(stream, scan.inputs * of_input, [&](uint32_t i) {
+    auto code = [&](uint32_t i) {
         uint32_t query_head = scan.heads.first * group + i % of_input;
         const HeadCode &code = scan.codes_of[query_head / group];
         if (code.rule == Rule::paper) return;
         uint64_t at = uint64_t(i / of_input) * shape.query_heads + query_head;
         queries[i].coded = code_query(scan.queries + at * dim, dim, code.key_bits);
         fill_tables(queries[i].coded.levels, dim, code.key_bits, queries[i].tables);
-    });
+    };
     uint32_t blocks = (pages + block_pages - 1) / block_pages, pieces = scan.heads.count * blocks;
     auto piece_of = [&](uint32_t i) {
         uint32_t first = i % blocks * block_pages;
         return Piece{scan.heads.first + i / blocks, first, std::min(pages, first + block_pages)};
     };
+    // Where a head is one piece, nobody else asks for its queries.
+    if (blocks > 1) parallel(stream, scan.inputs * of_input, code);
     parallel(stream, pieces, [&](uint32_t i) {
+        for (uint32_t c = 0; blocks == 1 && c < scan.inputs * group; c++) {
+            code(c / group * of_input + i * group + c % group);
+        }
         // A thread mostly goes on with the next piece.
         Piece next = i + 1 < pieces ? piece_of(i + 1) : Piece{scan.heads.first, 0, 0};
         scan_piece(scan, queries, piece_of(i), next);

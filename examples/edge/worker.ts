@@ -1,0 +1,34 @@
+// worker.ts - a front for servers of specache, at an edge: it has no library and no model, asks the
+// hosts, and passes on what they stream. The same file runs in workerd (wrangler.jsonc beside it),
+// in Deno and in Bun:
+//
+//   deno serve --allow-net --allow-env examples/edge/worker.ts
+//   bun examples/edge/worker.ts
+//
+//   HOSTS           [{"url": "https://gpu-1.example", "key": "..."}, ...]
+//   API_KEYS        keys of which a client must bring one, with commas between them
+//   MODEL           what the hosts call the model
+//   CONTEXT_TOKENS  the longest context that all of them take
+import process from "node:process";
+import { type App, createApp } from "@specache/specache/app";
+import { RemoteEngine } from "@specache/specache/edge";
+
+async function open(): Promise<App> {
+  const { HOSTS, API_KEYS, MODEL, CONTEXT_TOKENS } = process.env;
+  const engine = await RemoteEngine.open({
+    hosts: JSON.parse(HOSTS ?? "[]"),
+    model: MODEL,
+    contextTokens: Number(CONTEXT_TOKENS),
+    report: console.error,
+  });
+  return createApp(engine, { keys: API_KEYS?.split(",") ?? [], report: console.error });
+}
+
+let app: App | undefined;
+
+export default {
+  async fetch(request: Request): Promise<Response> {
+    app ??= await open();
+    return await app.fetch(request);
+  },
+};

@@ -1,0 +1,210 @@
+import type { Engine, GenerateOptions, Generation, Observation } from "../../mod.ts";
+import type { ObservedToken, Turn } from "../../mod.ts";
+import { ObservedSteps } from "../../engine/observed_steps.ts";
+import { assert, assertEquals, assertGreater, assertLessOrEqual, test } from "../harness.ts";
+import {
+  answer,
+  assertRefused,
+  K,
+  openNeedle,
+  PROMPT,
+  promptIds,
+  textIds,
+  withEngine,
+} from "./support.ts";
+
+const LISTS = 4 * 2; // layers and KV heads of the shipped model
+
+/** All that an onlooker hears of one request, from before it begins until it has ended. */
+interface Seen {
+  readonly turns: Turn[];
+  readonly tokens: ObservedToken[];
+  readonly last: Observation;
+  /** Steps that were in some sum of reads. */
+  readonly steps: number;
+}
+
+async function seen(engine: Engine, generation: () => Generation, salt = ""): Promise<Seen> {
+  const turns: Turn[] = [];
+  const tokens: ObservedToken[] = [];
+  let [since, steps] = [(await engine.observe({ salt })).turn, 0];
+  const run = generation();
+  while (true) {
+    const known = { ticket: 1, tokens: tokens.length };
+    const last = await engine.observe({ salt, watch: 1, since, known });
+    turns.push(...last.turns);
+    since = last.turn;
+    tokens.push(...last.watched?.tokens ?? []);
+    steps += last.watched?.reads?.steps ?? 0;
+    if (last.watched?.ended) {
+      await run.result;
+      return { turns, tokens, last, steps };
+    }
+    await new Promise((turn) => setTimeout(turn, 5));
+  }
+}
+
+function sum(turns: readonly Turn[], of: (turn: Turn) => number): number {
+  return turns.reduce((all, turn) => all + of(turn), 0);
+}
+
+for (const far of ["ram", "file"] as const) {
+  const options: GenerateOptions = { ids: promptIds, maxTokens: 60, guesses: 1 };
+  test(`Engine.observe() shows each turn of a request and its text, far ${far}`, async () => {
+    await withEngine({ far, prefixes: 2 }, async (engine) => { // what is kept is cut
+      let run: Generation | undefined;
+      const shown = await seen(engine, () => run = engine.generate(options));
+      const { turns, tokens, last, steps } = shown;
+      const { cache, text, usage } = await run!.result;
+      assertEquals(last.watched!.ended, "length");
+      assertEquals(sum(turns, (turn) => turn.readTokens), PROMPT);
+      assertEquals(sum(turns, (turn) => turn.tokens), cache.tokens - PROMPT);
+      assertEquals(sum(turns, ({ rows }) => rows.late), cache.lateRows);
+      assertEquals(sum(turns, ({ rows }) => rows.reused), cache.reusedRows);
+      assertEquals(sum(turns, ({ guess }) => guess.made), cache.guess.made);
+      assertEquals(turns.map(({ turn }) => turn), turns.map((_, at) => turns[0].turn + at));
+      assert(turns.every((turn, at) => at === 0 || turn.startMs >= turns[at - 1].startMs));
+      assertEquals(tokens.length, PROMPT + usage.completionTokens);
+      const came = (kind: string) => tokens.filter((token) => token.came === kind).length;
+      assertEquals(came("prompt"), PROMPT);
+      assertEquals(came("right"), cache.guess.right);
+      assertEquals(came("accepted"), cache.guess.accepted);
+      assertEquals(came("wrong"), cache.guess.made - cache.guess.right);
+      assertEquals(tokens.filter(({ guessed }) => guessed !== undefined).length, came("wrong"));
+      assertEquals(tokens.slice(PROMPT).map((token) => token.text).join(""), text);
+      assertGreater(steps, 0);
+    });
+  });
+}
+
+test("Engine.observe() changes nothing of what it looks at", async () => {
+  await withEngine({}, async (engine) => {
+    const unseen = await answer(engine);
+    await engine.observe();
+    const looking = setInterval(() => engine.observe(), 3);
+    const observed = await answer(engine);
+    clearInterval(looking);
+    assertEquals(observed, unseen);
+  });
+});
+
+test("Engine.observe() tells which tokens each layer and head read", async () => {
+  await withEngine({}, async (engine) => {
+    const options = { ids: promptIds, maxTokens: 20, accept: "off" } as const;
+    const { last } = await seen(engine, () => engine.generate(options));
+    const { reads } = (await engine.observe({ watch: 1 })).watched!;
+    const { steps, position, windowFrom, columnTokens, shares, late, most } = reads!;
+    assertEquals([last.layers, last.kvHeads], [4, 2]);
+    assertEquals([position, windowFrom, columnTokens], [PROMPT + 18, 448, 2]);
+    assertEquals([shares.length, late.length], [LISTS * 224, LISTS]);
+    const all = most.reduce((total, [, count]) => total + count, 0);
+    assertEquals(all, steps * LISTS * K); // fewer tokens are read than may be named
+    assert(most.every(([token, count, missing]) => token < windowFrom && missing <= count));
+    assert(late.every((share) => share === 255), "rows in RAM are in no slot");
+    for (let list = 0; list < LISTS; list++) {
+      const { reads } = (await engine.observe({ watch: 1, list })).watched!;
+      assertEquals(reads!.most.reduce((total, [, count]) => total + count, 0), steps * K);
+      for (const [token] of reads!.most) {
+        assertGreater(shares[list * 224 + Math.floor(token / columnTokens)], 0);
+      }
+    }
+  });
+});
+
+test("Engine.observe() shows a salt its own requests, and how many others there are", async () => {
+  await withEngine({ sequences: 3 }, async (engine) => {
+    const ids = textIds(300, 2);
+    await engine.observe({ salt: "mine" });
+    const begun = Promise.withResolvers<void>();
+    const progress = () => begun.resolve();
+    const options = { ids, maxTokens: 200 };
+    const mine = engine.generate({ ...options, salt: "mine", maxTokens: 150, progress });
+    const other = engine.generate({ ...options, salt: "other" });
+    await begun.promise;
+    const shown = await engine.observe({ salt: "mine" });
+    assertEquals(shown.requests.map(({ ticket }) => ticket), [1]);
+    assertEquals([shown.others, shown.watched!.ticket], [1, 1]);
+    assertEquals((await engine.observe({ salt: "mine", watch: 2 })).watched, null);
+    const third = await engine.observe({ salt: "third" });
+    assertEquals([third.requests, third.others, third.watched], [[], 2, null]);
+    await Promise.all([mine.result, other.result]);
+    const after = await engine.observe({ salt: "mine" });
+    assertEquals([after.requests.length, after.others, after.watched!.ended], [0, 0, "length"]);
+    assertEquals((await engine.observe({ salt: "third" })).watched, null);
+  });
+});
+
+test("two onlookers watch two requests of one engine", async () => {
+  await withEngine({ sequences: 2 }, async (engine) => {
+    const steps = [0, 0];
+    const look = async () => {
+      for (const at of [0, 1]) {
+        const { watched } = await engine.observe({ watch: at + 1 });
+        steps[at] = Math.max(steps[at], watched?.reads?.steps ?? 0);
+      }
+    };
+    await look();
+    const runs = [1, 2].map((seed) =>
+      engine.generate({ ids: textIds(300, seed), maxTokens: 60, accept: "off" })
+    );
+    let running = true;
+    const all = Promise.all(runs.map(({ result }) => result)).finally(() => running = false);
+    while (running) await look();
+    await all;
+    await look();
+    assertGreater(steps[0], 0);
+    assertGreater(steps[1], 0);
+  });
+});
+
+test("an engine watches nothing once nobody has asked for 5 seconds", async () => {
+  await withEngine({}, async (engine) => {
+    const { turn } = await engine.observe();
+    await new Promise((quiet) => setTimeout(quiet, 5500));
+    await answer(engine);
+    const { turn: after, turns, watched } = await engine.observe();
+    assertEquals([after, turns, watched], [turn, [], null]);
+  });
+});
+
+test("steps that cannot be watched are made, and it is said why", async () => {
+  const open = { contextTokens: 600, sequences: 1 };
+  await using roomy = await openNeedle(open);
+  const { reservedBytes } = await roomy.stats();
+  await using tight = await openNeedle({ ...open, nearBytes: reservedBytes });
+  const { last, steps } = await seen(tight, () => tight.generate({ ids: promptIds, maxTokens: 9 }));
+  assertEquals([steps, last.watched!.ended, last.watched!.reads], [0, "length", null]);
+  assert(last.watched!.unwatched!.startsWith("Cannot watch a sequence: "), `${last.watched}`);
+});
+
+test("Engine.observe() refuses what is no ticket, and an engine that is closed", async () => {
+  const engine = await openNeedle();
+  await assertRefused(() => engine.observe({ watch: -1 }), "argument", "watch -1");
+  await engine.close();
+  await assertRefused(() => engine.observe(), "closed", "it is closed");
+});
+
+test("ObservedSteps keeps its sums small however long the text is", () => {
+  for (const lists of [1, 8, 90, 256, 1024]) {
+    for (const position of [1, 127, 128, 192, 300, 70_000, 1_000_000]) {
+      const steps = new ObservedSteps();
+      const windowFrom = Math.max(0, Math.floor(position / 64) - 1) * 64;
+      const counts = new Uint32Array(lists).fill(windowFrom > 0 ? 2 : 0);
+      const tokens = new Uint32Array(lists * 3);
+      for (let at = 0; at < tokens.length; at += 3) {
+        tokens.set(windowFrom > 0 ? [4, windowFrom - 1] : [], at);
+      }
+      const sources = new Uint8Array(tokens.length).fill(1);
+      steps.add(7, { position, counts, tokens, sources });
+      const reads = steps.reads(6, null)!;
+      assertEquals(steps.reads(7, null), null);
+      assertEquals([reads.steps, reads.windowFrom], [1, windowFrom]);
+      const columns = reads.shares.length / lists;
+      assertLessOrEqual(reads.shares.length, Math.max(24_576, lists));
+      assertLessOrEqual(columns, 256);
+      assertEquals(columns, Math.ceil(windowFrom / reads.columnTokens));
+      const read = windowFrom > 0 ? [[4, lists, lists], [windowFrom - 1, lists, lists]] : [];
+      assertEquals(reads.most, read as unknown as typeof reads.most);
+    }
+  }
+});
