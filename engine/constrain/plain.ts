@@ -11,10 +11,10 @@ import {
  * A schema without faults as the library is given it:
  * - annotations are left out;
  * - no further names may come where some are listed;
- * - each value of enum and const is a definition of its own, for of several in one place the library
- *   lets mixtures;
- * - an integer between two bounds is a list of values, for of bounds other than 0 and 1 it lets some
- *   beyond;
+ * - each value of enum and const is a definition of its own, for of several in one place the
+ *   library lets mixtures;
+ * - an integer between two bounds is a list of values, for of bounds other than 0 and 1 it lets
+ *   some beyond;
  * - minLength is a pattern, for it would let control characters.
  */
 export function plainSchema(schema: JsonSchema): JsonSchema {

@@ -150,7 +150,7 @@ for (const [schema, path, sentence] of refused) {
   });
 }
 
-test("a schema that leads to itself by a value is taken, and one of 10,000 levels is refused", () => {
+test("a schema that leads to itself by a value is taken, one of 10,000 levels is refused", () => {
   const list = { type: "array", items: { $ref: "#" } };
   assertEquals(faultOfSchema(list), null);
   let deep: unknown = {};
