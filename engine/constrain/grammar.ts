@@ -24,7 +24,9 @@ type Library = Pick<
 >;
 
 const COMPILED_MAX = 16; // grammars kept; the library's own cache would grow without end
-const SPACES_MAX = 1; // between two words of JSON: a model that likes spaces ends all the same
+// JSON on one line, as models know it too: where any space may stand, small models write nothing
+// else, and grammars take several times as long to compile.
+const SEPARATORS: [string, string] = [", ", ": "];
 
 /** Grammars of one model. */
 export class Grammars {
@@ -91,7 +93,7 @@ export class Grammars {
     const { Grammar } = this.#library;
     const { schema, begin = "", end = "" } = format === "json" ? anyObject : format;
     const text = JSON.stringify(plainSchema(schema as JsonSchema));
-    const json = await Grammar.fromJSONSchema(text, true, -1, undefined, false, SPACES_MAX);
+    const json = await Grammar.fromJSONSchema(text, false, -1, SEPARATORS, false);
     if (begin === "" && end === "") return json;
     const whole = `whole ::= ${JSON.stringify(begin)} root ${JSON.stringify(end)}`;
     return await Grammar.fromEBNF(`${json.toString()}\n${whole}\n`, "whole");
