@@ -57,22 +57,28 @@ export class Observer {
     };
   }
 
+  /** A text is closed: nothing more can be asked of it. */
+  forget(state: DecodeState): void {
+    if (this.#watching?.running.state === state) this.#watching = null;
+    this.#requests.delete(state);
+  }
+
   /** A turn begins: whose prompt is read on, and who steps. null: it is not watched. */
   begin(
     reader: DecodeState | null,
     steps: readonly { readonly state: DecodeState; readonly share: StepAsk["share"] }[],
   ): ObservedTurn | null {
     if (this.#onlookers.size === 0 || reader === null && steps.length === 0) return null;
-    const stepping = steps.map(({ state, share }) => ({
-      request: this.#requests.get(state)!,
-      share,
-    }));
+    const stepping = steps.flatMap(({ state, share }) => {
+      const request = this.#requests.get(state);
+      return request === undefined ? [] : [{ request, share }];
+    });
     this.#watch(this.#wanted(stepping));
     const watched = stepping.find(({ request }) => request === this.#watching)?.request ?? null;
     const stepsBefore = watched?.running.state.steps;
     return new ObservedTurn({
       opened: this.#opened,
-      reader: reader && this.#requests.get(reader)!,
+      reader: reader && (this.#requests.get(reader) ?? null),
       stepping,
       statsOf: ({ running: { state } }) => this.#store.stats(state.sequence, state.guessStats),
       end: (turn) => {

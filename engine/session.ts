@@ -252,10 +252,11 @@ function generation(
             if (told.kind === "started") {
               started = true;
               host.started++;
+              if (Atomics.load(cancel, 0) === 1) stop(); // it was given up on its way here
             }
-            const stop = event(told);
+            const last = event(told);
             if (judged && told.kind === "token") {
-              host.client.call("verdict", { ticket, stop }).catch(() => {}); // the answer tells
+              host.client.call("verdict", { ticket, stop: last }).catch(() => {}); // the answer tells
             }
           });
         });

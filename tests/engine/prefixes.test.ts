@@ -82,8 +82,6 @@ test("generated tokens are reused only where that is asked for, and counted apar
 
 test("requests at once share what one of them has read already", () =>
   withEngine(kept, async (engine) => {
-    const first = engine.generate({ ...asked, ids });
-    for await (const _ of first) break; // its prompt is read; leaving cancels it
     const running = engine.generate({ ...asked, ids, maxTokens: 90 });
     const pieces = running[Symbol.asyncIterator]();
     await pieces.next();
