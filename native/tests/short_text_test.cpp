@@ -68,7 +68,7 @@ TEST("a tail as long as k is attended as one of a larger k, and one token more i
     }
 }
 
-TEST("one loop a layer has the bits of loop after loop, whatever threads, inputs and runs of heads") {
+TEST("one loop a layer has the bits of loop after loop, whatever threads, inputs and runs") {
     // From the second page's codes on, and up to the last page that one loop takes, and one more.
     for (uint32_t length : {180u, 500u, 2170u}) {
         specache_config config = small_config(), slots = config;
