@@ -215,7 +215,7 @@ function* predecode(run: Stepping): Asking<boolean> {
 
 // The tokens of one step, at least one and at most `left`; null: cancelled.
 function* step(run: Stepping, policy: AcceptPolicy, left: number): Asking<Drawn[] | null> {
-  const { store, state, request } = run;
+  const { state, request } = run;
   const lookups = state.text.after(request.lookups); // the next true token is the text's last
   const trusted = lookups.slice(0, Math.min(policy.inputs(lookups.length), left - 1));
   const ahead = trusted.length > 0 ? [] : yield* guessesAhead(run, lookups, policy);

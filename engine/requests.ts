@@ -111,13 +111,21 @@ export class Requests {
     const ask = this.#checked(asked);
     const { format } = ask.request;
     if (format === null) return await this.#generate(ask, tell);
-    this.#grammars ??= Grammars.open({ tokens: this.vocabulary, eos: this.#eos });
-    const constraint = await (await this.#grammars).constraint(format);
+    const constraint = await (await this.#grammarsOf()).constraint(format);
     try {
       return await this.#generate({ ...ask, constraint }, tell);
     } finally {
       constraint.close();
     }
+  }
+
+  #grammarsOf(): Promise<Grammars> {
+    this.#grammars ??= Grammars.open({ tokens: this.vocabulary, eos: this.#eos })
+      .catch((error) => {
+        this.#grammars = null; // the next request tries anew
+        throw error;
+      });
+    return this.#grammars;
   }
 
   async #generate(ask: Checked, tell: Tell): Promise<GenerateAnswer> {

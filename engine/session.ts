@@ -256,7 +256,8 @@ function generation(
             }
             const last = event(told);
             if (judged && told.kind === "token") {
-              host.client.call("verdict", { ticket, stop: last }).catch(() => {}); // the answer tells
+              const verdict = { ticket, stop: last };
+              host.client.call("verdict", verdict).catch(() => {}); // the answer tells
             }
           });
         });

@@ -35,6 +35,7 @@ export class Grammars {
   readonly #compiled = new Map<string, XGrammar.CompiledGrammar>(); // the oldest first
   readonly #vocabulary: number;
   #failure: SpecacheError | null = null;
+  #last: Promise<unknown> = Promise.resolve();
 
   private constructor(library: Library, compiler: XGrammar.GrammarCompiler, vocabulary: number) {
     this.#library = library;
@@ -61,7 +62,15 @@ export class Grammars {
    *
    * @throws {SpecacheError} internal: the library failed
    */
-  async constraint(format: Format): Promise<Constraint> {
+  constraint(format: Format): Promise<Constraint> {
+    // One after another: a grammar is not given up for a newer one before its matcher is made, and
+    // equal formats are compiled once.
+    const next = this.#last.then(() => this.#constraint(format));
+    this.#last = next.catch(() => {});
+    return next;
+  }
+
+  async #constraint(format: Format): Promise<Constraint> {
     if (this.#failure !== null) throw this.#failure;
     try {
       const compiled = await this.#compile(format);
@@ -79,7 +88,7 @@ export class Grammars {
     const key = JSON.stringify(format);
     const known = this.#compiled.get(key);
     this.#compiled.delete(key);
-    const compiled = known ?? await this.#compiler.compileGrammar(await this.#grammar(format));
+    const compiled = known ?? await this.#compileNew(format);
     this.#compiled.set(key, compiled);
     const [oldest] = this.#compiled.keys();
     if (this.#compiled.size > COMPILED_MAX) {
@@ -89,14 +98,26 @@ export class Grammars {
     return compiled;
   }
 
+  // What the library is given is its own memory's until it is disposed of.
+  async #compileNew(format: Format): Promise<XGrammar.CompiledGrammar> {
+    const grammar = await this.#grammar(format);
+    try {
+      return await this.#compiler.compileGrammar(grammar);
+    } finally {
+      grammar.dispose();
+    }
+  }
+
   async #grammar(format: Format): Promise<XGrammar.Grammar> {
     const { Grammar } = this.#library;
     const { schema, begin = "", end = "" } = format === "json" ? anyObject : format;
     const text = JSON.stringify(plainSchema(schema as JsonSchema));
     const json = await Grammar.fromJSONSchema(text, false, -1, SEPARATORS, false);
     if (begin === "" && end === "") return json;
+    const rules = json.toString();
+    json.dispose();
     const whole = `whole ::= ${JSON.stringify(begin)} root ${JSON.stringify(end)}`;
-    return await Grammar.fromEBNF(`${json.toString()}\n${whole}\n`, "whole");
+    return await Grammar.fromEBNF(`${rules}\n${whole}\n`, "whole");
   }
 }
 
