@@ -32,10 +32,16 @@ export interface Place {
  *
  * @throws {SpecacheError} argument: the port is taken or not allowed, or the host not this machine
  */
-export async function listen(fetch: Fetch, place: Place): Promise<Listening> {
+export async function listen(
+  fetch: Fetch,
+  place: Place,
+  stalledMs: number = STALLED_MS,
+): Promise<Listening> {
   try {
     await lookup(place.hostname); // Bun's own error of a name that is none has any code
-    return "Bun" in globalThis ? listenInBun(fetch, place) : await listenInDeno(fetch, place);
+    return "Bun" in globalThis
+      ? listenInBun(fetch, place)
+      : await listenInDeno(fetch, place, stalledMs);
   } catch (cause) {
     const { hostname, port } = place;
     throw new SpecacheError("argument", `Cannot serve: ${refusalOf(cause, place)}`, {
@@ -66,7 +72,11 @@ function refusalOf(cause: unknown, { hostname, port }: Place): string {
   return `${at} cannot be listened at (${message})`;
 }
 
-async function listenInDeno(fetch: Fetch, { hostname, port }: Place): Promise<Listening> {
+async function listenInDeno(
+  fetch: Fetch,
+  { hostname, port }: Place,
+  stalledMs: number,
+): Promise<Listening> {
   const answer = getRequestListener(fetch, { overrideGlobalObjects: false });
   const running = new Set<ServerResponse>();
   const server = createServer((request, response) => {
@@ -85,7 +95,10 @@ async function listenInDeno(fetch: Fetch, { hostname, port }: Place): Promise<Li
     close() {
       const end = closed();
       server.closeIdleConnections();
-      return closeWhenQuiet(end, () => running.size, () => server.closeAllConnections());
+      const since = new Map<ServerResponse, Progress>();
+      const reads = (response: ServerResponse) => !isStalled(response, since, stalledMs);
+      const waitedFor = () => [...running].filter(reads).length;
+      return closeWhenQuiet(end, waitedFor, () => server.closeAllConnections());
     },
     end() {
       const end = closed();
@@ -93,6 +106,30 @@ async function listenInDeno(fetch: Fetch, { hostname, port }: Place): Promise<Li
       return end;
     },
   };
+}
+
+/** Bytes that a client has taken, and since when it has not taken more. */
+interface Progress {
+  readonly bytes: number;
+  readonly at: number;
+}
+
+/** Milliseconds that a server which closes waits for a client that reads nothing. */
+export const STALLED_MS = 30_000;
+
+// Whether there has been something to read for long, and the client reads nothing. Bun does not
+// tell: there such a client is waited for.
+function isStalled(
+  response: ServerResponse,
+  since: Map<ServerResponse, Progress>,
+  stalledMs: number,
+): boolean {
+  const now = performance.now();
+  const bytes = response.socket?.bytesWritten ?? 0;
+  const last = since.get(response);
+  const goesOn = response.writableLength === 0 || last === undefined || last.bytes !== bytes;
+  if (goesOn) since.set(response, { bytes, at: now });
+  return !goesOn && now - last.at > stalledMs;
 }
 
 // A connection whose request never came whole is none that is waited for.

@@ -81,7 +81,7 @@ export class Choices {
     const first = running ?? await started(this.#parts, group[0]);
     const others = () => {
       for (let at = 1; at < group.length; at++) {
-        started(this.#parts, group[at])
+        started({ ...this.#parts, closing: undefined }, group[at]) // what runs is finished whole
           .then((run) => this.#pass(run, index + at))
           .catch((error) => this.#fail(error));
       }

@@ -3,7 +3,7 @@ import { connect, type Socket } from "node:net";
 import { listen, type Listening } from "../../cli/listen.ts";
 import { SpecacheError } from "../../mod.ts";
 import { createApp } from "../../routes/app.ts";
-import { assert, assertEquals, assertMatch, assertRejects, test } from "../harness.ts";
+import { assert, assertEquals, assertMatch, assertRejects, runtime, test } from "../harness.ts";
 import { chatBody, FakeEngine, type FakeOptions } from "../routes/fake.ts";
 import { until } from "./server.ts";
 
@@ -139,3 +139,20 @@ test("Listening.close() waits for what runs, and not for connections that are ke
   assert(closedMs < 3000, `${closedMs} ms`);
   await assertRejects(() => fetch(`${server.url}/health`));
 });
+
+// Bun does not tell which client reads nothing.
+if (runtime === "deno") {
+  test("close() does not wait for ever for a client that reads nothing", async () => {
+    const body = new Uint8Array(64 << 20); // more than sockets hold
+    const server = await listen(() => new Response(body), place, 200);
+    const socket = connect(Number(new URL(server.url).port), "127.0.0.1");
+    socket.on("error", () => {}); // it is cut off
+    socket.pause();
+    socket.write("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+    await new Promise((answer) => setTimeout(answer, 100));
+    const began = performance.now();
+    await server.close();
+    assert(performance.now() - began < 20_000);
+    socket.destroy();
+  });
+}

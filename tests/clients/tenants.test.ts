@@ -1,4 +1,5 @@
-// Two keys are two tenants: what one has asked the other neither is told of nor can tell by time.
+// Two keys are two tenants: answers to one tell nothing of what the other has asked, nor does their
+// time. (What the whole engine has done, /v1/stats and /metrics tell every key.)
 import { needleDocument } from "../../eval/needle.ts";
 import { needleModel, shippedSource } from "../../eval/source.ts";
 import { Engine } from "../../mod.ts";
@@ -17,7 +18,7 @@ function shareBelow(first: readonly number[], second: readonly number[]): number
   return pairs.reduce((sum: number, each) => sum + each, 0) / pairs.length;
 }
 
-test("a tenant cannot tell, by counters or by time, what another has asked", async () => {
+test("a tenant cannot tell by its answers or their time what another has asked", async () => {
   const source = await shippedSource();
   await using engine = await Engine.open({
     ...{ model: needleModel, contextTokens: 1024, sequences: 2 + 4 * TEXTS, prefixes: 4 * TEXTS },
