@@ -32,6 +32,10 @@ export interface PromptOptions {
   readonly messages?: readonly Message[];
   /** What the model may call in answer to messages: its chat template tells it of them. */
   readonly tools?: readonly Tool[];
+  /** Only requests of the same salt share what was read of a prompt; default none. */
+  readonly salt?: string;
+  /** Who asks: requests of several clients take turns, so that none waits for all of another's. */
+  readonly client?: string;
   /** Ends it early; the session can go on as if it had not been. */
   readonly signal?: AbortSignal;
   /** Told, during prefill, of prompt tokens done and of all. */
@@ -45,10 +49,6 @@ export type ToolChoice = "auto" | "required" | { readonly name: string };
 export interface GenerateOptions extends PromptOptions {
   /** Tokens to generate at most; default 128. `rest`: all that the context has room for. */
   readonly maxTokens?: number | "rest";
-  /** Only requests of the same salt share what was read of a prompt; default none. */
-  readonly salt?: string;
-  /** Who asks: requests of several clients take turns, so that none waits for all of another's. */
-  readonly client?: string;
   /**
    * 0, the default, takes the most probable token; then topK, topP, minP and seed have no use.
    * Order and formulas of these options are in docs/SAMPLING.md.
@@ -106,6 +106,8 @@ const promptFields = {
   ids: z.array(z.int().min(0).max(2 ** 32 - 1)).optional(),
   messages: messages.optional(),
   tools: tools.optional(),
+  salt: z.string().max(1000).optional(),
+  client: z.string().max(1000).optional(),
   signal: z.custom<AbortSignal>((value) => value instanceof AbortSignal, {
     error: "is not an AbortSignal",
   }).optional(),
@@ -132,8 +134,6 @@ export const generateOptions: z.ZodType<GenerateOptions> = z.strictObject({
   maxTokens: z.union([z.int().min(0).max(TOKENS_MAX), z.literal("rest")], {
     error: `is neither a count of tokens up to ${TOKENS_MAX} nor rest`,
   }).optional(),
-  salt: z.string().max(1000).optional(),
-  client: z.string().max(1000).optional(),
   temperature: z.number().min(0).max(100).optional(),
   topK: z.int().min(0).max(2 ** 32 - 1).optional(),
   topP: z.number().min(0).max(1).optional(),

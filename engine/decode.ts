@@ -215,7 +215,7 @@ function* predecode(run: Stepping): Asking<boolean> {
 
 // The tokens of one step, at least one and at most `left`; null: cancelled.
 function* step(run: Stepping, policy: AcceptPolicy, left: number): Asking<Drawn[] | null> {
-  const { store, state, request } = run;
+  const { state, request } = run;
   const lookups = state.text.after(request.lookups); // the next true token is the text's last
   const trusted = lookups.slice(0, Math.min(policy.inputs(lookups.length), left - 1));
   const ahead = trusted.length > 0 ? [] : yield* guessesAhead(run, lookups, policy);
@@ -232,7 +232,7 @@ function* step(run: Stepping, policy: AcceptPolicy, left: number): Asking<Drawn[
   const draws = drawsOf(run, rows, trusted, guesses);
   if (draws === null) return null;
   const { drawn, predicted } = draws;
-  if (!store.keep(state.sequence, drawn.length)) return null;
+  if (!keepStep(run, drawn.length)) return null;
   state.stepped(drawn.length);
   state.steps++;
   state.guessStats.accepted += drawn.length - 1;
@@ -249,6 +249,24 @@ interface Draws {
   readonly predicted: number[];
 }
 
+// Ends the step at work; one that cannot be kept is dropped. False: cancelled.
+function keepStep({ store, state }: Run, inputs: number): boolean {
+  try {
+    return store.keep(state.sequence, inputs);
+  } catch (error) {
+    drop({ store, state });
+    throw error;
+  }
+}
+
+function drop({ store, state }: Pick<Run, "store" | "state">): void {
+  try {
+    store.keep(state.sequence, 0);
+  } catch {
+    // A store that cannot drop a step says so at its next call; what came first is told.
+  }
+}
+
 // What the rows of the step at work give; null: cancelled. The step is dropped where they give
 // nothing.
 function drawsOf(
@@ -261,11 +279,7 @@ function drawsOf(
   try {
     draws = drawRows(run, rows, trusted, guesses);
   } catch (error) {
-    try {
-      run.store.keep(run.state.sequence, 0);
-    } catch {
-      // A store that cannot drop a step says so at its next call; what came first is told here.
-    }
+    drop(run);
     throw error;
   }
   if (draws === null) run.store.keep(run.state.sequence, 0);

@@ -7,6 +7,7 @@ import { type EngineOptions, engineOptions, tokenCount } from "./config.ts";
 import { conversationOptions, type GenerateOptions } from "./config_generate.ts";
 import type { Message, Tool } from "./conversation.ts";
 import type { EngineStats } from "./engine_stats.ts";
+import { Trials } from "./constrain/trial.ts";
 import { SpecacheError } from "./errors.ts";
 import type { Generation } from "./generation.ts";
 import { type Observation, type ObserveOptions, observeOptions } from "./observation.ts";
@@ -70,7 +71,6 @@ export class Engine implements AsyncDisposable {
     await ensureLibrary({ device, notice: asked.notice });
     const library = sharedLibrary(libraryFor(device));
     const client = new WorkerClient();
-    let vocabulary: Promise<null> | undefined;
     try {
       const profile = await profileOf(asked, description, client, library.path);
       const settings = settingsOf(asked, description, partsOf(profile));
@@ -85,7 +85,7 @@ export class Engine implements AsyncDisposable {
         loadMs: performance.now() - started,
         device: { name: opened.device, isa: opened.isa, threads: opened.threads },
         cancel: () => library.symbols.specache_cancel(opened.store),
-        vocabulary: () => vocabulary ??= client.call("vocabulary", bytesOfTokens(prompts)),
+        prepare: preparing(client, prompts),
         running: new Set(),
         tickets: 0,
         started: 0,
@@ -203,9 +203,24 @@ export class Engine implements AsyncDisposable {
   }
 }
 
-// (vocabulary)
-function bytesOfTokens({ tokenizer, description }: PromptHost): string[] {
-  return Array.from({ length: description.vocabulary }, (_, id) => tokenizer.load!.bytes(id));
+// What a format needs beforehand; without one nothing is done.
+function preparing(
+  client: WorkerClient,
+  { tokenizer, description }: PromptHost & { readonly description: ModelDescription },
+): SessionHost["prepare"] {
+  const tokens: string[] = []; // (vocabulary) bytes of each, once they are needed
+  const vocabulary = () => {
+    while (tokens.length < description.vocabulary) {
+      tokens.push(tokenizer.load!.bytes(tokens.length));
+    }
+    return { tokens, eos: description.eos };
+  };
+  const trials = new Trials(vocabulary);
+  let told: Promise<null> | null = null;
+  return async (format) => {
+    await trials.judge(format);
+    await (told ??= client.call("vocabulary", vocabulary().tokens));
+  };
 }
 
 function expectedParts(asked: EngineOptions): ProfileParts | null {

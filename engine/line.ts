@@ -35,21 +35,19 @@ export class Line<Room> {
   }
 
   /**
-   * Its room, once it is its turn; null: it was given up.
+   * Its room, once it is its turn; null: it was given up. Where as many wait as may, the newest of
+   * the client that waits most often is refused: this one, or one that makes way for it.
    *
    * @throws {SpecacheError} busy: as many wait as may; what `take` throws
    */
   enter(waiter: Waiter<Room>): Promise<Room | null> {
     const { promise, resolve, reject } = Promise.withResolvers<Room | null>();
     const waiting = { ...waiter, enter: resolve, fail: reject };
+    if (waiter.cancelled()) return Promise.resolve(null);
     this.#sweep();
     if (this.#waiting === 0 && this.#admitted(waiting)) return promise;
-    if (this.#waiting >= this.#most) {
-      const sentence = `Cannot generate: ${this.#waiting} requests wait, the queue's ${this.#most}`;
-      const details = { waiting: this.#waiting, queue: this.#most };
-      return Promise.reject(new SpecacheError("busy", sentence, { details }));
-    }
     const { client } = waiter;
+    if (this.#waiting >= this.#most && !this.#makeWay(client)) return Promise.reject(this.#full());
     const others = this.#clients.get(client);
     if (others === undefined) this.#clients.set(client, [waiting]);
     else others.push(waiting);
@@ -64,6 +62,23 @@ export class Line<Room> {
       if (!this.#admitted(next)) return;
       this.#leave(next);
     }
+  }
+
+  // Whether the newest of a client that has more in the line, with this one counted, made way.
+  #makeWay(client: string): boolean {
+    const mine = this.#clients.get(client)?.length ?? 0;
+    const most = [...this.#clients.values()].reduce((a, b) => b.length > a.length ? b : a, []);
+    if (most.length <= mine + 1) return false;
+    const newest = most.pop()!;
+    this.#waiting--;
+    newest.fail(this.#full());
+    return true;
+  }
+
+  #full(): SpecacheError {
+    const sentence = `Cannot generate: ${this.#most} requests wait, as many as may`;
+    const details = { waiting: this.#most, queue: this.#most };
+    return new SpecacheError("busy", sentence, { details });
   }
 
   // Whether it need wait no longer: it has its room, or is refused.

@@ -57,18 +57,24 @@ export class Observer {
     };
   }
 
+  /** A text is closed: nothing more can be asked of it. */
+  forget(state: DecodeState): void {
+    if (this.#watching?.running.state === state) this.#watching = null;
+    this.#requests.delete(state);
+  }
+
   /** A turn begins: whose prompt is read on, and who steps. null: it is not watched. */
   begin(
     reader: DecodeState | null,
     steps: readonly { readonly state: DecodeState; readonly share: StepAsk["share"] }[],
   ): ObservedTurn | null {
     if (this.#onlookers.size === 0 || reader === null && steps.length === 0) return null;
-    const stepping = steps.map(({ state, share }) => ({
-      request: this.#requests.get(state)!,
-      share,
-    }));
+    const stepping = steps.flatMap(({ state, share }) => {
+      const request = this.#requests.get(state);
+      return request === undefined ? [] : [{ request, share }];
+    });
     try {
-      return this.#turnOf(reader && this.#requests.get(reader)!, stepping);
+      return this.#turnOf(reader && (this.#requests.get(reader) ?? null), stepping);
     } catch {
       this.stop(); // the store has failed: who works with it is told by its next call
       return null;

@@ -47,6 +47,8 @@ export interface Beginning {
   readonly state: DecodeState;
   /** Tokens of it that were generated, not read. */
   readonly generated: number;
+  /** Counts it as used: it was let in. */
+  use(): void;
 }
 
 /** Texts that are kept. */
@@ -94,12 +96,23 @@ export class Prefixes {
       if (same > tokens) [best, tokens] = [origin, same];
     }
     if (best === null) return null;
-    const { state } = best;
+    const origin = best;
+    const { state } = origin;
     const fork = state.fork(this.#store.fork(state.sequence));
-    if (tokens < fork.length) this.#store.truncate(fork.sequence, tokens);
-    fork.cut(tokens);
-    this.#use(best, tokens);
-    return { state: fork, generated: fork.generatedIn(tokens) };
+    if (!this.#cut(fork, tokens)) {
+      this.#store.closeSequence(fork.sequence);
+      this.#forget(origin);
+      return null; // what is spoilt is read anew
+    }
+    const use = () => this.#use(origin, tokens);
+    return { state: fork, generated: fork.generatedIn(tokens), use };
+  }
+
+  /** Pages that are free once all texts have left, at least. */
+  get pages(): number {
+    return this.#kept.reduce((sum, { state }) => {
+      return sum + this.#store.sequencePages(state.sequence).own;
+    }, 0);
   }
 
   /** Counts a prompt that was admitted: whether it began with a text that was kept. */
@@ -127,8 +140,10 @@ export class Prefixes {
       if (all <= tokens && sameTokens(other.state, ids, all) === all) this.#close(other);
     }
     if (this.#kept.length === this.#most) this.#evictText();
-    if (tokens < state.length) this.#store.truncate(state.sequence, tokens);
-    state.cut(tokens);
+    if (!this.#cut(state, tokens)) {
+      this.#store.closeSequence(state.sequence);
+      return;
+    }
     const uses = [{ tokens, at: ++this.#uses }];
     this.#kept.push({ state, salt, uses });
   }
@@ -143,10 +158,11 @@ export class Prefixes {
       this.#evictText(oldest);
       return true;
     }
-    this.#evictedPages += pagesOf(state.length) - pagesOf(before);
-    this.#store.truncate(state.sequence, before);
-    state.cut(before);
-    uses.pop();
+    const pages = pagesOf(state.length) - pagesOf(before);
+    if (this.#cut(state, before)) {
+      this.#evictedPages += pages;
+      uses.pop();
+    } else this.#evictText(oldest);
     return true;
   }
 
@@ -170,6 +186,23 @@ export class Prefixes {
   #evictText(text: Kept = this.#oldest()!): void {
     this.#evictedPages += pagesOf(text.state.length);
     this.#close(text);
+  }
+
+  // False: its far memory cannot be read, as where a page is spoilt.
+  #cut(state: DecodeState, tokens: number): boolean {
+    try {
+      if (tokens < state.length) this.#store.truncate(state.sequence, tokens);
+    } catch {
+      return false;
+    }
+    state.cut(tokens);
+    return true;
+  }
+
+  // A text that runs stays: it hears of its far memory itself.
+  #forget(origin: Origin): void {
+    const kept = this.#kept.find((each) => each === origin);
+    if (kept !== undefined) this.#close(kept);
   }
 
   #close(text: Kept): void {

@@ -92,6 +92,7 @@ export class Requests {
     for (const placed of this.#room.taken) {
       if (placed.state === state) this.#room.taken.delete(placed);
     }
+    this.observer.forget(state);
     this.admit();
   }
 
@@ -110,8 +111,7 @@ export class Requests {
     const ask = this.#checked(asked);
     const { format } = ask.request;
     if (format === null) return await this.#generate(ask, tell);
-    this.#grammars ??= Grammars.open({ tokens: this.vocabulary, eos: this.#eos });
-    const constraint = await (await this.#grammars).constraint(format);
+    const constraint = await (await this.#grammarsOf()).constraint(format);
     try {
       return await this.#generate({ ...ask, constraint }, tell);
     } finally {
@@ -119,10 +119,19 @@ export class Requests {
     }
   }
 
+  #grammarsOf(): Promise<Grammars> {
+    this.#grammars ??= Grammars.open({ tokens: this.vocabulary, eos: this.#eos })
+      .catch((error) => {
+        this.#grammars = null; // the next request tries anew
+        throw error;
+      });
+    return this.#grammars;
+  }
+
   async #generate(ask: Checked, tell: Tell): Promise<GenerateAnswer> {
     const placed = await this.#line.enter({
       client: ask.client,
-      cancelled: () => isCancelled(ask),
+      cancelled: () => isCancelled(ask) || this.#isClosed(ask),
       take: () => this.#take(ask),
     });
     if (placed === null) return this.#nothing(ask);
@@ -160,8 +169,8 @@ export class Requests {
     const { tokensMax } = this.#store.settings;
     const room = tokensMax - held - prompt;
     const rest = request.maxTokens === Infinity;
-    const maxTokens = rest ? room : request.maxTokens;
-    if (rest ? room >= 1 : Math.max(0, maxTokens - 1) <= room) {
+    const maxTokens = rest ? room + 1 : request.maxTokens;
+    if (Math.max(0, maxTokens - 1) <= room && maxTokens >= 0) {
       return { ...asked, request: { ...request, maxTokens }, ids: ids.slice(kept), held };
     }
     const asks = rest ? "an answer" : `maxTokens ${maxTokens}`;
@@ -176,22 +185,39 @@ export class Requests {
   #take(ask: Checked): Placed | null {
     const tokens = ask.held + ask.ids.length + Math.max(0, ask.request.maxTokens - 1);
     const { session, salt, ids } = ask;
-    if (session !== null) {
-      const state = this.#stateOf(session);
-      const place = false;
-      return this.#room.take({ tokens, place }, () => ({
-        ...{ tokens, place, salt: null, state },
-        generated: state.generatedIn(ask.held),
-      }));
-    }
-    const place = true;
-    const placed = this.#room.take({ tokens, place }, () => {
-      const { state, generated } = this.#prefixes.fork(salt, ids) ??
+    if (session !== null) return this.#takeInSession(ask, this.#stateOf(session), tokens);
+    let use: () => void = () => {};
+    const placed = this.#room.take({ tokens, place: true, keeps: 0 }, () => {
+      const known = this.#prefixes.fork(salt, ids);
+      if (known !== null) use = known.use;
+      const { state, generated } = known ??
         { state: new DecodeState(this.#store.openSequence()), generated: 0 };
-      return { tokens, place, salt, state, generated };
+      return { tokens, place: true, keeps: state.length, salt, state, generated };
     });
-    if (placed !== null) this.#prefixes.count(placed.state.length > 0);
+    if (placed === null) return null;
+    use();
+    this.#prefixes.count(placed.state.length > 0);
     return placed;
+  }
+
+  // What a whole text does not begin with is cut off at once: others count on the pages.
+  #takeInSession(ask: Checked, state: DecodeState, tokens: number): Placed | null {
+    const keeps = ask.whole ? ask.held : state.length;
+    const generated = state.generatedIn(keeps);
+    const room = { tokens, place: false, keeps };
+    const placed = this.#room.take(room, () => ({ ...room, salt: null, state, generated }));
+    if (placed === null || !ask.whole) return placed;
+    try {
+      this.#cut(state, ask.held);
+    } catch (error) {
+      this.#room.taken.delete(placed);
+      throw error;
+    }
+    return placed;
+  }
+
+  #isClosed({ session }: Checked): boolean {
+    return session !== null && !this.#sessions.has(session);
   }
 
   // What a request that failed has read is not for others.
@@ -209,7 +235,6 @@ export class Requests {
 
   async #inSession(ask: Checked, placed: Placed, tell: Tell): Promise<GenerateAnswer> {
     const { state } = placed;
-    if (ask.whole) this.#cut(state, ask.held);
     const before = state.fork(state.sequence);
     try {
       return await this.#run(ask, placed, tell);

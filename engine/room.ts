@@ -12,6 +12,8 @@ export interface Need {
   readonly tokens: number;
   /** Whether it takes a place: its text is no session's. */
   readonly place: boolean;
+  /** Of what its text holds, the tokens that it goes on from. */
+  readonly keeps: number;
 }
 
 /** A request's room. */
@@ -53,11 +55,16 @@ export class Room<Held extends Taken> {
       throw this.full();
     }
     const held = begin();
-    if (this.#makePages(this.#pagesLeft(held))) {
+    let fits = false;
+    try {
+      fits = this.#makePages(this.#pagesWanted(held));
+    } finally {
+      if (!fits && need.place) this.#store.closeSequence(held.state.sequence);
+    }
+    if (fits) {
       this.taken.add(held);
       return held;
     }
-    if (need.place) this.#store.closeSequence(held.state.sequence);
     if (this.taken.size > 0) return null;
     const { all } = this.#store.pages();
     throw new SpecacheError(
@@ -91,6 +98,14 @@ export class Room<Held extends Taken> {
     return [...this.taken].filter(({ place }) => place).length;
   }
 
+  // Pages that a text will take which is first cut to what it goes on from. What it shares with
+  // others, its beginning as a rule, does not come free by that.
+  #pagesWanted({ tokens, state, keeps }: Held): number {
+    const { held, own } = this.#store.sequencePages(state.sequence);
+    const kept = keeps < state.length ? Math.floor(keeps / PAGE_TOKENS) : held;
+    return Math.ceil(tokens / PAGE_TOKENS) - kept - Math.min(own, held - kept);
+  }
+
   // Pages that are still to be taken.
   #pagesLeft({ tokens, state }: Taken): number {
     const held = this.#store.sequencePages(state.sequence).held;
@@ -100,6 +115,9 @@ export class Room<Held extends Taken> {
   // Whether there are `more` pages beside what those that run may still take.
   #makePages(more: number): boolean {
     const needed = [...this.taken].reduce((sum, taken) => sum + this.#pagesLeft(taken), more);
+    // Who has to wait anyhow takes nothing from those that are kept.
+    const most = this.#store.pages().free + this.#prefixes.pages;
+    if (most < needed && this.taken.size > 0) return false;
     while (this.#store.pages().free < needed) if (!this.#prefixes.evict()) return false;
     return true;
   }

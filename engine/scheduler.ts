@@ -2,7 +2,7 @@
 // of its prompt, and all that decode make one step together, which reads the weights once for all.
 // Each has the text that it would have alone.
 import { setImmediate } from "node:timers";
-import { type Answer, type Asking, decodeAsking, type DecodeEvent } from "./decode.ts";
+import { type Asking, decodeAsking, type DecodeEvent } from "./decode.ts";
 import type { ReadAsk, Run, StepAsk, Stop } from "./decode.ts";
 import type { DecodeState } from "./decode_state.ts";
 import type { NativeStore, StepShare } from "./native.ts";
@@ -11,6 +11,8 @@ import type { Likeliest } from "./sampler.ts";
 
 /** Tokens of a prompt that are read at a time beside others: what they wait for it. */
 export const PIECE_TOKENS = 128;
+/** Milliseconds that the next turn waits for verdicts on the tokens of the last one. */
+const VERDICT_MS = 5;
 
 /** Takes a request's events; true, to one that brings a token, makes it the last. */
 export type Tell = (event: DecodeEvent) => boolean | void | Promise<boolean | void>;
@@ -20,7 +22,7 @@ interface Member {
   readonly state: DecodeState;
   readonly tell: Tell;
   /** What it waits for; null: to begin. */
-  ask: StepAsk | ReadAsk | null;
+  ask: StepAsk | ReadAsk | { readonly kind: "verdict" } | null;
   readonly end: (stop: Stop) => void;
   readonly fail: (error: unknown) => void;
 }
@@ -34,6 +36,8 @@ export class Scheduler {
   /** In the order in which they read: who has read a piece goes to the end. */
   #members: Member[] = [];
   #looping = false;
+  /** Told that somebody can go on. */
+  #wake: () => void = () => {};
 
   /** Nothing runs yet. */
   constructor(store: NativeStore, observer: Observer) {
@@ -53,30 +57,42 @@ export class Scheduler {
     const { state } = run;
     this.#members.push({ decode, state, tell, ask: null, end: resolve, fail: reject });
     if (!this.#looping) this.#loop();
+    this.#wake();
     return promise;
   }
 
   async #loop(): Promise<void> {
     this.#looping = true;
-    while (this.#members.length > 0) {
-      await this.#turn();
-      await new Promise((turn) => setImmediate(turn)); // messages
+    try {
+      while (this.#members.length > 0) {
+        await within(VERDICT_MS, this.#turn());
+        if (this.#members.every(({ ask }) => ask?.kind === "verdict")) await this.#woken();
+        await new Promise((turn) => setImmediate(turn)); // messages
+      }
+    } catch (error) {
+      for (const { fail } of this.#members.splice(0)) fail(error); // none waits for ever
+    } finally {
+      this.#looping = false;
     }
-    this.#looping = false;
+  }
+
+  // Nobody can go on: all wait for verdicts.
+  #woken(): Promise<void> {
+    if (this.#members.length === 0) return Promise.resolve();
+    return new Promise((answer) => this.#wake = answer);
   }
 
   // All take their rows, and end their step with it, before anybody is told of an event: whoever
   // takes that may stop here, or fork another request's sequence.
-  async #turn(): Promise<void> {
+  // The answer: verdicts that are awaited.
+  #turn(): Promise<void>[] {
     const came: [Member, () => Came][] = [];
     const beginning = this.#members.filter(({ ask }) => ask === null);
     for (const member of beginning) came.push([member, attempt(() => member.decode.next())]);
     const stepping = this.#members.filter(({ ask }) => ask?.kind === "step");
     const reader = this.#members.find(({ ask }) => ask?.kind === "read");
-    const turn = this.#observer.begin(
-      reader?.state ?? null,
-      stepping.map(({ state, ask }) => ({ state, share: (ask as StepAsk).share })),
-    );
+    const shares = stepping.map(({ state, ask }) => ({ state, share: (ask as StepAsk).share }));
+    const turn = seen(() => this.#observer.begin(reader?.state ?? null, shares));
     if (reader !== undefined) {
       const { chunkTokens } = this.#store.settings;
       const alone = this.#members.length === 1;
@@ -84,10 +100,10 @@ export class Scheduler {
       came.push([reader, attempt(() => reader.decode.next(tokens))]);
       this.#members = [...this.#members.filter((member) => member !== reader), reader];
     }
-    turn?.read();
+    seen(() => turn?.read());
     came.push(...this.#step(stepping));
-    turn?.stepped();
-    await Promise.all(came.map(([member, result]) => this.#goOn(member, result)));
+    seen(() => turn?.stepped());
+    return came.flatMap(([member, result]) => this.#goOn(member, result) ?? []);
   }
 
   #step(members: readonly Member[]): [Member, () => Came][] {
@@ -105,7 +121,8 @@ export class Scheduler {
   }
 
   // Tells what a request has come to, and goes on with it until it waits for a turn or has ended.
-  async #goOn(member: Member, came: () => Came): Promise<void> {
+  // The answer: the verdict that it waits for.
+  #goOn(member: Member, came: () => Came): Promise<void> | void {
     const { decode, tell } = member;
     try {
       let { done, value } = came();
@@ -116,8 +133,11 @@ export class Scheduler {
           return;
         }
         const verdict = tell(asked);
-        const answer: Answer = verdict instanceof Promise ? await verdict : verdict;
-        ({ done, value } = decode.next(answer));
+        if (verdict instanceof Promise) {
+          member.ask = { kind: "verdict" };
+          return this.#judged(member, verdict);
+        }
+        ({ done, value } = decode.next(verdict));
       }
       this.#leave(member);
       member.end(value as Stop);
@@ -127,8 +147,40 @@ export class Scheduler {
     }
   }
 
+  // Others do not wait for it: who judges may be busy.
+  async #judged(member: Member, verdict: Promise<boolean | void>): Promise<void> {
+    const { decode } = member;
+    let came: () => Came;
+    try {
+      const answer = await verdict;
+      came = attempt(() => decode.next(answer));
+    } catch (error) {
+      came = attempt(() => decode.throw(error));
+    }
+    await this.#goOn(member, came);
+    this.#wake();
+  }
+
   #leave(member: Member): void {
     this.#members = this.#members.filter((other) => other !== member);
+  }
+}
+
+// Waits for all, but no longer than that.
+async function within(milliseconds: number, all: readonly Promise<void>[]): Promise<void> {
+  if (all.length === 0) return;
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const over = new Promise<void>((answer) => timer = setTimeout(answer, milliseconds));
+  await Promise.race([Promise.all(all), over]);
+  clearTimeout(timer);
+}
+
+// Who looks on ends no turn: what failed for them, as reading counters, is not the requests'.
+function seen<Seen>(look: () => Seen): Seen | null {
+  try {
+    return look();
+  } catch {
+    return null;
   }
 }
 

@@ -7,6 +7,7 @@ import {
   type PromptOptions,
   promptOptions,
 } from "./config_generate.ts";
+import type { Format } from "./constrain/format.ts";
 import { SpecacheError } from "./errors.ts";
 import { type GenerateResult, Generation } from "./generation.ts";
 import type { SessionAnswer } from "./messages.ts";
@@ -27,8 +28,8 @@ export interface SessionHost extends PromptHost {
   readonly device: GenerateResult["device"];
   /** Makes the native call at work end at the next layer. */
   cancel(): void;
-  /** Tells the worker the bytes of all tokens, the first time. */
-  vocabulary(): Promise<unknown>;
+  /** Finds out whether a format can be had; the first time it tells the worker the vocabulary. */
+  prepare(format: Format): Promise<void>;
   /** What stops each generation that runs or waits. */
   readonly running: Set<() => void>;
   /** Generations so far. */
@@ -241,7 +242,7 @@ function generation(
       signal?.addEventListener("abort", stop, { once: true });
       host.running.add(stop);
       try {
-        if (request.format !== null) await host.vocabulary();
+        if (request.format !== null) await host.prepare(request.format);
         const answer = await run((session) => {
           const judged = stops.length > 0;
           const { salt = "", client = "" } = options;
@@ -251,10 +252,12 @@ function generation(
             if (told.kind === "started") {
               started = true;
               host.started++;
+              if (Atomics.load(cancel, 0) === 1) stop(); // it was given up on its way here
             }
-            const stop = event(told);
+            const last = event(told);
             if (judged && told.kind === "token") {
-              host.client.call("verdict", { ticket, stop }).catch(() => {}); // the answer tells
+              const verdict = { ticket, stop: last };
+              host.client.call("verdict", verdict).catch(() => {}); // the answer tells
             }
           });
         });

@@ -59,10 +59,13 @@ import cpuKernelsChooseCpp from "../native/cpu/kernels/choose.cpp" with { type: 
 import cpuKernelsDecoderCpp from "../native/cpu/kernels/decoder.cpp" with { type: "text" };
 import cpuKernelsEncodeCpp from "../native/cpu/kernels/encode.cpp" with { type: "text" };
 import cpuKernelsExactH from "../native/cpu/kernels/exact.h" with { type: "text" };
+import cpuKernelsHeadsH from "../native/cpu/kernels/heads.h" with { type: "text" };
+import cpuKernelsOneLoopCpp from "../native/cpu/kernels/one_loop.cpp" with { type: "text" };
 import cpuKernelsPrefillCpp from "../native/cpu/kernels/prefill.cpp" with { type: "text" };
 import cpuKernelsProjectCpp from "../native/cpu/kernels/project.cpp" with { type: "text" };
 import cpuKernelsProjectH from "../native/cpu/kernels/project.h" with { type: "text" };
 import cpuKernelsProjectInt8Cpp from "../native/cpu/kernels/project_int8.cpp" with { type: "text" };
+import cpuKernelsRotateH from "../native/cpu/kernels/rotate.h" with { type: "text" };
 import cpuKernelsRowsCpp from "../native/cpu/kernels/rows.cpp" with { type: "text" };
 import cpuKernelsRowsH from "../native/cpu/kernels/rows.h" with { type: "text" };
 import cpuKernelsScanCpp from "../native/cpu/kernels/scan.cpp" with { type: "text" };
@@ -91,6 +94,7 @@ import modelForwardCpp from "../native/model/forward.cpp" with { type: "text" };
 import modelModelCpp from "../native/model/model.cpp" with { type: "text" };
 import modelModelH from "../native/model/model.h" with { type: "text" };
 import numbersH from "../native/numbers.h" with { type: "text" };
+import oneLoopH from "../native/one_loop.h" with { type: "text" };
 import quantizeH from "../native/quantize.h" with { type: "text" };
 import queryH from "../native/query.h" with { type: "text" };
 import referenceAuditCpp from "../native/reference/audit.cpp" with { type: "text" };
@@ -176,10 +180,13 @@ export const sources: Readonly<Record<string, string>> = {
   "native/cpu/kernels/decoder.cpp": cpuKernelsDecoderCpp,
   "native/cpu/kernels/encode.cpp": cpuKernelsEncodeCpp,
   "native/cpu/kernels/exact.h": cpuKernelsExactH,
+  "native/cpu/kernels/heads.h": cpuKernelsHeadsH,
+  "native/cpu/kernels/one_loop.cpp": cpuKernelsOneLoopCpp,
   "native/cpu/kernels/prefill.cpp": cpuKernelsPrefillCpp,
   "native/cpu/kernels/project.cpp": cpuKernelsProjectCpp,
   "native/cpu/kernels/project.h": cpuKernelsProjectH,
   "native/cpu/kernels/project_int8.cpp": cpuKernelsProjectInt8Cpp,
+  "native/cpu/kernels/rotate.h": cpuKernelsRotateH,
   "native/cpu/kernels/rows.cpp": cpuKernelsRowsCpp,
   "native/cpu/kernels/rows.h": cpuKernelsRowsH,
   "native/cpu/kernels/scan.cpp": cpuKernelsScanCpp,
@@ -208,6 +215,7 @@ export const sources: Readonly<Record<string, string>> = {
   "native/model/model.cpp": modelModelCpp,
   "native/model/model.h": modelModelH,
   "native/numbers.h": numbersH,
+  "native/one_loop.h": oneLoopH,
   "native/quantize.h": quantizeH,
   "native/query.h": queryH,
   "native/reference/audit.cpp": referenceAuditCpp,

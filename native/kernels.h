@@ -36,7 +36,8 @@ struct Tensor {
     uint32_t rows = 0, columns = 0;
 };
 
-class Stream;  // device.h: the queue that a kernel runs on
+class Stream;    // device.h: the queue that a kernel runs on
+struct OneLoop;  // one_loop.h
 
 // ---- the decoder -------------------------------------------------------------------------------
 
@@ -389,6 +390,7 @@ struct Kernels {
     void (*prefill_attend)(Stream &, const PrefillAttend &);
     void (*prefill_finish)(Stream &, const PrefillFinish &);
     void (*audit)(Stream &, const Audit &);
+    void (*one_loop)(Stream &, const OneLoop &);  // one_loop.h; null: there is none
 };
 
 }  // namespace specache

@@ -12,6 +12,7 @@
 
 #include "audit.h"
 #include "failure.h"
+#include "one_loop.h"
 #include "scratch.h"
 #include "watch.h"
 
@@ -113,56 +114,85 @@ void fetch_late(Store &store, Sequence &sequence, uint32_t layer, const Run &run
     device.late().signal(*store.late_rows[run.turn]);
 }
 
+Scan scan_of(const Store &store, const Sequence &sequence, uint32_t layer, const Run &run,
+             const float *queries) {
+    return {store.plan.shape, run.heads,
+            store.work.head_codes + layer * store.plan.config.kv_heads, sequence.page_ids, queries,
+            sequence.positions, run.logits, sequence.inputs, run.room, run.blocks};
+}
+
+Choose choose_of(const Store &store, const Sequence &sequence, uint32_t layer, const Run &run,
+                 const float *queries) {
+    const Work &work = store.work;
+    return {store.plan.shape, run.heads, near_rows(store, sequence, layer), queries,
+            sequence.positions, run.logits, work.chosen, work.values, work.counts,
+            sequence.inputs, run.room, sequence.options.k, store.plan.config.k_max, work.choose,
+            run.blocks};
+}
+
+Attend attend_of(const Store &store, const Sequence &sequence, uint32_t layer, const Run &run,
+                 const float *queries, float *outputs) {
+    const Plan &plan = store.plan;
+    const Work &work = store.work;
+    uint32_t pages_max = std::min(plan.pages_max, (run.room + page_tokens - 1) / page_tokens);
+    return {plan.shape, run.heads, work.head_codes + layer * plan.config.kv_heads,
+            sequence.page_ids, near_rows(store, sequence, layer), queries, sequence.positions,
+            run.logits, plan.ahead_only ? work.exact : work.chosen,
+            plan.ahead_only ? work.exact_counts : work.counts, work.rows, outputs,
+            sequence.inputs, pages_max, run.room, plan.config.k_max, plan.value_planes,
+            work.attend, run.blocks};
+}
+
 // A prefetch begins behind the last run's chosen.
 void choose_run(Store &store, Sequence &sequence, uint32_t layer, const Run &run,
                 const float *queries) {
     Device &device = *store.device;
     const Kernels &kernels = device.kernels();
-    const Plan &plan = store.plan;
-    Work &work = store.work;
-    uint32_t inputs = sequence.inputs;
-    const uint32_t *positions = sequence.positions;
-    if (plan.rule == Rule::none) return;
+    if (store.plan.rule == Rule::none) return;
     if (run.logits != nullptr) {
-        kernels.scan(device.compute(),
-                     {plan.shape, run.heads, work.head_codes + layer * plan.config.kv_heads,
-                      sequence.page_ids, queries, positions, run.logits, inputs, run.room,
-                      run.blocks});
+        kernels.scan(device.compute(), scan_of(store, sequence, layer, run, queries));
     }
     device.trace(Trace::scanned, layer, sequence.step);
-    kernels.choose(device.compute(), {plan.shape, run.heads, near_rows(store, sequence, layer),
-                                      queries, positions, run.logits, work.chosen, work.values,
-                                      work.counts, inputs, run.room, sequence.options.k,
-                                      plan.config.k_max, work.choose, run.blocks});
+    kernels.choose(device.compute(), choose_of(store, sequence, layer, run, queries));
     device.trace(Trace::chosen, layer, sequence.step);
     kernels.resolve(device.compute(), run.resolve);
     fetch_late(store, sequence, layer, run);
-    bool last = run.heads.first + run.heads.count == plan.config.kv_heads;
+    bool last = run.heads.first + run.heads.count == store.plan.config.kv_heads;
     if (last) prefetch_rows(store, sequence, layer, run.resolve);
 }
 
 void attend_run(Store &store, Sequence &sequence, uint32_t layer, const Run &run,
                 const float *queries, float *outputs) {
     Device &device = *store.device;
-    const Kernels &kernels = device.kernels();
     const Plan &plan = store.plan;
-    Work &work = store.work;
-    uint32_t k_max = plan.config.k_max;
-    uint32_t pages_max = std::min(plan.pages_max, (run.room + page_tokens - 1) / page_tokens);
     if (plan.in_file) {
         device.compute().wait(*store.late_rows[run.turn]);
         device.check();
     }
-    kernels.attend(device.compute(),
-                   {plan.shape, run.heads, work.head_codes + layer * plan.config.kv_heads,
-                    sequence.page_ids, near_rows(store, sequence, layer), queries,
-                    sequence.positions, run.logits, plan.ahead_only ? work.exact : work.chosen,
-                    plan.ahead_only ? work.exact_counts : work.counts, work.rows, outputs,
-                    sequence.inputs, pages_max, run.room, k_max, plan.value_planes, work.attend,
-                    run.blocks});
+    device.kernels().attend(device.compute(),
+                            attend_of(store, sequence, layer, run, queries, outputs));
     device.trace(Trace::summed, layer, sequence.step);
     audit_heads(store, sequence, layer, run.heads, run.logits, run.room, queries, outputs);
-    if (plan.slots != 0 && !plan.ahead_only) kernels.settle(device.compute(), run.resolve);
+    if (plan.slots != 0 && !plan.ahead_only) device.kernels().settle(device.compute(), run.resolve);
+}
+
+// choose_run and attend_run of a short text, whose threads wait for one another once.
+void attend_in_one_loop(Store &store, Sequence &sequence, uint32_t layer, const Run &run,
+                        const float *queries, float *outputs) {
+    Device &device = *store.device;
+    device.kernels().one_loop(device.compute(),
+                              {scan_of(store, sequence, layer, run, queries),
+                               choose_of(store, sequence, layer, run, queries), run.resolve,
+                               attend_of(store, sequence, layer, run, queries, outputs)});
+    device.trace(Trace::summed, layer, sequence.step);
+    audit_heads(store, sequence, layer, run.heads, run.logits, run.room, queries, outputs);
+}
+
+bool in_one_loop(const Store &store, const Sequence &sequence) {
+    const Plan &plan = store.plan;
+    uint32_t pages = coded_pages(sequence.length + sequence.inputs - 1);
+    return store.device->kernels().one_loop != nullptr && plan.rule != Rule::none &&
+           plan.slots == 0 && !plan.ahead_only && !plan.in_file && pages <= one_loop_pages;
 }
 
 // Runs of KV heads are chosen, then attend. Where late rows come from a file the next run is chosen
@@ -177,6 +207,10 @@ void attend_runs(Store &store, Sequence &sequence, uint32_t layer, const float *
         HeadRun next{first, std::min(room.heads, heads - first)};
         Run &run = runs[chosen % turns];
         run = run_of(store, sequence, layer, next, room, chosen % turns);
+        if (in_one_loop(store, sequence)) {
+            attend_in_one_loop(store, sequence, layer, run, queries, outputs);
+            continue;
+        }
         choose_run(store, sequence, layer, run, queries);
         if (turns == 1) attend_run(store, sequence, layer, run, queries, outputs);
         else if (chosen != 0) {

@@ -29,7 +29,8 @@ export async function begin(
   closing?.addEventListener("abort", end, { once: true });
   try {
     const run = engine.generate({ ...options, signal: giveUp.signal });
-    if (await run.started) return run;
+    if (await run.started && !giveUp.signal.aborted) return run;
+    await run.result.catch(() => {}); // given up just when its turn had come, it may have begun
     throw closing?.aborted
       ? closed()
       : new SpecacheError("cancelled", "Cannot answer: the client has left");

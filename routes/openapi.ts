@@ -3,7 +3,7 @@ import { Hono } from "hono";
 import { only } from "./methods.ts";
 import { answers, named, type Schema } from "./openapi_answers.ts";
 import { bodies } from "./openapi_bodies.ts";
-import { contentOf, type Operation, operations } from "./openapi_paths.ts";
+import { contentOf, EVENTS, type Operation, operations } from "./openapi_paths.ts";
 
 const REASONS: Readonly<Record<number, string>> = {
   400: "A field is at fault, or more tokens than the context holds",
@@ -120,7 +120,6 @@ function idOf({ method, path }: Operation): string {
   return `${method} ${path}`;
 }
 
-const EVENTS: Schema = { description: "Server-sent events, each with an object of JSON as data" };
 const STREAMED = ["GenerateRequest", "ChatRequest", "CompletionRequest", "ResponseRequest"];
 
 function successOf(answer: string, body?: string): Schema {

@@ -27,6 +27,7 @@ const below = [400, 404, 408, 409, 413, 415, 429, 503];
 const dtype = { enum: ["f32", "bf16", "f16"] };
 const shape = { type: "string", pattern: "^\\d{1,8},\\d{1,8},\\d{1,8}$" };
 const layer = { type: "integer", minimum: 0, maximum: 1023 };
+const count = { type: "integer", minimum: 0, maximum: 10 ** 15 - 1 };
 const tokens = { type: "integer", minimum: 0, maximum: 2 ** 24 };
 
 const [session, store] = ["/v1/sessions/{id}", "/v1/stores/{id}"];
@@ -65,6 +66,11 @@ export const operations: readonly Operation[] = [
     ...{ query: { "tokens?": tokens }, answer: "CachePlan", refuses: [400] },
   },
   { ...get, path: "/v1/stats", summary: "What the engine holds and has done", answer: "Stats" },
+  {
+    ...{ ...get, path: "/v1/events", summary: "What the engine does, as it does it" },
+    ...{ query: { "watch?": count, "list?": count }, answer: "text/event-stream" },
+    refuses: [400, 429],
+  },
   {
     ...{ ...post, path: "/v1/generate", summary: "Generates from a prompt, ids or messages" },
     ...{ body: "GenerateRequest", answer: "Generated", refuses: waits },
@@ -132,11 +138,17 @@ export const operations: readonly Operation[] = [
   },
 ];
 
+/** Of a stream of events. */
+export const EVENTS: Schema = {
+  description: "Server-sent events, each with an object of JSON as data",
+};
+
 /** What an answer or a body is, by its name. */
 export function contentOf(name: string): Schema {
   if (name === "bytes") {
     return { "application/octet-stream": { schema: { type: "string", format: "binary" } } };
   }
+  if (name === "text/event-stream") return { [name]: { schema: EVENTS } };
   if (name.includes("/")) return { [name]: { schema: { type: "string" } } };
   return { "application/json": { schema: named(name) } };
 }

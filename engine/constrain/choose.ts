@@ -3,7 +3,7 @@ import type { GenerateOptions } from "../config_generate.ts";
 import type { Tool } from "../conversation.ts";
 import { SpecacheError } from "../errors.ts";
 import { callFormat, type CallStyle } from "./calls.ts";
-import type { Format } from "./format.ts";
+import type { Format, SchemaFormat } from "./format.ts";
 import { faultOfSchema } from "./schema.ts";
 
 /**
@@ -22,7 +22,7 @@ export function formatOf(
   const calls = chosen(tools ?? [], toolChoice);
   for (const tool of calls) checkParameters(tools!.indexOf(tool), tool);
   const known = style();
-  if (known !== null) return callFormat(known, calls);
+  if (known !== null) return checked(callFormat(known, calls));
   const sentence = "the model's chat template writes calls in no way that is known, so none can " +
     "be required";
   throw new SpecacheError("unsupported", `Cannot generate: ${sentence}`, {
@@ -41,6 +41,13 @@ function chosen(
   const tool = tools.find((each) => each.function.name === choice.name);
   if (tool !== undefined) return [tool];
   throw refused("toolChoice", `${choice.name} is none of the tools`);
+}
+
+// Tools do not refer to each other's parameters.
+function checked(format: SchemaFormat): SchemaFormat {
+  const fault = faultOfSchema(format.schema, Infinity);
+  if (fault === null) return format;
+  throw refused("tools", `taken together: the schema of a call ${fault.sentence}`);
 }
 
 function checkParameters(at: number, { function: { parameters } }: Tool): void {

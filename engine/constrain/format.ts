@@ -15,14 +15,9 @@ export interface SchemaFormat {
 /** What a text is held to: `json`, any JSON object, or JSON that obeys a schema. */
 export type Format = "json" | SchemaFormat;
 
-/** Characters of a schema as JSON at most. */
-export const SCHEMA_TEXT_MAX = 1 << 16;
-
 /** Checks a {@linkcode JsonSchema}. */
 export const jsonSchema: z.ZodType<JsonSchema> = z.unknown().superRefine((value, context) => {
-  const fault = (JSON.stringify(value) ?? "").length > SCHEMA_TEXT_MAX
-    ? { path: [], sentence: `is longer than ${SCHEMA_TEXT_MAX} characters` }
-    : faultOfSchema(value);
+  const fault = faultOfSchema(value);
   if (fault === null) return;
   context.addIssue({ code: "custom", path: [...fault.path], message: fault.sentence });
 }) as unknown as z.ZodType<JsonSchema>;

@@ -4,7 +4,8 @@ import type * as XGrammar from "@mlc-ai/web-xgrammar";
 import { SpecacheError } from "../errors.ts";
 import { Constraint } from "./constraint.ts";
 import type { Format } from "./format.ts";
-import { type JsonSchema, plainSchema } from "./schema.ts";
+import { plainSchema } from "./plain.ts";
+import type { JsonSchema } from "./schema.ts";
 
 /** What a grammar must know of a model. */
 export interface Vocabulary {
@@ -23,7 +24,9 @@ type Library = Pick<
 >;
 
 const COMPILED_MAX = 16; // grammars kept; the library's own cache would grow without end
-const SPACES_MAX = 2; // between two words of JSON: a model that likes spaces ends all the same
+// JSON on one line, as models know it too: where any space may stand, small models write nothing
+// else, and grammars take several times as long to compile.
+const SEPARATORS: [string, string] = [", ", ": "];
 
 /** Grammars of one model. */
 export class Grammars {
@@ -31,6 +34,8 @@ export class Grammars {
   readonly #compiler: XGrammar.GrammarCompiler;
   readonly #compiled = new Map<string, XGrammar.CompiledGrammar>(); // the oldest first
   readonly #vocabulary: number;
+  #failure: SpecacheError | null = null;
+  #last: Promise<unknown> = Promise.resolve();
 
   private constructor(library: Library, compiler: XGrammar.GrammarCompiler, vocabulary: number) {
     this.#library = library;
@@ -57,14 +62,25 @@ export class Grammars {
    *
    * @throws {SpecacheError} internal: the library failed
    */
-  async constraint(format: Format): Promise<Constraint> {
+  constraint(format: Format): Promise<Constraint> {
+    // One after another: a grammar is not given up for a newer one before its matcher is made, and
+    // equal formats are compiled once.
+    const next = this.#last.then(() => this.#constraint(format));
+    this.#last = next.catch(() => {});
+    return next;
+  }
+
+  async #constraint(format: Format): Promise<Constraint> {
+    if (this.#failure !== null) throw this.#failure;
     try {
       const compiled = await this.#compile(format);
       const matcher = await this.#library.GrammarMatcher.createGrammarMatcher(compiled);
       return new Constraint(matcher, this.#vocabulary);
     } catch (cause) {
-      const sentence = `Cannot generate: the grammar of the format failed (${cause})`;
-      throw new SpecacheError("internal", sentence, { cause });
+      // Its memory is as the failure left it: what it says from now on means nothing.
+      const sentence = `Cannot generate: the library of grammars has failed (${cause})`;
+      this.#failure = new SpecacheError("internal", sentence, { cause });
+      throw this.#failure;
     }
   }
 
@@ -72,7 +88,7 @@ export class Grammars {
     const key = JSON.stringify(format);
     const known = this.#compiled.get(key);
     this.#compiled.delete(key);
-    const compiled = known ?? await this.#compiler.compileGrammar(await this.#grammar(format));
+    const compiled = known ?? await this.#compileNew(format);
     this.#compiled.set(key, compiled);
     const [oldest] = this.#compiled.keys();
     if (this.#compiled.size > COMPILED_MAX) {
@@ -82,14 +98,26 @@ export class Grammars {
     return compiled;
   }
 
+  // What the library is given is its own memory's until it is disposed of.
+  async #compileNew(format: Format): Promise<XGrammar.CompiledGrammar> {
+    const grammar = await this.#grammar(format);
+    try {
+      return await this.#compiler.compileGrammar(grammar);
+    } finally {
+      grammar.dispose();
+    }
+  }
+
   async #grammar(format: Format): Promise<XGrammar.Grammar> {
     const { Grammar } = this.#library;
     const { schema, begin = "", end = "" } = format === "json" ? anyObject : format;
     const text = JSON.stringify(plainSchema(schema as JsonSchema));
-    const json = await Grammar.fromJSONSchema(text, true, -1, undefined, false, SPACES_MAX);
+    const json = await Grammar.fromJSONSchema(text, false, -1, SEPARATORS, false);
     if (begin === "" && end === "") return json;
+    const rules = json.toString();
+    json.dispose();
     const whole = `whole ::= ${JSON.stringify(begin)} root ${JSON.stringify(end)}`;
-    return await Grammar.fromEBNF(`${json.toString()}\n${whole}\n`, "whole");
+    return await Grammar.fromEBNF(`${rules}\n${whole}\n`, "whole");
   }
 }
 

@@ -14,17 +14,30 @@ export interface SchemaFault {
   readonly sentence: string;
 }
 
-/** Schemas within a schema, itself too, at most. */
+// A schema is compiled while other requests wait: at these limits for about a second with a
+// vocabulary of 50,000, and mostly for hundredths of one. The library's stack is small: it breaks
+// at about twice the depth.
+
+/** Characters of a schema as JSON at most. */
+export const SCHEMA_TEXT_MAX = 1 << 14;
+/**
+ * Schemas within a schema, itself too, at most; a string with minLength counts as so many more.
+ */
 export const SCHEMAS_MAX = 200;
-/** How deep they stand in each other at most; the library's stack is small. */
+/** Properties of an object at most. */
+export const PROPERTIES_MAX = 64;
+/** How deep schemas stand in each other at most. */
 export const SCHEMA_DEPTH_MAX = 16;
-/** Values of all enum lists at most. */
+/** Depths of a schema and of what it refers to at most, added up. */
+export const SCHEMA_DEPTHS_MAX = 40;
+/** Values of all enum lists and of integers between two bounds at most. */
 export const ENUM_VALUES_MAX = 500;
-/** minLength, maxLength, minItems and maxItems at most. */
-export const SCHEMA_COUNT_MAX = 1000;
+/** minItems and maxItems at most. */
+export const ITEMS_MAX = 1000;
 
 const types = ["object", "array", "string", "number", "integer", "boolean", "null"];
-const annotations = new Set([
+/** Words that say nothing of a value. */
+export const ANNOTATIONS: ReadonlySet<string> = new Set([
   ...["title", "description", "default", "examples", "$schema", "$comment", "deprecated"],
   ...["readOnly", "writeOnly"],
 ]);
@@ -32,17 +45,24 @@ const annotations = new Set([
 const about: Readonly<Record<string, readonly string[]>> = {
   ...{ properties: ["object"], required: ["object"], additionalProperties: ["object"] },
   ...{ items: ["array"], minItems: ["array"], maxItems: ["array"] },
-  ...{ minLength: ["string"], maxLength: ["string"] },
+  minLength: ["string"],
   ...{ minimum: ["integer"], maximum: ["integer"] },
   ...{ exclusiveMinimum: ["integer"], exclusiveMaximum: ["integer"] },
 };
-const holders = ["$defs", "definitions"] as const;
+/** Words that hold definitions. */
+export const HOLDERS = ["$defs", "definitions"] as const;
 const reference = /^#\/(\$defs|definitions)\/([^/~%]+)$/;
 
-/** The first fault of a schema; null: a text can be held to it. */
-export function faultOfSchema(schema: unknown): SchemaFault | null {
+/**
+ * The first fault of a schema; null: a text can be held to it. Where its definitions do not refer
+ * to each other, their depths may be `depthsMax` alone.
+ */
+export function faultOfSchema(
+  schema: unknown,
+  depthsMax: number = SCHEMA_DEPTHS_MAX,
+): SchemaFault | null {
   try {
-    new Checker(schema).check(schema, [], 1);
+    new Checker(schema, depthsMax).whole();
     return null;
   } catch (fault) {
     if (fault instanceof Fault) return fault;
@@ -57,53 +77,91 @@ class Fault extends Error implements SchemaFault {
 }
 
 type Path = SchemaFault["path"];
+type Visit = (schema: unknown, path: Path) => void;
 type Words = SchemaObject;
 
 class Checker {
   #schemas = 0;
+  #depths = 0;
   #values = 0;
+  #sound = new Set<unknown>(); // references that do not lead to themselves
 
-  constructor(private readonly root: unknown) {}
+  constructor(private readonly root: unknown, private readonly depthsMax: number) {}
 
-  check(schema: unknown, path: Path, depth: number): void {
-    if (++this.#schemas > SCHEMAS_MAX) throw new Fault([], `has above ${SCHEMAS_MAX} schemas`);
+  whole(): void {
+    this.#tree(this.root, []);
+    if (JSON.stringify(this.root).length <= SCHEMA_TEXT_MAX) return;
+    throw new Fault([], `is longer than ${SCHEMA_TEXT_MAX} characters`);
+  }
+
+  // A schema that is no part of another.
+  #tree(schema: unknown, path: Path): void {
+    const deepest = this.#check(schema, path, 1);
+    this.#depths += deepest;
+    if (this.#depths <= this.depthsMax) return;
+    throw new Fault([], `and its definitions are deeper than ${this.depthsMax} in all`);
+  }
+
+  // How deep the schema goes.
+  #check(schema: unknown, path: Path, depth: number): number {
+    this.#count(1);
     if (depth > SCHEMA_DEPTH_MAX) throw new Fault(path, `is deeper than ${SCHEMA_DEPTH_MAX}`);
-    if (schema === true) return;
+    if (schema === true) return depth;
     if (!isObject(schema)) throw new Fault(path, "is neither an object nor true");
     for (const word of Object.keys(schema)) this.#known(schema, word, path);
-    this.#choice(schema, path, depth);
-    for (const holder of holders) this.#each(schema[holder], [...path, holder], depth);
-    this.#each(schema.properties, [...path, "properties"], depth);
+    let deepest = depth;
+    const within = (each: unknown, at: Path) => {
+      deepest = Math.max(deepest, this.#check(each, at, depth + 1));
+    };
+    this.#choice(schema, path, within);
+    for (const holder of HOLDERS) {
+      this.#each(schema[holder], [...path, holder], (each, at) => this.#tree(each, at));
+    }
+    this.#each(schema.properties, [...path, "properties"], within);
     this.#names(schema, path);
     for (const word of ["items", "additionalProperties"]) {
       const held = schema[word];
       if (held === undefined || held === false && word === "additionalProperties") continue;
-      this.check(held, [...path, word], depth + 1);
+      within(held, [...path, word]);
     }
     this.#bounds(schema, path);
+    return deepest;
+  }
+
+  #countValues(values: number, path: Path): void {
+    this.#values += values;
+    if (this.#values <= ENUM_VALUES_MAX) return;
+    throw new Fault(path, `and what is before it have above ${ENUM_VALUES_MAX} values`);
+  }
+
+  #count(schemas: number): void {
+    this.#schemas += schemas;
+    if (this.#schemas > SCHEMAS_MAX) throw new Fault([], `has above ${SCHEMAS_MAX} schemas`);
   }
 
   #known(schema: Words, word: string, path: Path): void {
     const at = [...path, word];
-    if (annotations.has(word) || ["type", "enum", "const", "anyOf", "$ref"].includes(word)) return;
-    if ((holders as readonly string[]).includes(word)) {
+    if (ANNOTATIONS.has(word) || ["type", "enum", "const", "anyOf", "$ref"].includes(word)) return;
+    if ((HOLDERS as readonly string[]).includes(word)) {
       if (path.length > 0) throw new Fault(at, "is not at the schema's root");
       return;
     }
     const wanted = about[word];
     if (wanted === undefined) throw new Fault(at, "is not supported");
     const given = [schema.type].flat();
-    if (wanted.some((type) => given.includes(type))) return;
+    // The library gets words about integers otherwise (plainSchema): these stand alone.
+    const alone = given.length === 1 || wanted[0] !== "integer";
+    if (alone && wanted.some((type) => given.includes(type))) return;
     throw new Fault(at, `is given where type is not ${wanted.join(" or ")}`);
   }
 
   // What says alone what a value is: the library passes over the words beside it.
-  #choice(schema: Words, path: Path, depth: number): void {
+  #choice(schema: Words, path: Path, within: Visit): void {
     const { type, enum: values, const: value, anyOf, $ref } = schema;
     const choices = ["$ref", "anyOf", "enum", "const"].filter((word) => word in schema);
     const beside = Object.keys(schema).find((word) =>
-      word !== choices[0] && !annotations.has(word) &&
-      !(holders as readonly string[]).includes(word) &&
+      word !== choices[0] && !ANNOTATIONS.has(word) &&
+      !(HOLDERS as readonly string[]).includes(word) &&
       !(word === "type" && ["enum", "const"].includes(choices[0]))
     );
     if (choices.length > 0 && beside !== undefined) {
@@ -115,7 +173,7 @@ class Checker {
     if ("const" in schema) this.#plain([value], type, [...path, "const"]);
     if ("anyOf" in schema) {
       const list = listOf(anyOf, [...path, "anyOf"]);
-      list.forEach((each, at) => this.check(each, [...path, "anyOf", at], depth + 1));
+      list.forEach((each, at) => within(each, [...path, "anyOf", at]));
     }
   }
 
@@ -128,6 +186,7 @@ class Checker {
 
   // A schema that is itself before any value has begun has no text.
   #reference(value: unknown, path: Path, within: readonly unknown[] = []): void {
+    if (this.#sound.has(value)) return;
     if (within.includes(value)) throw new Fault(path, "leads to itself");
     const follow = (schema: unknown): void => {
       if (!isObject(schema)) return;
@@ -135,6 +194,7 @@ class Checker {
       if (Array.isArray(schema.anyOf)) schema.anyOf.forEach(follow);
     };
     follow(this.#target(value, path));
+    this.#sound.add(value);
   }
 
   #target(value: unknown, path: Path): unknown {
@@ -147,10 +207,7 @@ class Checker {
 
   #plain(values: unknown, type: unknown, path: Path): void {
     const list = listOf(values, path);
-    this.#values += list.length;
-    if (this.#values > ENUM_VALUES_MAX) {
-      throw new Fault(path, `has above ${ENUM_VALUES_MAX} values`);
-    }
+    this.#countValues(list.length, path);
     for (const value of list) {
       if (typeof value === "object" && value !== null) {
         throw new Fault(path, "holds no plain value");
@@ -162,46 +219,53 @@ class Checker {
     }
   }
 
-  #each(schemas: unknown, path: Path, depth: number): void {
+  #each(schemas: unknown, path: Path, visit: Visit): void {
     if (schemas === undefined) return;
     if (!isObject(schemas)) throw new Fault(path, "is not an object");
     for (const [name, schema] of Object.entries(schemas)) {
       checkText(name, [...path, name]);
-      this.check(schema, [...path, name], depth + 1);
+      visit(schema, [...path, name]);
     }
   }
 
   #names({ properties = {}, required = [], additionalProperties }: Words, path: Path): void {
     const names = required as unknown;
+    const count = Object.keys(properties as Words).length;
+    if (count > PROPERTIES_MAX) {
+      throw new Fault([...path, "properties"], `has ${count} entries, above ${PROPERTIES_MAX}`);
+    }
     if (!Array.isArray(names)) throw new Fault([...path, "required"], "is not a list");
     for (const name of names) {
       if (typeof name === "string" && Object.hasOwn(properties as Words, name)) continue;
       throw new Fault([...path, "required"], "holds a name that is not among properties");
     }
     // A further name could be one of those that were passed over, with a value of another kind.
-    const given = Object.keys(properties as Words).length > 0;
-    if (!given || additionalProperties === undefined || additionalProperties === false) return;
+    if (count === 0 || additionalProperties === undefined || additionalProperties === false) return;
     throw new Fault([...path, "additionalProperties"], "is not false beside properties");
   }
 
   #bounds(schema: Words, path: Path): void {
-    for (const [least, most] of [["minItems", "maxItems"], ["minLength", "maxLength"]]) {
-      const low = count(schema, least, path);
-      const high = count(schema, most, path);
-      if (low !== undefined && high !== undefined && low > high) {
-        throw new Fault([...path, least], `is above ${most} ${high}`);
-      }
+    const [least, most] = [count(schema, "minItems", path), count(schema, "maxItems", path)];
+    if (least !== undefined && most !== undefined && least > most) {
+      throw new Fault([...path, "minItems"], `is above maxItems ${most}`);
     }
+    this.#count(count(schema, "minLength", path) ?? 0);
     const { low, high } = integerBounds(schema, (word, sentence) => {
       throw new Fault([...path, word], sentence);
     });
-    if (low !== undefined && high !== undefined && low > high) {
-      throw new Fault(path, `lets no integer from ${low} to ${high}`);
+    if (low !== undefined && high !== undefined) {
+      if (low > high) throw new Fault(path, `lets no integer from ${low} to ${high}`);
+      this.#countValues(high - low + 1, path);
+    } else if (![undefined, 0, 1].includes(low) || ![undefined, 0, -1].includes(high)) {
+      throw new Fault(path, "bounds integers on one side, and not at 0 or 1");
     }
   }
 }
 
-/** The least and the largest integer that a schema lets; `refuse` hears of bounds that are none. */
+/**
+ * The least and the largest integer that a schema lets; `refuse` hears of bounds that are none.
+ * Bounds of all that a double holds, which some libraries write, are left out.
+ */
 export function integerBounds(
   schema: Words,
   refuse: (word: string, sentence: string) => never,
@@ -211,7 +275,8 @@ export function integerBounds(
     if (value === undefined) return [];
     if (typeof value !== "number") return refuse(word, "is not a number");
     const whole = round(value) + (round(value) === value ? outside : 0);
-    return Number.isSafeInteger(whole) ? [whole] : refuse(word, "is above 2^53 - 1");
+    if (Math.abs(value) >= Number.MAX_SAFE_INTEGER) return [];
+    return [whole];
   };
   const lows = [...bound("minimum", Math.ceil, 0), ...bound("exclusiveMinimum", Math.ceil, 1)];
   const highs = [...bound("maximum", Math.floor, 0), ...bound("exclusiveMaximum", Math.floor, -1)];
@@ -225,8 +290,8 @@ function count(schema: Words, word: string, path: Path): number | undefined {
   const value = schema[word];
   if (value === undefined) return undefined;
   if (typeof value === "number" && Number.isInteger(value) && value >= 0) {
-    if (value <= SCHEMA_COUNT_MAX) return value;
-    throw new Fault([...path, word], `is above ${SCHEMA_COUNT_MAX}`);
+    if (value <= ITEMS_MAX) return value;
+    throw new Fault([...path, word], `is above ${ITEMS_MAX}`);
   }
   throw new Fault([...path, word], "is not an integer from 0");
 }
@@ -250,38 +315,4 @@ function listOf(value: unknown, path: Path): readonly unknown[] {
 
 function isObject(value: unknown): value is Words {
   return typeof value === "object" && value !== null && !Array.isArray(value);
-}
-
-/**
- * A schema without faults as the library is given it: annotations left out, no further names where
- * some are listed, and in words that it takes right: of an integer both bounds (of one alone it
- * lets "-"), of a string's length a pattern (it would let control characters).
- */
-export function plainSchema(schema: JsonSchema): JsonSchema {
-  if (typeof schema === "boolean") return schema;
-  const kept = Object.entries(schema).filter(([word]) => !annotations.has(word) && !isBound(word));
-  const plain = Object.fromEntries(kept.map(([word, value]) => [word, plainValue(word, value)]));
-  const { low, high } = integerBounds(schema, (word) => {
-    throw new TypeError(word);
-  });
-  if (low !== undefined || high !== undefined) {
-    plain.minimum = low ?? Number.MIN_SAFE_INTEGER;
-    plain.maximum = high ?? Number.MAX_SAFE_INTEGER;
-  }
-  const { minLength, maxLength } = schema;
-  if (minLength !== undefined || maxLength !== undefined) {
-    plain.pattern = `^[^"\\\\\\x00-\\x1f]{${minLength ?? 0},${maxLength ?? ""}}$`;
-  }
-  if (isObject(schema.properties)) plain.additionalProperties = false;
-  return plain;
-}
-
-const isBound = (word: string) => /^(exclusive)?(minimum|maximum)$|^(min|max)Length$/i.test(word);
-
-function plainValue(word: string, value: unknown): unknown {
-  if (word === "anyOf") return (value as JsonSchema[]).map(plainSchema);
-  if (word === "items" || word === "additionalProperties") return plainSchema(value as JsonSchema);
-  if (word !== "properties" && !(holders as readonly string[]).includes(word)) return value;
-  const entries = Object.entries(value as Record<string, JsonSchema>);
-  return Object.fromEntries(entries.map(([name, each]) => [name, plainSchema(each)]));
 }

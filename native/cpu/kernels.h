@@ -20,5 +20,6 @@ void attend(Stream &, const Attend &);
 void prefill_attend(Stream &, const PrefillAttend &);
 void prefill_finish(Stream &, const PrefillFinish &);
 void audit(Stream &, const Audit &);
+void one_loop(Stream &, const OneLoop &);
 
 }  // namespace specache::SPECACHE_ISA

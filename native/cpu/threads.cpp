@@ -28,6 +28,11 @@ inline void relax() {
 
 }  // namespace
 
+void pause_between_looks(uint32_t looks) {
+    if (looks < spins) relax();
+    else std::this_thread::yield();
+}
+
 Threads::Threads(uint32_t threads) : shares_(threads) {
     try {
         for (uint32_t i = 1; i < threads; i++) workers_.emplace_back([this, i] { work(i); });
@@ -80,8 +85,7 @@ void Threads::run(uint32_t count, Body body, const void *context) {
     round_.notify_all();
     take(0);
     for (uint32_t i = 0; done_.load(std::memory_order_acquire) != count; i++) {
-        if (i < spins) relax();
-        else std::this_thread::yield();
+        pause_between_looks(i);
     }
 }
 

@@ -54,6 +54,10 @@ public:
     uint64_t wait(Event &) override { return 0; }
 };
 
+// Between two looks at what another thread is to do, of which there were `looks`: a short pause,
+// and after some microseconds the rest of a time slice.
+void pause_between_looks(uint32_t looks);
+
 template <class Body>
 void parallel(Stream &stream, uint32_t count, Body body) {
     Threads *threads = static_cast<CpuStream &>(stream).threads;

@@ -18,6 +18,7 @@ void reference_encode(Stream &, const Encode &);
 void reference_scan(Stream &, const Scan &);
 void reference_choose(Stream &, const Choose &);
 void reference_resolve(Stream &, const Resolve &);
+void reference_resolve_head(const Resolve &, uint32_t head);  // of its heads
 void reference_attend(Stream &, const Attend &);
 void reference_settle(Stream &, const Resolve &);
 void reference_prefill_attend(Stream &, const PrefillAttend &);

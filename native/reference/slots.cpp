@@ -281,30 +281,34 @@ void mark_wanted(const Head &at) {
 
 }  // namespace
 
+void reference_resolve_head(const Resolve &resolve, uint32_t head) {
+    Head at{resolve, head};
+    uint32_t wanted = 0;
+    at.map_slots();
+    for (uint32_t input = 0; input < resolve.inputs; input++) {
+        if (input >= resolve.trusted) wanted = resolve_guess(at, input, wanted);
+        else if (resolve.ahead_only) continue;
+        else if (input == 0 && at.places == 0 && resolve.far != nullptr) resolve_late(at);
+        else resolve_true(at, input);
+    }
+    if (at.places != 0) {
+        if (!resolve.ahead_only || resolve.inputs > resolve.trusted) {
+            uint32_t added = prefetch(at, wanted, resolve.copies + *resolve.wanted);
+            *resolve.wanted += added;
+            resolve.counters->prefetched_rows += added;
+            resolve.counters->fetched_bytes += added * at.row;
+        }
+        clear_wanted(at);
+    }
+    if (resolve.ahead_only) resolve_paper(at);
+    at.unmap_slots();
+}
+
 void reference_resolve(Stream &, const Resolve &resolve) {
     *resolve.late = 0;
     if (resolve.heads.first == 0) *resolve.wanted = 0;
     for (uint32_t i = 0; i < resolve.heads.count; i++) {
-        Head at{resolve, resolve.heads.first + i};
-        uint32_t wanted = 0;
-        at.map_slots();
-        for (uint32_t input = 0; input < resolve.inputs; input++) {
-            if (input >= resolve.trusted) wanted = resolve_guess(at, input, wanted);
-            else if (resolve.ahead_only) continue;
-            else if (input == 0 && at.places == 0 && resolve.far != nullptr) resolve_late(at);
-            else resolve_true(at, input);
-        }
-        if (at.places != 0) {
-            if (!resolve.ahead_only || resolve.inputs > resolve.trusted) {
-                uint32_t added = prefetch(at, wanted, resolve.copies + *resolve.wanted);
-                *resolve.wanted += added;
-                resolve.counters->prefetched_rows += added;
-                resolve.counters->fetched_bytes += added * at.row;
-            }
-            clear_wanted(at);
-        }
-        if (resolve.ahead_only) resolve_paper(at);
-        at.unmap_slots();
+        reference_resolve_head(resolve, resolve.heads.first + i);
     }
 }
 

@@ -20,7 +20,10 @@ function asking(body: (client: OpenAI, engine: Engine) => Promise<void>): Promis
 
 const parameters = {
   type: "object",
-  properties: { city: { enum: ["Bonn", "Rome"] }, days: { type: "integer", maximum: 9 } },
+  properties: {
+    city: { enum: ["Bonn", "Rome"] },
+    days: { type: "integer", minimum: 1, maximum: 9 },
+  },
   required: ["city", "days"],
   additionalProperties: false,
 } as const;

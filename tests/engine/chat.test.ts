@@ -154,7 +154,7 @@ const refusals: readonly (readonly [GenerateOptions, string, "argument" | "capac
   [untyped([{ role: "user" }]), "messages[0].content is missing", "argument"],
   [untyped([user, { ...user, content: 5 }]), "messages[1].content 5 is not a string", "argument"],
   [untyped([{ ...user, role: "usr" }]), "role usr is none of system, user, ", "argument"],
-  [untyped([{ ...user, name: "x" }]), "option name of messages[0] is not known", "argument"],
+  [untyped([{ ...user, mood: "x" }]), "option mood of messages[0] is not known", "argument"],
   [untyped([{ ...user, role: "tool" }]), "model needle refuses it: No tools here", "argument"],
   [{ messages: first, prompt: "a" }, "prompt and messages are both given", "argument"],
   [{ messages: first, ids: [1] }, "messages and ids are both given", "argument"],

@@ -51,26 +51,42 @@ test("who gives up is let out, and takes no turn from its client", async () => {
 });
 
 for (const most of [0, 2]) {
-  test(`a line of ${most} lets ${most} wait, and refuses the next with both numbers`, async () => {
+  test(`a line of ${most} lets ${most} wait, and refuses the next with its limit`, async () => {
     const [line, places] = [new Line<string>(most), new Places(1)];
     const gone = new Set<string>();
-    const runs = await line.enter(places.waiter("first", "a", gone));
-    assertEquals(runs, "first");
-    const names = Array.from({ length: most }, (_, at) => `w${at}`);
-    const waits = names.map((name) => line.enter(places.waiter(name, "a", gone)));
-    const enter = () => line.enter(places.waiter("late", "b", gone));
-    const error = await assertRejects(enter, SpecacheError, `${most} requests wait`);
-    assertEquals([error.code, error.details.queue], ["busy", most]);
-    places.give(line);
-    if (most > 0) {
-      gone.add("w1"); // its place is free again
-      const waits = enter();
-      places.give(line);
-      assertEquals(await waits, "late");
-    } else assertEquals(await enter(), "late");
-    await Promise.all(waits);
+    const enter = (name: string) => line.enter(places.waiter(name, "a", gone));
+    assertEquals(await enter("first"), "first");
+    const waits = Array.from({ length: most }, (_, at) => enter(`w${at}`));
+    const sentence = `${most} requests wait, as many as may`;
+    const error = await assertRejects(() => enter("late"), SpecacheError, sentence);
+    assertEquals([error.code, error.details.queue, line.waiting], ["busy", most, most]);
+    gone.add("w1"); // its place is free again
+    const again = most > 0 ? enter("again") : null;
+    for (let ended = 0; ended <= most; ended++) places.give(line);
+    assertEquals(await again, most > 0 ? "again" : null);
+    assertEquals(await Promise.all(waits), ["w0", null].slice(0, most));
+    assertEquals(await enter("last"), "last");
   });
 }
+
+test("of a line that is full, the client with most in it makes way for another", async () => {
+  const [line, places] = [new Line<string>(3), new Places(0)];
+  const enter = (name: string) => line.enter(places.waiter(name, name[0]));
+  const [a1, a2, a3] = ["a1", "a2", "a3"].map(enter);
+  const refused = assertRejects(() => a3, SpecacheError, "3 requests wait, as many as may");
+  const b1 = enter("b1");
+  await refused;
+  // Now b's next would have as many as a: nobody makes way.
+  await assertRejects(() => enter("b2"), SpecacheError, "3 requests wait");
+  places.free = 3;
+  line.admit();
+  assertEquals(await Promise.all([a1, a2, b1]), ["a1", "a2", "b1"]);
+});
+
+test("who has given up already neither waits nor takes room", async () => {
+  const [line, places] = [new Line<string>(0), new Places(0)];
+  assertEquals(await line.enter(places.waiter("a1", "a", new Set(["a1"]))), null);
+});
 
 test("what can never have room is refused, and the next in line is not held up", async () => {
   const [line, places] = [new Line<string>(9), new Places(0)];

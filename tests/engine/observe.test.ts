@@ -242,3 +242,17 @@ test("ObservedSteps keeps its sums small however long the text is", () => {
     }
   }
 });
+
+test("a session that is closed while somebody looks on ends nobody else's request", () =>
+  withEngine({ sequences: 2 }, async (engine) => {
+    await engine.observe();
+    const session = await engine.session();
+    const long = session.generate({ ids: promptIds, maxTokens: 99 });
+    const other = engine.generate({ ids: promptIds, maxTokens: 60 });
+    await Promise.all([long.started, other.started]);
+    await engine.observe();
+    await session.close();
+    assertEquals((await other.result).tokens.length, 60);
+    assertEquals((await engine.generate({ ids: promptIds, maxTokens: 3 }).result).stop, "length");
+    assert((await engine.observe()).turns.length > 0);
+  }));

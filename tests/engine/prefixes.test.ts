@@ -1,5 +1,6 @@
 // A prompt that begins as an earlier one did reads only the rest, and its answer is that of a cold
 // run, token for token; texts under two salts share nothing; what is used least leaves first.
+import { closeSync, fstatSync, openSync, readdirSync, readlinkSync, writeSync } from "node:fs";
 import type { Engine, GenerateOptions, GenerateResult } from "../../mod.ts";
 import { assert, assertEquals, assertLess, test } from "../harness.ts";
 import { CONTEXT, openNeedle, type Options, textIds, withEngine } from "./support.ts";
@@ -82,8 +83,6 @@ test("generated tokens are reused only where that is asked for, and counted apar
 
 test("requests at once share what one of them has read already", () =>
   withEngine(kept, async (engine) => {
-    const first = engine.generate({ ...asked, ids });
-    for await (const _ of first) break; // its prompt is read; leaving cancels it
     const running = engine.generate({ ...asked, ids, maxTokens: 90 });
     const pieces = running[Symbol.asyncIterator]();
     await pieces.next();
@@ -136,3 +135,33 @@ test("an engine that keeps texts has the memory of one that does not, but for pl
   const grown = with8.plan().reservedBytes - without.plan().reservedBytes;
   assertLess(grown, 9 * place + parts.work);
 });
+
+test("a text whose far pages are spoilt is read anew, and costs nobody else a place", () =>
+  withEngine({ sequences: 2, prefixes: 3, far: "file" }, async (engine) => {
+    await generate(engine, { ids });
+    spoilFarFile();
+    const begins = [...ids.slice(0, 300), ...other.slice(0, 50)];
+    const { tokens } = await cold({ far: "file" }, { ids: begins });
+    for (let at = 0; at < 6; at++) {
+      const warm = await generate(engine, { ids: begins });
+      assertEquals(warm.tokens, tokens);
+      assertEquals(warm.usage.cachedTokens, at === 0 ? 0 : begins.length - 1);
+    }
+  }));
+
+// Overwrites what this process has of far files, which have no name any more.
+function spoilFarFile(): void {
+  const folder = "/proc/self/fd";
+  const open = readdirSync(folder).filter((name) => {
+    try {
+      return /specache-.*far/.test(readlinkSync(`${folder}/${name}`));
+    } catch {
+      return false; // the one that lists the folder
+    }
+  });
+  assertEquals(open.length, 1);
+  const file = openSync(`${folder}/${open[0]}`, "r+");
+  const junk = new Uint8Array(fstatSync(file).size).fill(0x5a);
+  writeSync(file, junk, 0, junk.length, 0);
+  closeSync(file);
+}

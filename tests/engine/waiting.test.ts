@@ -7,11 +7,13 @@ import {
   asked,
   assertRefused,
   CONTEXT,
+  PROMPT,
   promptIds,
   textIds,
   withEngine,
 } from "./support.ts";
 
+const chatTemplate = "{% for m in messages %}{{ m.content }}{% endfor %}";
 const texts = [1, 2, 3, 4, 5, 6, 7].map((seed) => textIds(60 + 50 * seed, seed));
 
 test("requests that run together have the answers that they have alone", async () => {
@@ -102,21 +104,64 @@ test("a session that is closed while it generates gives its pages to who waits",
     const long = session.generate({ ids: promptIds, maxTokens: 99 });
     await long.started;
     const waits = engine.generate({ ids: promptIds, maxTokens: 9 });
-    assertEquals((await engine.stats()).waiting, 1);
     await session.close();
     assertEquals((await waits.result).tokens.length, 9);
     await assertRefused(() => long.result, "closed", "the session: it is closed");
   }));
 
-test("`rest` is all that the context has room for", () =>
+test("`rest` is all that the context has room for: the last token is in no sequence", () =>
   withEngine({}, async (engine) => {
     const rest = { maxTokens: "rest" } as const;
+    const answerTo = async (tokens: number) =>
+      (await engine.generate({ ids: textIds(tokens), ...rest }).result).tokens.length;
     const { tokens, stop } = await engine.generate({ ids: promptIds, ...rest }).result;
-    assert(stop === "length" ? tokens.length === CONTEXT - promptIds.length : stop === "eos");
-    const full = engine.generate({ ids: textIds(CONTEXT), ...rest }).result;
-    await assertRefused(() => full, "capacity", "and an answer are above contextTokens 600");
-    assertEquals(
-      (await engine.generate({ ids: textIds(CONTEXT - 1), ...rest }).result).tokens.length,
-      1,
-    );
+    assert(stop === "length" ? tokens.length === CONTEXT + 1 - PROMPT : stop === "eos");
+    assertEquals([await answerTo(CONTEXT - 1), await answerTo(CONTEXT)], [2, 1]);
+    const over = engine.generate({ ids: textIds(CONTEXT + 1), ...rest }).result;
+    await assertRefused(() => over, "capacity", "and an answer are above contextTokens 600");
+  }));
+
+test("a signal that is aborted already does not wait, and takes no place in a queue", () =>
+  withEngine({ sequences: 1, queue: 0 }, async (engine) => {
+    const long = engine.generate({ ids: promptIds, maxTokens: 99 });
+    await long.started;
+    const signal = AbortSignal.abort();
+    const { stop } = await engine.generate({ ids: promptIds, maxTokens: 9, signal }).result;
+    assertEquals([stop, (await engine.stats()).running], ["cancelled", 1]);
+    await long.result;
+  }));
+
+test("a session that is closed while its request waits tells it at once", () =>
+  withEngine({ sequences: 2, poolTokens: CONTEXT }, async (engine) => {
+    const long = engine.generate({ ids: promptIds, maxTokens: 99 });
+    await long.started;
+    const session = await engine.session();
+    const waits = session.generate({ ids: promptIds, maxTokens: 99 });
+    await session.close();
+    await assertRefused(() => waits.result, "closed", "the session: it is closed");
+    assertEquals((await engine.stats()).running, 1);
+    await long.result;
+  }));
+
+test("a conversation that shares pages with a fork is let in when there are pages for it", () =>
+  withEngine({ sequences: 3, poolTokens: 20 * 64, chatTemplate }, async (engine) => {
+    await using session = await engine.session();
+    await session.append({ ids: promptIds });
+    await using _fork = await session.fork(); // 7 pages are shared, and an eighth is begun
+    const beside = engine.generate({ ids: promptIds.slice(0, 70), maxTokens: 520 }); // 10 pages
+    await beside.started;
+    // It begins otherwise, so of its 8 pages only the one that is not shared comes free; it wants
+    // 4, and there are 20 - 8 - 10 = 2.
+    const content = engine.tokenizer!.decode(textIds(200, 3));
+    const run = session.generate({ messages: [{ role: "user", content }], maxTokens: 20 });
+    assertEquals((await run.result).usage.cachedTokens, 0);
+    assertEquals((await beside.result).tokens.length, 520);
+  }));
+
+test("one who asks for its verdict does not keep others waiting for it", () =>
+  withEngine({ sequences: 2 }, async (engine) => {
+    const judged = engine.generate({ ids: promptIds, maxTokens: 40, stop: "zzzz" });
+    const plain = engine.generate({ ids: promptIds, maxTokens: 40 });
+    const [one, two] = await Promise.all([judged.result, plain.result]);
+    assertEquals(one.tokens, two.tokens);
   }));

@@ -43,7 +43,7 @@ test("schemathesis finds no answer that /openapi.json does not tell of", async (
       ...["--config-file", file, "run", `http://127.0.0.1:${port}/openapi.json`],
       ...["--header", "Authorization: Bearer secret", "--seed", "1", "--max-examples", "60"],
       ...["--no-color", "--request-timeout", "120", "--suppress-health-check", "all"],
-      "--continue-on-failure",
+      ...["--continue-on-failure", "--exclude-path", "/v1/events"], // its answer never ends
     ], { cwd: folder.path, maxBuffer: 1 << 28, env: { ...process.env, NO_COLOR: "1" } })
       .then(
         ({ stdout }) => ({ stdout, failed: false }),

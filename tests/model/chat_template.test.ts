@@ -1,7 +1,7 @@
 // Chat templates against Python's jinja2 set up as transformers does, and where they come from.
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import type { Message } from "../../engine/conversation.ts";
+import type { Message, Tool } from "../../engine/conversation.ts";
 import { SpecacheError } from "../../engine/errors.ts";
 import { ChatTemplate, readChatSource } from "../../engine/model/chat_template.ts";
 import { describeModel, type ModelDescription } from "../../engine/model/describe.ts";
@@ -75,7 +75,9 @@ test("a folder's template is that of its own file, else tokenizer_config.json's"
   assertEquals(sourceOf(both), { template: "file", tokens });
   assertEquals(sourceOf(both, "mine"), { template: "mine", tokens });
   const list = [{ name: "tool_use", template: "tools" }, { name: "default", template: "plain" }];
-  assertEquals(sourceOf({ "tokenizer_config.json": { chat_template: list } })?.template, "plain");
+  const several = { "tokenizer_config.json": { chat_template: list } };
+  assertEquals(sourceOf(several), { template: "plain", toolTemplate: "tools", tokens: {} });
+  assertEquals(sourceOf(several, "mine"), { template: "mine", tokens: {} });
 });
 
 test("a folder without a template has none; special tokens may be in tokenizer.json", () => {
@@ -108,7 +110,58 @@ test("a GGUF file's template and special tokens are in its metadata", () => {
     const tokens = { bos_token: "<s>", eos_token: "</s>" };
     writeFileSync(path, ggufBytes({ ...fields, "tokenizer.chat_template": "x" }));
     assertEquals(readChatSource(path, description, undefined), { template: "x", tokens });
+    const toolTemplate = { "tokenizer.chat_template.tool_use": "y" };
+    writeFileSync(path, ggufBytes({ ...fields, "tokenizer.chat_template": "x", ...toolTemplate }));
+    const both = { template: "x", toolTemplate: "y", tokens };
+    assertEquals(readChatSource(path, description, undefined), both);
     writeFileSync(path, ggufBytes(fields));
     assertEquals(readChatSource(path, description, undefined), null);
   });
+});
+
+const messages: readonly Message[] = [
+  { role: "user", content: "Weather?" },
+  {
+    role: "assistant",
+    content: "",
+    tool_calls: [{
+      id: "abc123xyz",
+      type: "function",
+      function: { name: "weather", arguments: { city: "Bonn", days: [1] } },
+    }],
+  },
+  { role: "tool", content: "rain", tool_call_id: "abc123xyz", name: "weather" },
+];
+const tools: readonly Tool[] = [{
+  type: "function",
+  function: { name: "weather", parameters: { type: "object", properties: {} } },
+}];
+
+test("a template is told of tools, of calls and of their results", () => {
+  const template = "{% if tools %}{% for t in tools %}{{ t.function | tojson }}|{% endfor %}" +
+    "{% endif %}{% for m in messages %}{{ m.role }}{% if m.tool_calls %}" +
+    "{% for c in m.tool_calls %} {{ c.id }} {{ c.function.name }}" +
+    " {{ c.function.arguments | tojson }}{% endfor %}{% elif m.role == 'tool' %}" +
+    " {{ m.tool_call_id }} {{ m.name }} {{ m.content }}{% else %} {{ m.content }}{% endif %}" +
+    "|{% endfor %}";
+  const chat = new ChatTemplate({ template, tokens: {} }, "m");
+  const told = 'assistant abc123xyz weather {"city": "Bonn", "days": [1]}|' +
+    "tool abc123xyz weather rain|";
+  assertEquals(chat.render(messages, true), `user Weather?|${told}`);
+  const listed = '{"name": "weather", "parameters": {"type": "object", "properties": {}}}|';
+  assertEquals(chat.render(messages, true, tools), `${listed}user Weather?|${told}`);
+});
+
+test("tools have the template that is theirs, and none that says nothing of them", () => {
+  const source = { template: "plain", toolTemplate: "tools <tool_call>", tokens: {} };
+  const chat = new ChatTemplate(source, "m");
+  assertEquals([chat.render([], true), chat.render([], true, tools)], [
+    "plain",
+    "tools <tool_call>",
+  ]);
+  assertEquals(chat.callStyle, "hermes");
+  const plain = new ChatTemplate({ template: "plain", tokens: {} }, "m");
+  assertRefused(() => plain.render([], true, tools), "unsupported", "of model m knows no tools");
+  const broken = () => new ChatTemplate({ ...source, toolTemplate: "{% if %}" }, "m");
+  assertRefused(broken, "unsupported", "the template of model m is not understood (");
 });

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { SpecacheError } from "../../engine/errors.ts";
 import { describeModel, type ModelDescription } from "../../engine/model/describe.ts";
 import { loadTokenizer, type Tokenizer } from "../../engine/model/tokenizer.ts";
+import { byteLevelOf } from "../../engine/model/token_bytes.ts";
 import {
   assert,
   assertEquals,
@@ -200,3 +201,17 @@ for (const [at, [fields, word]] of refused.entries()) {
     assertStringIncludes(error.message, word);
   });
 }
+
+test("bytes of tokens, put together, are those of the text and the space before it", () => {
+  const check = (tokenizer: Tokenizer, cases: readonly Case[]) => {
+    for (const { ids, decoded } of cases) {
+      const bytes = ids.map((id) => tokenizer.bytes(id)).join("");
+      if (ids.length > 0) assertEquals(bytes, byteLevelOf(` ${decoded}`));
+    }
+  };
+  withVocabulary(llama, (tokenizer) => check(tokenizer, llama.cases));
+  withFolder((folder) => {
+    writeFileSync(join(folder, "tokenizer.json"), JSON.stringify(tokenizerJson.json));
+    check(loadTokenizer(folder, withoutBos)!, tokenizerJson.cases);
+  });
+});

@@ -85,6 +85,8 @@ const shapes: readonly Shape[] = [
   ["GET", "/v1/models/fake", "none"],
   ["GET", "/v1/stats", "none"],
   ["GET", "/v1/plan", "none", "tokens=64"],
+  ["GET", "/v1/events", "none", "watch=1&list=0"],
+  ["GET", "/dashboard/page.html", "none"],
   ["POST", "/v1/generate", { prompt: "ab", ...sampling, k: 2, late: { above: 0.5 } }],
   ["POST", "/v1/generate", { ids: [1, 2, 3], stream: true, logprobs: 2, guesses: 1 }],
   ["POST", "/v1/generate", { messages: [message], maxTokens: "rest", accept: "off" }],
@@ -142,7 +144,15 @@ const oddTypes = [
 ];
 
 const oddQueries = [
-  ...["tokens=-1", "tokens=1&tokens=2", "layer=99999", "keys=0,0,0", "dtype=f64", "__proto__=1"],
+  ...[
+    "tokens=-1",
+    "tokens=1&tokens=2",
+    "watch=-1",
+    "layer=99999",
+    "keys=0,0,0",
+    "dtype=f64",
+    "__proto__=1",
+  ],
   ...["%", "%ff=%fe", "a".repeat(2000), "keys=99999999,1,16&values=99999999,1,16", "=&=&="],
 ];
 

@@ -120,7 +120,7 @@ test("/metrics counts and times requests by route and status; unknown paths are 
   await asker.get("/v1/models/fake");
   await asker.get("/v1/models/other");
   await asker.get("/v1/sessions/3");
-  for (const path of ["/c", "/a", "/v1/b", "/v1/sessions/3/no"]) await asker.get(path);
+  for (const path of ["/none", "/a", "/v1/b", "/v1/sessions/3/no"]) await asker.get(path);
   const samples = samplesOf((await asker.get("/metrics")).body);
   const count = (route: string, status: number) =>
     samples.get(`specache_http_requests_total{route="${route}",status="${status}"}`);

@@ -13,6 +13,7 @@
 #include "../simd.h"
 #include "../threads.h"
 #include "exact.h"
+#include "heads.h"
 #include "rows.h"
 #include "values.h"
 #include "weigh.h"
@@ -184,13 +185,16 @@ void find_largest(const Work &work, uint32_t input, uint32_t head, uint32_t page
 void hide_chosen(const Work &work, uint32_t input, uint32_t head, uint32_t begin, uint32_t end) {
     const Attend &attend = work.attend;
     uint32_t pair = input * work.shape.kv_heads + head;
-    uint64_t list = uint64_t(pair) * attend.k_max;
-    for (uint32_t i = 0; i < attend.counts[pair]; i++) {
-        uint32_t token = attend.chosen[list + i];
-        if (token - begin >= end - begin || attend.rows[list + i] == nullptr) continue;
-        uint32_t first = work.first_query(input, head);
-        for (uint32_t g = 0; g < work.group; g++) {
-            work.logits(first + g)[token] = attend.blocks != nullptr ? 0 : hidden;
+    const uint32_t *chosen = attend.chosen + uint64_t(pair) * attend.k_max;
+    const uint8_t *const *rows = attend.rows + uint64_t(pair) * attend.k_max;
+    const uint32_t *last = chosen + attend.counts[pair];
+    uint32_t i = uint32_t(std::lower_bound(chosen, last, begin) - chosen);
+    uint32_t stop = uint32_t(std::lower_bound(chosen + i, last, end) - chosen);
+    for (uint32_t g = 0; g < work.group; g++) {
+        float *logits = work.logits(work.first_query(input, head) + g);
+        float none = attend.blocks != nullptr ? 0 : hidden;
+        for (uint32_t j = i; j < stop; j++) {
+            if (rows[j] != nullptr) logits[chosen[j]] = none;
         }
     }
 }
@@ -331,7 +335,8 @@ void finish(const Work &work, uint32_t input, uint32_t head, uint32_t g) {
     uint32_t blocks = (work.pages_of(input) + block_pages - 1) / block_pages;
     ValueSums exact = work.exact(at);
     float largest = reference_of(work, at, blocks);
-    alignas(64) float room[value_sum_floats(256, 4 * 256)] = {};
+    alignas(64) float room[value_sum_floats(256, 4 * 256)];
+    std::fill_n(room, value_sum_floats(dim, code.value_planes), 0.0f);
     ValueSums all = value_sums(room, dim);
     for (uint32_t block = 0; block < blocks; block++) {
         ValueSums sums = work.sums(block, at);
@@ -345,6 +350,20 @@ void finish(const Work &work, uint32_t input, uint32_t head, uint32_t g) {
 }
 
 }  // namespace
+
+void attend_exact(const Attend &attend, uint32_t input, uint32_t head) {
+    sum_exact(Work{attend}, input, head);
+}
+
+void attend_codes(const Attend &attend, uint32_t head) {
+    Work work{attend};
+    for (uint32_t block = 0; block < work.blocks; block++) sum_block(work, head, block);
+}
+
+void attend_end(const Attend &attend, uint32_t input, uint32_t head) {
+    Work work{attend};
+    for (uint32_t g = 0; g < work.group; g++) finish(work, input, head, g);
+}
 
 void attend(Stream &stream, const Attend &attend) {
     Work work{attend};

@@ -3,8 +3,7 @@
 // Three passes: near rows give their part of the softmax (and logits become weights, where scan
 // left them); each token's value, from all parts, and the largest of each page; then the k largest.
 // At least k tokens are not below the k-th largest of all pages' largest values, so only pages that
-// reach it are looked at. Blocks have fixed places: threads change no bit. A short text has one
-// block, so a head goes through all passes at once.
+// reach it are looked at. Blocks have fixed places: threads change no bit.
 #include <algorithm>
 #include <bit>
 #include <numeric>
@@ -13,6 +12,7 @@
 #include "../simd.h"
 #include "../threads.h"
 #include "exact.h"
+#include "heads.h"
 #include "rows.h"
 #include "weigh.h"
 
@@ -20,9 +20,9 @@ namespace specache::SPECACHE_ISA {
 namespace {
 
 struct Scratch {
-    std::vector<Part> near;      // [inputs][heads * group] of the near rows
-    std::vector<float> blocks;   // as Scan's, where that has none,
-    std::vector<float> weights;  // and [inputs][heads * group][tokens_max]
+    std::vector<Part> near;      // [pairs][group] of the near rows
+    std::vector<float> blocks;   // as Scan's, where that has none, [pairs][group],
+    std::vector<float> weights;  // and [pairs][group][tokens_max]
     std::vector<float> values;   // [pairs][tail]
     std::vector<float> tops;     // [pairs][pages] the largest value of each page
     std::vector<float> lanes;    // [pairs][pages][16] and of tokens j, j + 16, j + 32, j + 48 of it
@@ -31,8 +31,8 @@ struct Scratch {
 struct Work {
     const Choose &choose;
     Scratch &scratch;
+    HeadRun run;  // choose's heads, or one of them
     const Shape &shape = choose.shape;
-    const HeadRun &run = choose.heads;
     uint32_t group = shape.query_heads / shape.kv_heads;
     uint32_t pairs = choose.inputs * run.count;
     uint32_t pages_max = coded_pages(choose.positions[choose.inputs - 1]);
@@ -43,9 +43,11 @@ struct Work {
     uint32_t head(uint32_t pair) const { return run.first + pair % run.count; }
     uint32_t pages(uint32_t pair) const { return coded_pages(choose.positions[input(pair)]); }
     uint32_t blocks(uint32_t pair) const { return (pages(pair) + block_pages - 1) / block_pages; }
+    // Among all of choose's heads.
     uint64_t place(uint32_t pair, uint32_t g) const {
-        return logits_place(shape, run, input(pair), head(pair) * group + g);
+        return logits_place(shape, choose.heads, input(pair), head(pair) * group + g);
     }
+    Part &near(uint32_t pair, uint32_t g) const { return scratch.near[pair * group + g]; }
     float *values(uint32_t pair) const {
         return &scratch.values[uint64_t(pair) * pages_max * page_tokens];
     }
@@ -53,15 +55,35 @@ struct Work {
     float *lanes_of(uint32_t pair) const {
         return &scratch.lanes[uint64_t(pair) * pages_max * lanes];
     }
+    float *own_weights(uint32_t pair, uint32_t g) const {
+        return scratch.weights.data() + choose.tokens_max * (uint64_t(pair) * group + g);
+    }
     const float *weights(uint32_t pair, uint32_t g) const {
-        const float *all = choose.blocks != nullptr ? choose.logits : scratch.weights.data();
-        return all + choose.tokens_max * place(pair, g);
+        if (choose.blocks == nullptr) return own_weights(pair, g);
+        return choose.logits + choose.tokens_max * place(pair, g);
     }
     Blocks blocks_of(uint32_t pair, uint32_t g) const {
-        float *all = choose.blocks != nullptr ? choose.blocks : scratch.blocks.data();
-        return Blocks::of(all, place(pair, g), choose.tokens_max);
+        if (choose.blocks != nullptr) {
+            return Blocks::of(choose.blocks, place(pair, g), choose.tokens_max);
+        }
+        return Blocks::of(scratch.blocks.data(), pair * group + g, choose.tokens_max);
     }
 };
+
+Work work_on(const Choose &choose, const HeadRun &run) {
+    static thread_local Scratch scratch;
+    Work work{choose, scratch, run};
+    uint64_t queries = uint64_t(work.pairs) * work.group;
+    grown(scratch.near, queries);
+    grown(scratch.values, uint64_t(work.pairs) * work.pages_max * page_tokens);
+    grown(scratch.tops, uint64_t(work.pairs) * work.pages_max);
+    grown(scratch.lanes, uint64_t(work.pairs) * work.pages_max * lanes);
+    if (choose.blocks == nullptr) {
+        grown(scratch.blocks, queries * 2 * Blocks::places(choose.tokens_max));
+        grown(scratch.weights, queries * choose.tokens_max);
+    }
+    return work;
+}
 
 // Places behind the last block add nothing.
 void fill_last_vector(const Work &work, uint32_t pair, uint32_t g) {
@@ -94,8 +116,7 @@ void weigh_near(const Work &work, uint32_t pair) {
                 }
             }
             for (uint32_t q = 0; q < Queries; q++) {
-                work.scratch.near[work.place(pair, g + q)] =
-                    weigh(logits[q], count, logits[q], [] {});
+                work.near(pair, g + q) = weigh(logits[q], count, logits[q], [] {});
                 fill_last_vector(work, pair, g + q);
             }
         });
@@ -108,7 +129,7 @@ void weigh_block(const Work &work, uint32_t pair, uint32_t block) {
     for (uint32_t g = 0; g < work.group; g++) {
         uint64_t at = work.choose.tokens_max * work.place(pair, g) + first * page_tokens;
         Part part = weigh(work.choose.logits + at, (end - first) * page_tokens,
-                          work.scratch.weights.data() + at, [] {});
+                          work.own_weights(pair, g) + first * page_tokens, [] {});
         Blocks blocks = work.blocks_of(pair, g);
         blocks.largest[block] = part.largest;
         blocks.sums[block] = part.sum;
@@ -118,7 +139,7 @@ void weigh_block(const Work &work, uint32_t pair, uint32_t block) {
 // What a block's weights are multiplied by to be a query's softmax probabilities / group.
 float share_of(const Work &work, uint32_t pair, uint32_t g, uint32_t block) {
     Blocks blocks = work.blocks_of(pair, g);
-    const Part &near = work.scratch.near[work.place(pair, g)];
+    const Part &near = work.near(pair, g);
     Floats most = spread(near.largest), all{};
     uint32_t count = work.blocks(pair);
     for (uint32_t i = 0; i < count; i += lanes) most = larger(most, load(blocks.largest + i));
@@ -265,45 +286,43 @@ void choose_pair(const Work &work, uint32_t pair) {
 }
 
 // Without logits: the whole tail.
-void choose_all(const Choose &choose) {
+void choose_all(const Choose &choose, uint32_t head) {
     for (uint32_t input = 0; input < choose.inputs; input++) {
         uint32_t tail = coded_pages(choose.positions[input]) * page_tokens;
         uint32_t count = tail == 0 ? 0 : tail - sink_tokens;
-        for (uint32_t i = 0; i < choose.heads.count; i++) {
-            uint64_t pair = uint64_t(input) * choose.shape.kv_heads + choose.heads.first + i;
-            uint32_t *chosen = choose.chosen + pair * choose.k_max;
-            std::iota(chosen, chosen + count, sink_tokens);
-            std::fill_n(choose.values + pair * choose.k_max, count, 0.0f);
-            choose.counts[pair] = count;
-        }
+        uint64_t pair = uint64_t(input) * choose.shape.kv_heads + head;
+        uint32_t *chosen = choose.chosen + pair * choose.k_max;
+        std::iota(chosen, chosen + count, sink_tokens);
+        std::fill_n(choose.values + pair * choose.k_max, count, 0.0f);
+        choose.counts[pair] = count;
     }
 }
 
 }  // namespace
 
+void choose_head(const Choose &choose, uint32_t head) {
+    if (choose.logits == nullptr) return choose_all(choose, head);
+    Work work = work_on(choose, {head, 1});
+    for (uint32_t pair = 0; pair < work.pairs; pair++) {
+        weigh_near(work, pair);
+        for (uint32_t block = 0; block < work.blocks(pair); block++) {
+            if (choose.blocks == nullptr) weigh_block(work, pair, block);
+        }
+        for (uint32_t block = 0; block < work.blocks(pair); block++) {
+            block_values(work, pair, block);
+        }
+        choose_pair(work, pair);
+    }
+}
+
 void choose(Stream &stream, const Choose &choose) {
-    if (choose.logits == nullptr) return choose_all(choose);
-    static thread_local Scratch scratch;
-    Work work{choose, scratch};
-    uint64_t queries = uint64_t(work.pairs) * work.group;
-    grown(scratch.near, queries);
-    grown(scratch.values, uint64_t(work.pairs) * work.pages_max * page_tokens);
-    grown(scratch.tops, uint64_t(work.pairs) * work.pages_max);
-    grown(scratch.lanes, uint64_t(work.pairs) * work.pages_max * lanes);
-    if (choose.blocks == nullptr) {
-        grown(scratch.blocks, queries * 2 * Blocks::places(choose.tokens_max));
-        grown(scratch.weights, queries * choose.tokens_max);
+    if (choose.logits == nullptr) {
+        for (uint32_t head = choose.heads.first; choose.heads.has(head); head++) {
+            choose_all(choose, head);
+        }
+        return;
     }
-    if (work.blocks_max == 1) {
-        return parallel(stream, work.pairs, [&](uint32_t pair) {
-            weigh_near(work, pair);
-            if (work.blocks(pair) != 0) {
-                if (choose.blocks == nullptr) weigh_block(work, pair, 0);
-                block_values(work, pair, 0);
-            }
-            choose_pair(work, pair);
-        });
-    }
+    Work work = work_on(choose, choose.heads);
     uint32_t parts = work.blocks_max + 1;  // the last is the near rows'
     parallel(stream, work.pairs * parts, [&](uint32_t index) {
         uint32_t pair = index / parts, block = index % parts;

@@ -9,6 +9,8 @@
 #include "../kernels.h"
 #include "../simd.h"
 #include "../threads.h"
+#include "heads.h"
+#include "rotate.h"
 #include "rows.h"
 #include "scores.h"
 #include "weigh.h"
@@ -95,7 +97,7 @@ void hide_sinks(float *logits) {
 }
 
 // Queries [first, first + Queries) of a KV head over a page. Query c of the head is that of input
-// c / group; `queries` lie as logits do.
+// c / group; `queries` [inputs * group] are the head's.
 template <uint32_t Queries, class Ask>
 void scan_queries(const Scan &scan, const Query *queries, uint32_t head, uint32_t first,
                   uint32_t page, Ask ask) {
@@ -107,7 +109,7 @@ void scan_queries(const Scan &scan, const Query *queries, uint32_t head, uint32_
     for (uint32_t q = 0; q < Queries; q++) {
         uint32_t c = first + q;
         uint64_t at = logits_place(shape, scan.heads, c / group, head * group + c % group);
-        of[q] = queries + at;
+        of[q] = queries + c;
         logits[q] = scan.logits + at * scan.tokens_max + page * page_tokens;
     }
     score_page<Queries>(of, code_layout(code, shape.head_dim), code.page(scan.pages[page]),
@@ -186,38 +188,51 @@ void scan_piece(const Scan &scan, const Query *queries, const Piece &piece, cons
     if (scan.blocks != nullptr) weigh_block(scan, piece.head, piece.first, piece.end, ask);
 }
 
+// Query c of a head.
+void code(const Scan &scan, uint32_t head, uint32_t c, Query &query) {
+    const Shape &shape = scan.shape;
+    const HeadCode &code = scan.codes_of[head];
+    if (code.rule == Rule::paper) return;
+    uint32_t dim = shape.head_dim, group = shape.query_heads / shape.kv_heads;
+    uint64_t at = uint64_t(c / group) * shape.query_heads + head * group + c % group;
+    std::copy_n(scan.queries + at * dim, dim, query.coded.rotated);
+    rotate_row_forward(query.coded.rotated, dim);
+    find_levels(query.coded, dim, code.key_bits);
+    fill_tables(query.coded.levels, dim, code.key_bits, query.tables);
+}
+
 }  // namespace
 
-void scan(Stream &stream, const Scan &scan) {
-    const Shape &shape = scan.shape;
-    uint32_t dim = shape.head_dim, group = shape.query_heads / shape.kv_heads;
-    uint32_t pages = coded_pages(scan.positions[scan.inputs - 1]);
-    if (pages == 0 || scan.codes_of[0].rule == Rule::none) return;
+void scan_head(const Scan &scan, uint32_t head) {
     static thread_local std::vector<Query> scratch;
-    uint32_t of_input = scan.heads.count * group;  // query heads of the run
-    Query *queries = grown(scratch, scan.inputs * of_input);
-    auto code = [&](uint32_t i) {
-        uint32_t query_head = scan.heads.first * group + i % of_input;
-        const HeadCode &code = scan.codes_of[query_head / group];
-        if (code.rule == Rule::paper) return;
-        uint64_t at = uint64_t(i / of_input) * shape.query_heads + query_head;
-        queries[i].coded = code_query(scan.queries + at * dim, dim, code.key_bits);
-        fill_tables(queries[i].coded.levels, dim, code.key_bits, queries[i].tables);
-    };
+    uint32_t of_head = scan.inputs * (scan.shape.query_heads / scan.shape.kv_heads);
+    uint32_t pages = coded_pages(scan.positions[scan.inputs - 1]);
+    Query *queries = grown(scratch, of_head);
+    for (uint32_t c = 0; pages != 0 && c < of_head; c++) code(scan, head, c, queries[c]);
+    for (uint32_t first = 0; first < pages; first += block_pages) {
+        Piece piece{head, first, std::min(pages, first + block_pages)};
+        scan_piece(scan, queries, piece, {head, 0, 0});
+    }
+}
+
+void scan(Stream &stream, const Scan &scan) {
+    uint32_t pages = coded_pages(scan.positions[scan.inputs - 1]), first_head = scan.heads.first;
+    if (pages == 0 || scan.codes_of[0].rule == Rule::none) return;
+    static thread_local std::vector<Query> scratch;  // [heads][of_head]
+    uint32_t of_head = scan.inputs * (scan.shape.query_heads / scan.shape.kv_heads);
+    Query *queries = grown(scratch, scan.heads.count * of_head);
+    parallel(stream, scan.heads.count * of_head, [&](uint32_t i) {
+        code(scan, first_head + i / of_head, i % of_head, queries[i]);
+    });
     uint32_t blocks = (pages + block_pages - 1) / block_pages, pieces = scan.heads.count * blocks;
     auto piece_of = [&](uint32_t i) {
         uint32_t first = i % blocks * block_pages;
-        return Piece{scan.heads.first + i / blocks, first, std::min(pages, first + block_pages)};
+        return Piece{first_head + i / blocks, first, std::min(pages, first + block_pages)};
     };
-    // Where a head is one piece, nobody else asks for its queries.
-    if (blocks > 1) parallel(stream, scan.inputs * of_input, code);
     parallel(stream, pieces, [&](uint32_t i) {
-        for (uint32_t c = 0; blocks == 1 && c < scan.inputs * group; c++) {
-            code(c / group * of_input + i * group + c % group);
-        }
         // A thread mostly goes on with the next piece.
-        Piece next = i + 1 < pieces ? piece_of(i + 1) : Piece{scan.heads.first, 0, 0};
-        scan_piece(scan, queries, piece_of(i), next);
+        Piece next = i + 1 < pieces ? piece_of(i + 1) : Piece{first_head, 0, 0};
+        scan_piece(scan, queries + i / blocks * of_head, piece_of(i), next);
     });
 }
 

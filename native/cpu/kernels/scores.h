@@ -24,17 +24,22 @@ struct Tables {  // of one query: partial sums over four planes
 
 // levels [dim]: those of CodedQuery.
 static inline void fill_tables(const int16_t *levels, uint32_t dim, uint32_t bits, Tables &tables) {
+    // Entry e of a table adds the number of plane i where its bit i is set, and else subtracts it.
+    constexpr Octets negated[4] = {
+        {255, 0, 255, 0, 255, 0, 255, 0, 255, 0, 255, 0, 255, 0, 255, 0},
+        {255, 255, 0, 0, 255, 255, 0, 0, 255, 255, 0, 0, 255, 255, 0, 0},
+        {255, 255, 255, 255, 0, 0, 0, 0, 255, 255, 255, 255, 0, 0, 0, 0},
+        {255, 255, 255, 255, 255, 255, 255, 255, 0, 0, 0, 0, 0, 0, 0, 0}};
     uint32_t channels = 4 / bits, count = dim / channels;
     for (uint32_t t = 0; t < count; t++) {
         const int16_t *n = levels + t * channels;
-        for (int index = 0; index < 16; index++) {
-            int sum = 0;
-            for (uint32_t i = 0; i < 4; i++) {
-                int sign = index >> i & 1 ? 1 : -1;
-                sum += bits == 1 ? sign * n[i] : sign * n[i / 2] * (i % 2 == 0 ? 2 : 1);
-            }
-            tables.sums[t][index] = int8_t(sum);
+        Octets sum{};  // of 8 bits, which wrap and come back
+        for (uint32_t i = 0; i < 4; i++) {
+            int number = bits == 1 ? n[i] : n[i / 2] * (i % 2 == 0 ? 2 : 1);
+            Octets plane = Octets{} + uint8_t(number);
+            sum += (plane ^ negated[i]) - negated[i];
         }
+        std::memcpy(tables.sums[t], &sum, sizeof sum);
     }
     uint32_t whole = (count + tables_at_once - 1) / tables_at_once * tables_at_once;
     std::memset(tables.sums[count], 0, (whole - count) * sizeof tables.sums[0]);

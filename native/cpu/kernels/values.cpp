@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "../../rotation.h"
+#include "rotate.h"
 #include "rows.h"
 
 namespace specache::SPECACHE_ISA {
@@ -181,12 +181,11 @@ void finish_values(const HeadCode &code, uint32_t head_dim, const ValueSums &sum
         }
         for (uint32_t i = 0; i < head_dim; i++) {  // T^-1 = T^T: the basis is orthonormal
             if (y[i] == 0) continue;               // a channel without a plane
-            for (uint32_t k = 0; k < head_dim; k++) {
-                out[k] += y[i] * code.value_basis[i * head_dim + k];
-            }
+            add_row(Type::f32, reinterpret_cast<const uint8_t *>(code.value_basis + i * head_dim),
+                    y[i], head_dim, out);
         }
     }
-    rotate_back(rotated, head_dim);
+    rotate_row_back(rotated, head_dim);
     for (uint32_t i = 0; i < head_dim; i++) out[i] += rotated[i];
 }
 

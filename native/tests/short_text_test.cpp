@@ -1,5 +1,6 @@
-// rows_alone_test.cpp - where k is not below the tail a step without guesses asks no code for
-// anything; its bits are those of a step that does, beside a guess or while audits go on.
+// short_text_test.cpp - what a CPU does of short texts alone changes no bit: a tail that is not
+// above k asks no code for anything, and a layer is one loop where there are no slots.
+#include <algorithm>
 #include <bit>
 
 #include "driver.h"
@@ -64,5 +65,31 @@ TEST("a tail as long as k is attended as one of a larger k, and one token more i
         CHECK(!same_bits(exact.outputs, smaller.outputs));
         CHECK(exact.stats()[SPECACHE_STATS_LATE_ROWS] == 6 * tail);
         CHECK(smaller.stats()[SPECACHE_STATS_LATE_ROWS] == 6 * (tail - 1));
+    }
+}
+
+TEST("one loop a layer has the bits of loop after loop, whatever threads, inputs and runs") {
+    // From the second page's codes on, and up to the last page that one loop takes, and one more.
+    for (uint32_t length : {180u, 500u, 2170u}) {
+        specache_config config = small_config(), slots = config;
+        config.tokens_max = slots.tokens_max = 2304;
+        config.kv_heads = slots.kv_heads = 3;
+        slots.slots = 30;
+        Run one(slots);
+        CHECK(one.prefill(0, length) == SPECACHE_OK);
+        one.outputs.clear();
+        CHECK(one.decode(length, 12, 0, 20) == SPECACHE_OK);
+        for (uint32_t way = 0; way < 5; way++) {
+            specache_config other = config;
+            other.threads = way == 0 ? 1 : way + 1;
+            if (way == 3) other.logits_bytes = 1;  // runs of one head
+            if (way == 4) other.audit = 1;         // logits stay logits
+            Run run(other);
+            CHECK(run.prefill(0, length) == SPECACHE_OK);
+            run.outputs.clear();
+            CHECK(run.decode(length, 12, way == 2 ? 3 : way == 1 ? 1 : 0, 20) == SPECACHE_OK);
+            CHECK(same_bits(one.outputs, run.outputs));
+            CHECK(run.stats()[SPECACHE_STATS_LATE_ROWS] == 12 * 9 * 20);
+        }
     }
 }

@@ -1,0 +1,41 @@
+// Random texts under random schemas: each is JSON, and zod, which knows nothing of the grammars,
+// finds that its schema lets it.
+import { z } from "zod";
+import { assert, assertEquals, assertGreater, test } from "../harness.ts";
+import type { Held } from "./grammar_worker.ts";
+
+const COUNT = 240;
+
+async function heldTexts(count: number, seed: number): Promise<readonly Held[]> {
+  const worker = new Worker(new URL("./grammar_worker.ts", import.meta.url), { type: "module" });
+  try {
+    const answer = Promise.withResolvers<{ held: Held[] } | { error: string }>();
+    worker.onmessage = ({ data }) => answer.resolve(data);
+    worker.onerror = (event) => answer.reject(new Error(event.message));
+    worker.postMessage({ count, seed });
+    const told = await answer.promise;
+    if ("error" in told) throw new Error(told.error);
+    return told.held;
+  } finally {
+    worker.terminate();
+  }
+}
+
+test("random texts that are held to random schemas are JSON that the schemas let", async () => {
+  const texts = await heldTexts(COUNT, 1);
+  assertGreater(texts.length, COUNT * 0.9);
+  for (const { schema, begin, text } of texts) {
+    assert(text.startsWith(begin), text);
+    const json = begin === "" ? text : text.slice(begin.length, -"\n</tool_call>".length);
+    const value: unknown = JSON.parse(json);
+    const { error } = z.fromJSONSchema(schema).safeParse(value);
+    const faults = error?.issues.filter((issue) => !isOfDoubles(issue)) ?? [];
+    assertEquals(faults, [], `${JSON.stringify(schema)}: ${text}`);
+  }
+});
+
+// Digits beyond what a double holds are JSON all the same.
+function isOfDoubles(issue: z.core.$ZodIssue): boolean {
+  const text = JSON.stringify(issue);
+  return text.includes("Infinity") || text.includes("9007199254740991");
+}
