@@ -91,8 +91,11 @@ export class Heat {
     const to = Math.min(text.windowFrom, from + text.columnTokens) - 1;
     const tokens = from === to ? `token ${count(from)}` : `tokens ${count(from)} to ${count(to)}`;
     const share = text.shares[list * text.columns + column];
+    const late = text.inPlace
+      ? ""
+      : `; ${percent(text.late[list], 1)} of all that this head reads was in no slot`;
     return `Layer ${layer}, KV head ${head}, ${tokens}: a step reads ${percent(share, 1)} of ` +
-      `them; ${percent(text.late[list], 1)} of all that this head reads was in no slot`;
+      `them${late}`;
   }
 
   #choose(chosen) {

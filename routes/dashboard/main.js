@@ -25,8 +25,8 @@ function take(event) {
   seen.take(event);
   panels.show(seen);
   attempt.show(event);
-  timeline.show(seen.turns);
   const { observation } = event;
+  timeline.show(seen.turns, observation?.slots === 0);
   showChoices(observation);
   heat.show(seen.text, observation?.kvHeads ?? 1);
   text.show(seen.text);

@@ -72,8 +72,9 @@ class Text {
   reads = new Float32Array(0);
   lateReads = new Float32Array(0);
 
-  constructor(ticket, { layers, kvHeads }) {
+  constructor(ticket, { layers, kvHeads, slots }) {
     this.ticket = ticket;
+    this.inPlace = slots === 0;
     this.lists = layers * kvHeads;
     this.late = new Float32Array(this.lists);
   }

@@ -142,7 +142,7 @@ export class TextPane {
     const late = (text.lateReads[at] ?? 0).toFixed(1);
     const told = exact
       ? "always exact"
-      : `a step reads it in ${read} lists, ${late} of them from no slot`;
+      : `a step reads it in ${read} lists${text.inPlace ? "" : `, ${late} of them from no slot`}`;
     return `Token ${count(at)}, ${quoted(token.text)}: ${ways[came]}; ${told}`;
   }
 

@@ -14,6 +14,8 @@ export class Timeline {
   #canvas = document.getElementById("turns");
   #told = document.getElementById("turn-told");
   #turns = [];
+  /** Whether rows that are late are read where they are: it is no fault then. */
+  #inPlace = false;
   #shown = matchMedia("(max-width: 40rem)").matches ? 1 : 2;
   /** Number of the chosen turn; null: the newest. */
   #chosen = null;
@@ -28,8 +30,11 @@ export class Timeline {
   }
 
   /** Shows these turns. */
-  show(turns) {
+  show(turns, inPlace) {
     this.#turns = turns;
+    this.#inPlace = inPlace;
+    document.getElementById("late-name").textContent = inPlace ? "read in place" : "late";
+    document.getElementById("late-colour").className = inPlace ? "read" : "late";
     this.draw();
   }
 
@@ -38,7 +43,7 @@ export class Timeline {
     const turns = this.#turns.slice(-SHOWN[this.#shown]);
     paint(this.#canvas, (context, width) => {
       this.#places = placesOf(turns, width);
-      drawTurns(context, this.#places, width);
+      drawTurns(context, this.#places, { width, inPlace: this.#inPlace });
       const chosen = this.#places.find(({ turn }) => turn.turn === this.#chosen);
       if (chosen === undefined) return;
       context.strokeStyle = colour("focus");
@@ -51,7 +56,7 @@ export class Timeline {
   #tell() {
     const turn = this.#turns.find(({ turn }) => turn === this.#chosen) ?? this.#turns.at(-1);
     if (turn === undefined) return;
-    this.#told.textContent = sentenceOf(turn);
+    this.#told.textContent = sentenceOf(turn, this.#inPlace);
     this.#told.dataset.filled = "";
   }
 
@@ -110,9 +115,10 @@ function sumOf(values) {
   return values.reduce((sum, value) => sum + value, 0);
 }
 
-function drawTurns(context, places, width) {
+function drawTurns(context, places, { width, inPlace }) {
   const names = ["read", "step", "waited", "hidden", "late", "reused", "line", "right", "wrong"];
   const ink = Object.fromEntries(names.map((name) => [name, colour(name)]));
+  if (inPlace) ink.late = ink.read;
   context.fillStyle = ink.line;
   for (const y of [LANE, 2 * LANE, 2 * LANE + ROWS]) context.fillRect(0, y - 1.5, width, 1);
   const rowsMost = Math.max(1, ...places.map(({ turn: { rows } }) => rowsOf(rows)));
@@ -173,7 +179,7 @@ function drawGuess(context, ink, { made, right }, x) {
   context.stroke();
 }
 
-function sentenceOf(turn) {
+function sentenceOf(turn, inPlace) {
   const { rows, fetch, guess } = turn;
   const parts = [];
   if (turn.readTokens > 0) {
@@ -185,7 +191,10 @@ function sentenceOf(turn) {
         `${counted(turn.tokens, "token")} in ${time(turn.stepMs)}`,
     );
     const { reused, late, prefetched } = rows;
-    const ways = [[reused, "in slots"], [late, "late"], [prefetched, "prefetched"]];
+    const ways = [[reused, "in slots"], [late, inPlace ? "read in place" : "late"], [
+      prefetched,
+      "prefetched",
+    ]];
     if (rowsOf(rows) > 0) parts.push(`rows: ${listed(ways, count)}`);
     if (guess.made > 0) parts.push(`${guess.right} of ${guess.made} guesses right`);
   }

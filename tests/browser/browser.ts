@@ -2,7 +2,8 @@
 import { existsSync } from "node:fs";
 import process from "node:process";
 import axe from "axe-core";
-import { type Browser, type BrowserContextOptions, chromium, type Page } from "playwright-core";
+import { type Browser, type BrowserContextOptions, chromium } from "playwright-core";
+import type { Locator, Page } from "playwright-core";
 import { listen, type Listening } from "../../cli/listen.ts";
 import { type App, type AppOptions, createApp, type ServedEngine } from "../../routes/app.ts";
 import { assertEquals, fail } from "../harness.ts";
@@ -53,7 +54,10 @@ export class Visit implements AsyncDisposable {
     const visit = new Visit(await context.newPage(), server, closing, app);
     const { page, complaints } = visit;
     page.on("console", (message) => complaints.push(message.text()));
-    page.on("pageerror", (error) => complaints.push(error.message));
+    page.on("pageerror", (error) => {
+      complaints.push(error.message);
+      page.close(); // what it would be waited for does not come
+    });
     page.on("request", (request) => {
       if (!request.url().startsWith(`${server.url}/`)) complaints.push(request.url());
     });
@@ -64,7 +68,7 @@ export class Visit implements AsyncDisposable {
   /** Waits for what the connection is. */
   async state(name: string): Promise<string> {
     const state = this.page.locator(`#state[data-state="${name}"]`);
-    await state.waitFor();
+    await this.#waitFor(state);
     return (await state.textContent())!;
   }
 
@@ -75,7 +79,15 @@ export class Visit implements AsyncDisposable {
 
   /** Waits until the text of an element matches. */
   async until(selector: string, pattern: RegExp): Promise<void> {
-    await this.page.locator(selector).filter({ hasText: pattern }).waitFor();
+    await this.#waitFor(this.page.locator(selector).filter({ hasText: pattern }));
+  }
+
+  async #waitFor(locator: Locator): Promise<void> {
+    try {
+      await locator.waitFor();
+    } catch (cause) {
+      throw new Error(`The page said: ${this.complaints.join("; ") || "nothing"}`, { cause });
+    }
   }
 
   /** Closes the server as Ctrl-C does. */

@@ -193,4 +193,17 @@ test("Stop ends the request, and a text is text whatever stands in it", async ()
   });
 });
 
+test("where far memory is RAM rows are read in place, and none is called late", async () => {
+  const options = { model: needle, contextTokens: 512, k: 16, sequences: 1, threads: 2 };
+  await using engine = await Engine.open(options);
+  await using visit = await Visit.of(engine, {}, phone);
+  await visit.state("live");
+  await send(visit, 20);
+  await visit.until("#token-told", /^It came to its last token\.$/);
+  await visit.until("#turn-told", /rows: ([\d,]+ in slots, )?[\d,]+ read in place/);
+  assertEquals(await visit.told("#late-name"), "read in place");
+  assertMatch(await visit.told("#tiers-told"), /rows are read in place, none is fetched\.$/);
+  assertQuiet(visit);
+});
+
 test("the browser closes", closeBrowser);

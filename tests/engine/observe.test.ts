@@ -122,8 +122,8 @@ test("Engine.observe() shows a salt its own requests, and how many others there 
     await engine.observe({ salt: "mine" });
     const begun = Promise.withResolvers<void>();
     const progress = () => begun.resolve();
-    const options = { ids, maxTokens: 200 };
-    const mine = engine.generate({ ...options, salt: "mine", maxTokens: 150, progress });
+    const options = { ids, maxTokens: 290 };
+    const mine = engine.generate({ ...options, salt: "mine", maxTokens: 280, progress });
     const other = engine.generate({ ...options, salt: "other" });
     await begun.promise;
     const shown = await engine.observe({ salt: "mine" });
