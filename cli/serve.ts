@@ -62,8 +62,8 @@ export const serveHelp = `specache serve - a model behind OpenAI's HTTP API
   --audit, --audit-seed, --audit-warn, --verbose, --help
                          as for generate
 
-  /v1/chat/completions, /v1/models, /v1/sessions and more; /openapi.json lists all. Ctrl-C finishes
-  what runs.
+  /v1/chat/completions, /v1/models, /v1/sessions and more: /openapi.json lists all. / shows, in a
+  browser, what the server does while it does it. Ctrl-C finishes what runs.
 
   specache serve --model smollm2.gguf --context 8192
   specache serve --model smollm2.gguf --port 9000 --host 0.0.0.0 --api-key-file keys.txt

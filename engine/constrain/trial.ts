@@ -10,7 +10,7 @@ import type { TrialAsk, TrialFile, TrialWord } from "./trial_worker.ts";
 const FILE: TrialFile = "./trial_worker.ts";
 
 /** Milliseconds that a schema may take; most take hundredths of it. */
-export const COMPILE_MS_MAX = 2000;
+export const COMPILE_MS_MAX = 5000;
 
 const PASSED_MAX = 256; // schemas that are known to pass
 
