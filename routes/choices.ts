@@ -41,7 +41,7 @@ export class Choices {
   #changed = Promise.withResolvers<void>();
 
   private constructor(parts: ChoicesParts, groups: readonly Group[], first: ServedGeneration) {
-    this.#parts = parts;
+    this.#parts = { ...parts, closing: undefined }; // the first runs, so all are to be finished
     this.#groups = groups;
     this.#first = first;
   }
@@ -55,7 +55,7 @@ export class Choices {
     return new Choices(parts, groups, await started(parts, groups[0][0]));
   }
 
-  /** What comes of all answers, each to its result. */
+  /** What comes of all answers, each to its result. What runs is finished whole. */
   async *events(): AsyncGenerator<ChoiceEvent> {
     let left = this.#groups.flat().length;
     let index = 0;
@@ -81,7 +81,7 @@ export class Choices {
     const first = running ?? await started(this.#parts, group[0]);
     const others = () => {
       for (let at = 1; at < group.length; at++) {
-        started({ ...this.#parts, closing: undefined }, group[at]) // what runs is finished whole
+        started(this.#parts, group[at])
           .then((run) => this.#pass(run, index + at))
           .catch((error) => this.#fail(error));
       }

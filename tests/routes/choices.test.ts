@@ -90,6 +90,20 @@ test("a client that leaves ends all answers", async () => {
   await read;
 });
 
+test("a server that closes finishes all answers to what runs", async () => {
+  const gate = new Gate();
+  const engine = new FakeEngine({ token: () => gate.pass() });
+  const closing = new AbortController();
+  const app = createApp(engine, { closing: closing.signal });
+  const body = { model: "fake", prompt: ["a", "b"], n: 2 };
+  const answer = app.fetch(post("/v1/completions", body));
+  await until(() => engine.running === 1);
+  closing.abort();
+  gate.open(100);
+  const { choices } = await (await answer).json();
+  assertEquals(choices.map(({ text }: { text: string }) => text), Array(4).fill("hello"));
+});
+
 test("an answer that is refused or fails ends the others, and is told", async () => {
   for (const stream of [false, true]) {
     const engine = new FakeEngine({ sequences: 4, fails: new Error("/home/me") });
