@@ -290,14 +290,20 @@ export class Requests {
     };
   }
 
-  // What a request came to that was given up before its turn.
-  #nothing({ session }: Checked): GenerateAnswer {
+  // What a request came to that was given up before its turn. A session's prompt is read with what
+  // comes next.
+  #nothing({ session, whole, held, ids }: Checked): GenerateAnswer {
     const state = session === null ? null : this.#stateOf(session);
+    const cachedTokens = whole ? held : state?.length ?? 0;
+    if (state !== null) {
+      if (whole) this.#cut(state, held);
+      if (ids.length > 0) state.ask(ids);
+    }
     const cache = state === null ? noStats(this.#store.settings.mode) : this.#statsOf(state);
     this.#totals.add("cancelled");
     return {
-      ...{ stop: "cancelled", promptTokens: 0, completionTokens: 0, cache },
-      ...{ cachedTokens: state?.length ?? 0, cachedGeneratedTokens: 0 },
+      ...{ stop: "cancelled", promptTokens: ids.length, completionTokens: 0, cache },
+      ...{ cachedTokens, cachedGeneratedTokens: 0 },
       ...{ length: state?.length ?? 0, begun: state?.begun ?? false },
       ...{ stepTokens: 0, steps: 0, prefillMs: 0, decodeMs: 0 },
     };
