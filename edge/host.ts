@@ -40,6 +40,7 @@ const facts = z.looseObject({
   model: z.looseObject({ name: z.string() }),
   contextTokens: number,
   running: number,
+  waiting: number.optional(),
 });
 
 const refusalBody = z.looseObject({
@@ -152,7 +153,7 @@ export class Host {
       if (told.model.name !== (model ?? told.model.name)) {
         throw new Error(`it serves ${told.model.name.slice(0, 60)} instead of ${model}`);
       }
-      this.#reported = told.running;
+      this.#reported = told.running + (told.waiting ?? 0);
       this.#change = 0;
       return told as unknown as HostFacts;
     } catch (cause) {

@@ -43,6 +43,10 @@ export async function pass(
 ): Promise<Response> {
   const { pathname, search } = new URL(request.url);
   const [, root, name, rest = ""] = pathname.match(/^(\/v1\/\w+)(?:\/([^/]*)(.*))?$/) ?? [];
+  if (root === undefined) { // escaped, as /v1/s%65ssions is: a host's path is never made of it
+    const sentence = `Cannot answer: path ${pathname.slice(0, 100)} is not known`;
+    throw new RequestError(404, "not_found", sentence);
+  }
   const method = request.method === "HEAD" ? "GET" : request.method;
   const passing = { ...parts, request, tenant, root };
   if (name !== undefined) return await toHolder({ ...passing, method }, name, rest + search);

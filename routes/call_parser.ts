@@ -94,7 +94,7 @@ export class CallParser {
       }
       return this.#enter(OPEN + rest.slice(0, rest.length - json.length), json);
     }
-    const kept = this.#held.match(/\s*$/)![0].length;
+    const kept = this.#held.length - this.#held.trimEnd().length; // a pattern would be quadratic
     const partial = Math.max(kept, beginningAt(this.#held));
     parsed.text += this.#held.slice(0, this.#held.length - partial);
     this.#held = partial === 0 ? "" : this.#held.slice(-partial);

@@ -32,9 +32,14 @@ export function eventStream(
 ): Response {
   let over = false;
   let wanted = Promise.withResolvers<void>(); // that the client has read what was sent
+  let isRead = true;
+  const read = () => {
+    isRead = true;
+    wanted.resolve();
+  };
   const leave = () => {
     over = true;
-    wanted.resolve();
+    read();
     left.abort();
   };
   const written = async (send: Send) => {
@@ -53,7 +58,8 @@ export function eventStream(
         const event = name === undefined ? "" : `event: ${name}\n`;
         controller.enqueue(encoder.encode(`${event}data: ${text}\n\n`));
         if ((controller.desiredSize ?? 0) > 0) return;
-        wanted = Promise.withResolvers();
+        if (isRead) wanted = Promise.withResolvers(); // else somebody waits for it already
+        isRead = false;
         await wanted.promise;
       };
       written(send).finally(() => {
@@ -61,7 +67,7 @@ export function eventStream(
         over = true;
       });
     },
-    pull: () => wanted.resolve(),
+    pull: read,
     cancel: leave,
   }, { highWaterMark: EVENTS_AHEAD });
   return c.body(body, 200, HEADERS);

@@ -48,6 +48,10 @@ export function eventRoutes(parts: EventParts): Hono {
   let streams = 0;
   events.get("/", (c) => {
     const query = parse(eventQuery, queryOf(c.req.raw, ACTION), ACTION);
+    // Who asks for the head alone never reads a stream, so none is opened: it would have no end.
+    if (c.req.raw.method === "HEAD") {
+      return c.body(null, 200, { "Content-Type": "text/event-stream" });
+    }
     if (streams >= STREAMS_MAX) {
       const sentence = `Cannot ${ACTION}: ${streams} streams of events are open, the most are ` +
         STREAMS_MAX;

@@ -241,6 +241,15 @@ const wrong: readonly [string, string, number][] = [
   ["POST", "/v1/stores", 415],
 ];
 
+test("a path that is escaped is not known, and no host is taken for gone by it", async () => {
+  await using fronted = await Fronted.start();
+  const { anna } = fronted;
+  for (const path of ["/v1/s%65ssions", "/v1/s%65ssions/abc", "/v1/st%6Fres"]) {
+    assertEquals((await anna.get(path)).status, 404, path);
+  }
+  assertEquals((await anna.get("/v1/sessions")).status, 200);
+});
+
 test("a front refuses methods and bodies as hosts do", async () => {
   await using fronted = await Fronted.start();
   for (const [method, path, status] of wrong) {

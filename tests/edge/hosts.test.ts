@@ -80,16 +80,19 @@ test("one beginning at once fills its host to 1.25 times the mean, then others",
   await Promise.all(runs.map(({ result }) => result));
 });
 
-test("what a host tells of its load counts, whoever else it works for", async () => {
-  await using several = await Several.start(2);
-  const engine = await over(several.hosts, { ageMs: 1e6 });
-  several.hosts[0].running = 10;
-  await engine.stats();
-  for (let at = 0; at < 6; at++) await engine.generate({ prompt: "hello" }).result;
-  assertEquals(several.counts, [0, 6]);
-  for (let at = 0; at < 20; at++) await engine.generate({ prompt: `${at} ${prompt}` }).result;
-  assertEquals(several.counts, [0, 26]);
-});
+for (const [running, waiting] of [[10, undefined], [1, 9]] as const) {
+  const load = waiting === undefined ? "runs" : "waits";
+  test(`what ${load} at a host counts, whoever else it works for`, async () => {
+    await using several = await Several.start(2);
+    const engine = await over(several.hosts, { ageMs: 1e6 });
+    Object.assign(several.hosts[0], { running, waiting });
+    await engine.stats();
+    for (let at = 0; at < 6; at++) await engine.generate({ prompt: "hello" }).result;
+    assertEquals(several.counts, [0, 6]);
+    for (let at = 0; at < 20; at++) await engine.generate({ prompt: `${at} ${prompt}` }).result;
+    assertEquals(several.counts, [0, 26]);
+  });
+}
 
 test("a host that asks to be left alone is, for as long as it says", async () => {
   let closing = true;

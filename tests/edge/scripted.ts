@@ -26,6 +26,8 @@ export class Scripted implements AsyncDisposable {
   probes = 0;
   /** What it says runs there. */
   running = 0;
+  /** Requests that wait at it, where it tells of them. */
+  waiting: number | undefined;
   /** The model that it says it serves. */
   model = "fake";
   readonly #server: Listening;
@@ -59,8 +61,8 @@ export class Scripted implements AsyncDisposable {
 
   #stats(): Response {
     this.probes++;
-    const { running, model } = this;
-    const counts = { running, requests: { ended: 2 } };
+    const { running, waiting, model } = this;
+    const counts = { running, waiting, requests: { ended: 2 } };
     return Response.json({ model: { name: model }, contextTokens: 1000, ...counts });
   }
 

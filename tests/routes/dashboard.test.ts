@@ -230,3 +230,14 @@ test("what an engine fails with is reported, and the stream ends with an error",
   assertEquals([error.code, reported], ["internal", [failure]]);
   assertEquals(await events.next(), null);
 });
+
+test("heads of /v1/events open no stream", async () => {
+  const asker = asking();
+  for (let at = 0; at < 40; at++) {
+    const request = new Request("http://localhost/v1/events", { method: "HEAD" });
+    const { status, headers, body } = await asker.app.fetch(request);
+    assertEquals([status, headers.get("Content-Type"), body], [200, "text/event-stream", null]);
+  }
+  await using events = await Events.from(asker.app);
+  assertEquals((await events.next()).model, { name: "fake" });
+});
