@@ -37,7 +37,7 @@ export type { GenerateOptions, PromptOptions, ToolChoice } from "./engine/config
 export type { Message, MessageCall, Tool } from "./engine/conversation.ts";
 export type { Format, SchemaFormat } from "./engine/constrain/format.ts";
 export type { JsonSchema, SchemaObject } from "./engine/constrain/schema.ts";
-export type { EngineCounters, EngineStats } from "./engine/engine_stats.ts";
+export type { EngineCounters, EngineStats, FetchCounts } from "./engine/engine_stats.ts";
 export type {
   Came,
   Observation,

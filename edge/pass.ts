@@ -2,6 +2,7 @@
 // host that its sealed name tells, and the answer comes back as it is, but for names. So a front
 // keeps nothing, and any copy of it can answer.
 import { jsonOf } from "../routes/body.ts";
+import { SpecacheError } from "../engine/errors.ts";
 import { RequestError } from "../routes/errors.ts";
 import type { Host } from "./host.ts";
 import { HostError } from "./host_error.ts";
@@ -49,9 +50,14 @@ export async function pass(
   }
   const method = request.method === "HEAD" ? "GET" : request.method;
   const passing = { ...parts, request, tenant, root };
-  if (name !== undefined) return await toHolder({ ...passing, method }, name, rest + search);
-  if (method === "GET") return await list(passing);
-  if (method === "POST") return await create(passing);
+  try {
+    if (name !== undefined) return await toHolder({ ...passing, method }, name, rest + search);
+    if (method === "GET") return await list(passing);
+    if (method === "POST") return await create(passing);
+  } catch (cause) {
+    if (!request.signal.aborted) throw cause;
+    throw new SpecacheError("cancelled", "Cannot answer: the client has left", { cause });
+  }
   throw notAllowed(request, root, "GET, HEAD, POST");
 }
 
@@ -61,19 +67,21 @@ export function tagOf({ url }: Host): string {
 }
 
 async function create(passing: Passing): Promise<Response> {
-  const { hosts, request, tenant, root } = passing;
-  const { signal } = request;
+  const { hosts, silenceMs, request, tenant, root } = passing;
   const post = postOf(await jsonOf(request, CREATE_BYTES_MAX));
-  return await hosts.place(
-    null,
-    async (host) => await renamed(passing, host, await host.ask(root, { ...post, tenant, signal })),
-  );
+  return await hosts.place(null, async (host) => {
+    using pulse = new Pulse(host, silenceMs, request.signal);
+    const { signal } = pulse;
+    return await renamed(passing, host, await host.ask(root, { ...post, tenant, signal }));
+  });
 }
 
 // Of all hosts that are there.
-async function list({ hosts, sealer, request, tenant, root }: Passing): Promise<Response> {
-  const { signal } = request;
+async function list(passing: Passing): Promise<Response> {
+  const { hosts, sealer, silenceMs, request, tenant, root } = passing;
   const lists = await Promise.all(hosts.all.map(async (host) => {
+    using pulse = new Pulse(host, silenceMs, request.signal);
+    const { signal } = pulse;
     try {
       const { data } = await (await host.ask(root, { tenant, signal })).json();
       return await Promise.all((data as Named[]).map(async (each) => ({

@@ -3,7 +3,7 @@ import type { PrefixCounts } from "./prefixes.ts";
 import { type CacheStats, noStats } from "./stats.ts";
 
 /** What the worker counts. */
-export interface EngineCounters {
+export interface EngineCounters extends FetchCounts {
   /** Sessions that are open. */
   readonly sessions: number;
   /** Requests that wait for their turn. */
@@ -36,7 +36,11 @@ export interface EngineCounters {
   readonly prefillMs: number;
   /** Milliseconds of requests from then on. */
   readonly decodeMs: number;
-  /** Rows that requests chose and how they came; CacheStats defines each. */
+}
+
+/** What steps fetched and guessed; CacheStats defines each. */
+export interface FetchCounts {
+  /** Rows that inputs chose and how they came. */
   readonly rows: { readonly prefetched: number; readonly late: number; readonly reused: number };
   /** Bytes copied from far to near. */
   readonly fetchedBytes: number;

@@ -3,7 +3,7 @@
 import { z } from "zod";
 import type { Mode } from "./config.ts";
 import type { Stop } from "./decode.ts";
-import type { CacheStats } from "./stats.ts";
+import type { FetchCounts } from "./engine_stats.ts";
 
 /** Turns that are kept for those who look on. */
 export const TURNS_KEPT = 256;
@@ -40,7 +40,7 @@ export const observeOptions: z.ZodType<ObserveOptions> = z.strictObject({
 });
 
 /** A turn of the scheduler: a piece of one prompt is read, then all that decode make one step. */
-export interface Turn {
+export interface Turn extends FetchCounts {
   /** Counts turns that were observed, from 1. */
   readonly turn: number;
   /** Milliseconds since the engine was opened when it began. */
@@ -57,14 +57,6 @@ export interface Turn {
   readonly inputs: number;
   /** Tokens that it gave. */
   readonly tokens: number;
-  /** Rows that inputs chose and how they came; CacheStats defines each. */
-  readonly rows: { readonly prefetched: number; readonly late: number; readonly reused: number };
-  /** Bytes copied from far to near. */
-  readonly fetchedBytes: number;
-  /** Milliseconds of fetches. */
-  readonly fetch: CacheStats["fetch"];
-  /** Guesses that the step ran beside true tokens, those that were right, and those taken. */
-  readonly guess: { readonly made: number; readonly right: number; readonly accepted: number };
 }
 
 /** A request that runs. */

@@ -59,7 +59,17 @@ export function storeRoutes(parts: StoreParts): Hono {
     };
     return created(c, held.add(ownerOf(c), open, close));
   };
-  stores.get("/", async (c) => c.json({ data: await Promise.all(held.of(ownerOf(c)).map(told)) }));
+  stores.get("/", async (c) => {
+    const all = held.of(ownerOf(c)).map(async (entry) => {
+      try {
+        return [await told(entry)];
+      } catch (error) {
+        if (held.has(entry)) throw error;
+        return []; // it was closed meanwhile
+      }
+    });
+    return c.json({ data: (await Promise.all(all)).flat() });
+  });
   stores.post("/", async (c) => {
     const options = storeRequestOf(await bodyOf(c, parts));
     held.checkOpen();

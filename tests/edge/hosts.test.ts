@@ -236,6 +236,38 @@ test("a request to a session whose host is silent and gone is told so", async ()
   assertEquals([error.status, error.code], [503, "host_gone"]);
 });
 
+test("a host that is silent and gone does not hold up a list, nor a new session", async () => {
+  const never = new Promise<Response>(() => {});
+  await using gone = await Scripted.start(() => never);
+  await using other = await Scripted.start(({ method }) =>
+    method === "POST"
+      ? Response.json({ id: "theirs", length: 0 }, { status: 201 })
+      : Response.json({ data: [{ id: "theirs", length: 0 }] })
+  );
+  const engine = await over([gone, other], { silenceMs: 20, probeMs: 50 });
+  gone.answersProbes = false;
+  const ask = (init: RequestInit = {}) =>
+    engine.pass(new Request("http://front/v1/sessions", init), "tenant");
+  assertEquals((await (await ask()).json()).data.length, 1);
+  const headers = { "Content-Type": "application/json" };
+  for (let at = 0; at < 4; at++) {
+    assertEquals((await ask({ method: "POST", headers, body: "{}" })).status, 201);
+  }
+});
+
+test("a client that leaves what is passed on is no failure of the front", async () => {
+  await using host = await Scripted.start(() => new Promise<Response>(() => {}));
+  const engine = await over([host]);
+  for (const path of ["", "/name"]) {
+    const client = new AbortController();
+    const request = new Request(`http://front/v1/sessions${path}`, { signal: client.signal });
+    const left = engine.pass(request, "tenant");
+    client.abort();
+    const error = await assertRejects(() => left, SpecacheError, "the client has left");
+    assertEquals(error.code, "cancelled");
+  }
+});
+
 test("whatever comes of requests, no load is left of them", async () => {
   const hosts = new Hosts({
     hosts: [NOWHERE, { url: "http://127.0.0.1:10" }, { url: "http://127.0.0.1:11" }],
