@@ -90,7 +90,7 @@ async function libraryOf(stderr: Terminal): Promise<Library | SpecacheError> {
 }
 
 // As specache_isa() counts them.
-const ISAS = ["none", "reference", "portable", "avx2", "avx512", "neon"];
+const ISAS = ["none", "reference", "portable", "avx2", "avx512", "neon", "amx"];
 const isaOf = ({ symbols }: Library) => ISAS[symbols.specache_isa()] ?? "unknown";
 
 async function cacheOf(): Promise<Findings["cache"]> {

@@ -14,7 +14,7 @@ export type Setting = "default" | "compact";
 /** What keys and values are rounded to before anything else uses them. */
 export type KvType = "bf16" | "f16" | "f32";
 /** Instruction set of the kernels. */
-export type Isa = "reference" | "portable" | "avx2" | "avx512" | "neon";
+export type Isa = "reference" | "portable" | "avx2" | "avx512" | "neon" | "amx";
 /** Device cuda: rows are read in place by a kernel, or gathered by the host and copied at once. */
 export type Prefetch = "read" | "gather";
 /**
@@ -216,7 +216,7 @@ const cacheFields = {
   threads: z.int().min(1).max(256).optional(),
   device: z.enum(["auto", "cpu", "cuda"]).optional(),
   prefetch: z.enum(["read", "gather"]).optional(),
-  isa: z.enum(["reference", "portable", "avx2", "avx512", "neon"]).optional(),
+  isa: z.enum(["reference", "portable", "avx2", "avx512", "neon", "amx"]).optional(),
 };
 
 /** Checks k of a step. */

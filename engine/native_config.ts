@@ -8,7 +8,7 @@ const MODES: readonly Mode[] = ["full", "paper", "specache"];
 const RULES: readonly ("own" | Rule)[] = ["own", "paper", "rotated"];
 const KV_TYPES: readonly KvType[] = ["f32", "f16", "bf16"];
 export const ISAS: readonly ("best" | Isa)[] = [
-  ...["best", "reference", "portable", "avx2", "avx512", "neon"] as const,
+  ...["best", "reference", "portable", "avx2", "avx512", "neon", "amx"] as const,
 ];
 const DEVICES: readonly Settings["device"][] = ["cpu", "cuda"];
 const PREFETCHES: readonly Prefetch[] = ["read", "gather"];

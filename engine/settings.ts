@@ -284,7 +284,7 @@ function samplingOf(options: GenerateOptions): Sampling {
   return Object.fromEntries(entries) as Sampling;
 }
 
-const ISAS: readonly string[] = ["reference", "portable", "avx2", "avx512", "neon"];
+const ISAS: readonly string[] = ["reference", "portable", "avx2", "avx512", "neon", "amx"];
 
 function environmentIsa(action: string): "best" | Isa {
   const isa = process.env.SPECACHE_ISA;

@@ -75,14 +75,16 @@ const standard = [
 ];
 // Each kernel is compiled for all instruction sets of an architecture; the library picks one when
 // it is loaded.
+const avx512 = [
+  ..."-mavx2 -mfma -mf16c -mbmi2 -mavx512f -mavx512bw -mavx512vl -mavx512dq".split(" "),
+  ...["-mavx512vbmi", "-mavx512vnni"],
+];
 const isas: Record<Architecture, Record<string, readonly string[]>> = {
   x64: {
     portable: [],
     avx2: ["-mavx2", "-mfma", "-mf16c", "-mbmi2", "-ffp-contract=fast"],
-    avx512: [
-      ..."-mavx2 -mfma -mf16c -mbmi2 -mavx512f -mavx512bw -mavx512vl -mavx512dq".split(" "),
-      ...["-mavx512vbmi", "-mavx512vnni"],
-    ],
+    avx512,
+    amx: [...avx512, "-mamx-tile", "-mamx-bf16"],
   },
   arm64: { portable: [], neon: ["-DSPECACHE_NEON", "-ffp-contract=fast"] },
 };
@@ -93,6 +95,8 @@ const unfused: Record<Architecture, readonly string[]> = {
   arm64: ["-ffp-contract=off"],
 };
 const kernels = "cpu/kernels";
+// Instruction sets that better another's kernels here and there have those in a folder of their own.
+const folders: Record<string, string> = { amx: "cpu/amx" };
 /** Machine code is made for each major, and PTX of the last for what comes after. */
 export const cudaArchitectures: readonly string[] = ["75", "80", "90", "100", "120"];
 /** How the kernels are compiled for any target. */
@@ -219,7 +223,9 @@ function unitsOf(
   };
   const cuda = options.cuda === undefined ? [] : ["-DSPECACHE_CUDA"];
   const sources = files.filter((name) => name.endsWith(".cpp"));
-  const plain = sources.filter((name) => !name.startsWith(kernels))
+  const isKernel = (name: string) =>
+    [kernels, ...Object.values(folders)].some((folder) => name.startsWith(`${folder}/`));
+  const plain = sources.filter((name) => !isKernel(name))
     .filter((name) => options.tests || !name.startsWith("tests/"))
     .map((file) => {
       const flags = file === "devices.cpp" ? cuda : [];
@@ -228,7 +234,7 @@ function unitsOf(
   // The least instruction set is linked first: of a function that several objects carry (the
   // standard library's templates) the linker takes the first, and that one runs everywhere.
   const perIsa = Object.entries(sets).flatMap(([isa, flags]) =>
-    sources.filter((name) => name.startsWith(kernels))
+    sources.filter((name) => name.startsWith(`${folders[isa] ?? kernels}/`))
       .map((file) => unit(file, isa, [`-DSPECACHE_ISA=${isa}`, ...flags, ...rounding(file)]))
   );
   return [...plain, ...perIsa];

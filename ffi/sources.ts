@@ -43,6 +43,11 @@ import benchCpp from "../native/bench.cpp" with { type: "text" };
 import benchH from "../native/bench.h" with { type: "text" };
 import borrowedH from "../native/borrowed.h" with { type: "text" };
 import codesH from "../native/codes.h" with { type: "text" };
+import cpuAmxColumnsH from "../native/cpu/amx/columns.h" with { type: "text" };
+import cpuAmxInputsH from "../native/cpu/amx/inputs.h" with { type: "text" };
+import cpuAmxProjectCpp from "../native/cpu/amx/project.cpp" with { type: "text" };
+import cpuAmxTableCpp from "../native/cpu/amx/table.cpp" with { type: "text" };
+import cpuAmxTilesH from "../native/cpu/amx/tiles.h" with { type: "text" };
 import cpuAvx2H from "../native/cpu/avx2.h" with { type: "text" };
 import cpuDeviceCpp from "../native/cpu/device.cpp" with { type: "text" };
 import cpuFarFileCpp from "../native/cpu/far_file.cpp" with { type: "text" };
@@ -164,6 +169,11 @@ export const sources: Readonly<Record<string, string>> = {
   "native/bench.h": benchH,
   "native/borrowed.h": borrowedH,
   "native/codes.h": codesH,
+  "native/cpu/amx/columns.h": cpuAmxColumnsH,
+  "native/cpu/amx/inputs.h": cpuAmxInputsH,
+  "native/cpu/amx/project.cpp": cpuAmxProjectCpp,
+  "native/cpu/amx/table.cpp": cpuAmxTableCpp,
+  "native/cpu/amx/tiles.h": cpuAmxTilesH,
   "native/cpu/avx2.h": cpuAvx2H,
   "native/cpu/device.cpp": cpuDeviceCpp,
   "native/cpu/far_file.cpp": cpuFarFileCpp,

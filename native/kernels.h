@@ -64,6 +64,9 @@ struct Project {
     uint64_t fast_numbers = 0;
     // CPU alone, without prefill: inputs are rounded to 8 bits where quantize.h says has_int8.
     bool int8 = false;
+    // CPU alone: weights of the same type met the same inputs in the call before; what a kernel
+    // made of these may serve again.
+    bool again = false;
 };
 
 struct Normalize {      // RMSNorm: out = in / sqrt(mean(in^2) + epsilon) * weight; may be in place
@@ -372,7 +375,7 @@ struct Audit {
     AuditResult *result;
 };
 struct Kernels {
-    const char *isa;  // "reference", "portable", "avx2", "avx512", "neon"
+    const char *isa;  // "reference", "portable", "avx2", "avx512", "neon", "amx"
     void (*embed)(Stream &, const Embed &);
     void (*project)(Stream &, const Project &);
     void (*normalize)(Stream &, const Normalize &);

@@ -58,7 +58,8 @@ typedef struct specache_config {
                               // follows from `threads`; on cuda 2/5 of the L2
     uint32_t prefill;         // of a model: 0 exact; 1, device cuda alone: fast, matrix products by
                               // cuBLAS with 16-bit operands
-    uint32_t isa;             // 0 best, 1 reference, 2 portable, 3 avx2, 4 avx512, 5 neon
+    uint32_t isa;             // 0 best, 1 reference, 2 portable, 3 avx2, 4 avx512, 5 neon, 6 amx:
+                              // avx512 whose prefill multiplies by tiles
     uint32_t audit;           // 1: keeps room for audits
     uint32_t variant;         // tests only: 1 waits for each prefetch where it starts, 2 keeps the
                               // rows that guesses chose no longer than others; a far file is read
@@ -175,7 +176,7 @@ typedef struct specache_tensor {
 uint32_t specache_abi_version(void);
 // Writes the sentence of this thread's last failure, UTF-8, cut to `bytes`; returns its length.
 uint32_t specache_error(uint8_t *text, uint32_t bytes);
-// Best instruction set here: 2 portable, 3 avx2, 4 avx512, 5 neon.
+// Best instruction set here: 2 portable, 3 avx2, 4 avx512, 5 neon, 6 amx.
 uint32_t specache_isa(void);
 // Compute threads that 0 means.
 uint32_t specache_threads(void);

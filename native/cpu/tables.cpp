@@ -15,18 +15,22 @@ struct Table {
 const Table &table_of(uint32_t isa) {
     const Features &found = features();
 #if defined(__x86_64__)
-    const Kernels *avx2 = &avx2::kernels, *avx512 = &avx512::kernels, *neon = nullptr;
+    const Kernels *avx2 = &avx2::kernels, *avx512 = &avx512::kernels, *neon = nullptr,
+                  *amx = &amx::kernels;
 #elif defined(__aarch64__)
-    const Kernels *avx2 = nullptr, *avx512 = nullptr, *neon = &neon::kernels;
+    const Kernels *avx2 = nullptr, *avx512 = nullptr, *neon = &neon::kernels,
+                  *amx = nullptr;
 #else
-    const Kernels *avx2 = nullptr, *avx512 = nullptr, *neon = nullptr;
+    const Kernels *avx2 = nullptr, *avx512 = nullptr, *neon = nullptr,
+                  *amx = nullptr;
 #endif
     static const Table tables[isa_last + 1] = {{"best", nullptr, false},
                                                {"reference", &reference_kernels, true},
                                                {"portable", &portable::kernels, true},
                                                {"avx2", avx2, found.avx2},
                                                {"avx512", avx512, found.avx512},
-                                               {"neon", neon, found.neon}};
+                                               {"neon", neon, found.neon},
+                                               {"amx", amx, found.amx}};
     return tables[isa];
 }
 

@@ -9,11 +9,12 @@ namespace portable { extern const Kernels kernels; }
 #if defined(__x86_64__)
 namespace avx2 { extern const Kernels kernels; }
 namespace avx512 { extern const Kernels kernels; }
+namespace amx { extern const Kernels kernels; }
 #elif defined(__aarch64__)
 namespace neon { extern const Kernels kernels; }
 #endif
 
-constexpr uint32_t isa_last = 5;
+constexpr uint32_t isa_last = 6;
 
 // isa as in specache.h.
 bool has_isa(uint32_t isa);  // whether this CPU has it; 1 and 2 all have

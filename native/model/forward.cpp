@@ -19,11 +19,14 @@ struct Pass {
     const Activations &a = model.activations;
     const bool int8 = !prefill && model.config.int8_activations != 0;
 
+    // Of the inputs that `before`, where there is one, has just met.
     void project(const Weight &weight, const Weight *bias, const float *in, float *out,
-                 bool accumulate = false) {
+                 bool accumulate = false, const Weight *before = nullptr) {
+        bool again = before != nullptr && before->tensor.type == weight.tensor.type;
         kernels.project(device.compute(), {weight.tensor, bias ? bias->floats : nullptr,
                                            in, out, rows, accumulate, prefill,
-                                           prefill ? a.fast : nullptr, a.fast_numbers, int8});
+                                           prefill ? a.fast : nullptr, a.fast_numbers, int8,
+                                           again});
     }
     void normalize(const float *in, const Weight &weight, float *out, uint32_t count,
                    uint32_t columns) {
@@ -50,8 +53,8 @@ struct Pass {
         normalize(a.hidden, layer.attention_norm, a.normalized, rows,
                   model.config.hidden);
         project(layer.query, &layer.query_bias, a.normalized, a.queries);
-        project(layer.key, &layer.key_bias, a.normalized, a.keys);
-        project(layer.value, &layer.value_bias, a.normalized, a.values);
+        project(layer.key, &layer.key_bias, a.normalized, a.keys, false, &layer.query);
+        project(layer.value, &layer.value_bias, a.normalized, a.values, false, &layer.key);
         if (model.config.query_key_norms) {
             normalize(a.queries, layer.query_norm, a.queries,
                       rows * shape.query_heads, dim);
@@ -65,7 +68,7 @@ struct Pass {
                 true);
         normalize(a.hidden, layer.mlp_norm, a.normalized, rows, model.config.hidden);
         project(layer.mlp_gate, &layer.mlp_gate_bias, a.normalized, a.gate);
-        project(layer.mlp_up, &layer.mlp_up_bias, a.normalized, a.up);
+        project(layer.mlp_up, &layer.mlp_up_bias, a.normalized, a.up, false, &layer.mlp_gate);
         kernels.gate(device.compute(), {a.gate, a.up, a.gate,
                                         uint64_t(rows) * model.config.intermediate});
         project(layer.mlp_down, &layer.mlp_down_bias, a.gate, a.hidden, true);

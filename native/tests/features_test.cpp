@@ -10,7 +10,7 @@
 
 // As specache.h counts them.
 static const char *const names[specache::isa_last + 1] = {"",     "reference", "portable",
-                                                          "avx2", "avx512",    "neon"};
+                                                          "avx2", "avx512",    "neon",    "amx"};
 
 TEST("each instruction set that the CPU has runs the kernels of its name, the best by default") {
     using namespace specache;
@@ -58,6 +58,7 @@ TEST("features() are those that the compiler's runtime finds") {
     CHECK(features().crc32 == (__builtin_cpu_supports("sse4.2") != 0));
     CHECK(features().avx2 == avx2);
     CHECK(features().avx512 == avx512);
+    CHECK(!features().amx || avx512);  // the system may refuse tiles that the CPU has
     CHECK(!features().neon);
 }
 #endif

@@ -29,12 +29,12 @@ struct Product {
 
     // The first `inputs` of the product.
     Near<float> by(Kernel kernel, bool prefill, uint32_t inputs,
-                   Stream &stream = near_stream()) const {
+                   Stream &stream = near_stream(), bool again = false) const {
         uint64_t values = uint64_t(inputs) * weights.tensor.rows;
         Near<float> result(out.begin(), out.begin() + int64_t(values));
         result.push_back(untouched);
         kernel(stream, {weights.tensor, bias.empty() ? nullptr : bias.data(), in.data(),
-                        result.data(), inputs, accumulate, prefill, nullptr, 0, int8});
+                        result.data(), inputs, accumulate, prefill, nullptr, 0, int8, again});
         finish_near();
         CHECK(result.back() == untouched);
         result.pop_back();

@@ -69,6 +69,27 @@ TEST("neither the number of inputs nor of threads changes a bit of a product") {
     }
 }
 
+TEST("inputs that met other weights of the same type before give the bits that they give anew") {
+    std::mt19937 random(18);
+    Stream &stream = near_stream();
+    for (Type type : weight_types) {
+        Product first(type, 35, columns_for(type, 300), 17, false, false, random);
+        Product small(type, 3, columns_for(type, 300), 17, false, false, random);
+        Product others(type, 48, columns_for(type, 300), 17, true, true, random);
+        others.in = small.in = first.in;
+        for (const Kernels *kernels : kernel_tables()) {
+            for (bool prefill : {false, true}) {
+                Near<float> anew = others.by(kernels->project, prefill, 17, stream);
+                for (const Product *before : {&first, &small}) {
+                    first.by(kernels->project, !prefill, 17, stream);
+                    before->by(kernels->project, prefill, 17, stream);
+                    CHECK(others.by(kernels->project, prefill, 17, stream, true) == anew);
+                }
+            }
+        }
+    }
+}
+
 TEST("project() with inputs of 8 bits gives the reference's products for every type and size") {
     std::mt19937 random(14);
     const uint32_t counts[] = {1, 2, 3, 4, 5, 8, 9, 17};

@@ -34,7 +34,7 @@ TEST("a store refuses each field outside its range") {
     CHECK(refuses(with(&C::head_dim, 8), SPECACHE_ARGUMENT, "head_dim 8 is below 16"));
     CHECK(refuses(with(&C::kv_type, 3), SPECACHE_ARGUMENT, "kv_type 3 is above 2"));
     CHECK(refuses(with(&C::mode, 3), SPECACHE_ARGUMENT, "mode 3 is above 2"));
-    CHECK(refuses(with(&C::isa, 6), SPECACHE_ARGUMENT, "isa 6 is above 5"));
+    CHECK(refuses(with(&C::isa, 7), SPECACHE_ARGUMENT, "isa 7 is above 6"));
     CHECK(refuses(with(&C::key_bits, 3), SPECACHE_ARGUMENT, "key_bits 3 is above 2"));
     CHECK(refuses(with(&C::value_bits, 0), SPECACHE_ARGUMENT, "value_bits 0 is below 1"));
     CHECK(refuses(with(&C::k_max, 1025), SPECACHE_ARGUMENT, "k_max 1025 is above 1024"));

@@ -121,7 +121,7 @@ test("doctor measures this machine, and leaves nothing in the cache folder", asy
     const found = await jsonOf(["doctor"]);
     assertEquals(found.ok, true);
     assertEquals(found.runtime.name, runtime);
-    assert(["portable", "avx2", "avx512", "neon"].includes(found.isa));
+    assert(["portable", "avx2", "avx512", "neon", "amx"].includes(found.isa));
     assert(found.threads >= 1);
     assert(found.memoryBytesPerSecond > 0 && found.calls.call > 0 && found.calls.bufferCall > 0);
     assert(found.cache.disk.freeBytes > 0);

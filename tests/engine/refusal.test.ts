@@ -56,7 +56,7 @@ const cacheRows: readonly Row<CacheOptions>[] = [
   [untyped({ group: 48 }), "group 48 is none of 32, 64"],
   [untyped({ mode: "fast" }), "mode fast is none of full, paper, specache"],
   [untyped({ kvType: "f64" }), "kvType f64 is none of bf16, f16, f32"],
-  [untyped({ isa: "sse" }), "isa sse is none of reference, portable, avx2, avx512, neon"],
+  [untyped({ isa: "sse" }), "isa sse is none of reference, portable, avx2, avx512, neon, amx"],
   [untyped({ device: "tpu" }), "device tpu is none of auto, cpu, cuda"],
   [untyped({ guessesMax: 4 }), "guessesMax 4 is none of 0, 1, 2, 3"],
   [untyped({ slot: 64 }), "option slot is not known"],

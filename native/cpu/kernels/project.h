@@ -34,6 +34,14 @@ static inline const uint8_t *row_at(const Tensor &weights, uint32_t row) {
            row * weight_row_bytes(weights.type, weights.columns);
 }
 
+// Inputs of several sequences that meet what is unpacked of a row once, where registers are many:
+// unpacking it is half of the work with four.
+#if defined(__AVX512F__)
+constexpr uint32_t inputs_held = 8;
+#else
+constexpr uint32_t inputs_held = 4;
+#endif
+
 // Calls dot<rows, inputs>(row, input) for neighbouring rows with neighbouring inputs, two rows at a
 // time where registers hold their `Sums` vectors of each product.
 template <uint32_t Sums, uint32_t Inputs, class Dot>
@@ -50,6 +58,11 @@ template <uint32_t Sums, class Dot>
 static inline void dot_piece(uint32_t count, uint32_t row, uint32_t rows, const Dot &dot) {
     constexpr uint32_t most = std::min(4u, sums_held / Sums);
     uint32_t c = 0;
+    if constexpr (inputs_held > most) {
+        for (; c + inputs_held <= count; c += inputs_held) {
+            dot_rows<Sums, inputs_held>(row, rows, c, dot);
+        }
+    }
     for (; c + most <= count; c += most) dot_rows<Sums, most>(row, rows, c, dot);
     if constexpr (most == 4) {
         if (count - c == 3) dot_rows<Sums, 3>(row, rows, c, dot);
