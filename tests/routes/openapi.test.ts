@@ -76,6 +76,9 @@ test("only what needs a key is said to, and is refused without one", async () =>
         !open.includes(path),
       ], path);
       assertEquals(operation.responses[401] !== undefined, !open.includes(path), path);
+      const others = new Asker(createApp(new FakeEngine(), { keys: ["a", "b"] }), "a");
+      const answer = await others.send(new Request(place, { method: method.toUpperCase() }));
+      assertEquals(operation.responses[403] !== undefined, answer.status === 403, path);
     }
   }
   assertEquals((await documentOf()).components.securitySchemes, undefined);
