@@ -109,7 +109,7 @@ test("no key, and one that is none of both kinds, are 401 everywhere", async () 
   }
 });
 
-test("an operator's key uses the model as any does, also where there is no other kind", async () => {
+test("an operator's key uses the model as any does, also where no others are", async () => {
   const engine = new FakeEngine();
   const app = createApp(engine, { operatorKeys: ["olga", "otto"] });
   assertRefused(await new Asker(app).get("/v1/stats"), 401, "invalid_api_key");
