@@ -35,10 +35,14 @@ class Fronted implements AsyncDisposable {
 const open = { keys: [HOST_KEY] }; // the only key, so the operator's
 const closed = { keys: [HOST_KEY, "another"] };
 
-async function assertLoad(asker: Asker, part?: string): Promise<void> {
-  const ask = (path: string) => {
-    const headers: Record<string, string> = part === undefined ? {} : { "Specache-Tenant": part };
-    return asker.send(new Request(`http://localhost${path}`, { headers }));
+async function assertLoad({ app, key }: Asker, part = ""): Promise<void> {
+  const ask = async (path: string) => {
+    const headers = { Authorization: `Bearer ${key}`, "Specache-Tenant": part };
+    const answer = await app.fetch(new Request(`http://localhost${path}`, { headers }));
+    const type = answer.headers.get("Content-Type") ?? "";
+    const isJson = type.startsWith("application/json");
+    const body = isJson ? await answer.json() : await answer.body?.cancel(); // may never end
+    return { status: answer.status, headers: answer.headers, body };
   };
   for (const path of ["/metrics", "/v1/events"]) {
     assertRefused(await ask(path), 403, "operator_only", /--operator-key-file/);
