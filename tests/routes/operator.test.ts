@@ -133,7 +133,7 @@ test("heads and other methods of what is the operator's are refused as well", as
   }
 });
 
-test("to the operator too sessions and stores of another key are not known", async () => {
+test("to the operator too sessions of another key are not known", async () => {
   const app = createApp(new FakeEngine(), {
     keys: ["anna"],
     operatorKeys: ["olga"],
