@@ -2,22 +2,28 @@
 import { type Flags, readUserFile } from "./options.ts";
 import { SpecacheError } from "../engine/errors.ts";
 
+/** Flags that name such a file. */
+export const keyFlags = ["api-key-file", "operator-key-file"] as const;
+
+/** One of them. */
+export type KeyFlag = typeof keyFlags[number];
+
 /** Longest key in characters. */
 export const KEY_CHARACTERS_MAX = 1000;
 
 /**
- * Reads the keys of the file that --api-key-file names.
+ * Reads the keys of the file that a flag names.
  *
  * @throws {SpecacheError} file; argument: a line is no key, which the sentence does not repeat
  */
-export function readKeys(flags: Flags): string[] {
-  const path = String(flags["api-key-file"]);
+export function readKeys(flags: Flags, flag: KeyFlag): string[] {
+  const path = String(flags[flag]);
   const refuse = (what: string): never => {
-    throw new SpecacheError("argument", `Cannot serve: --api-key-file ${path}${what}`, {
+    throw new SpecacheError("argument", `Cannot serve: --${flag} ${path}${what}`, {
       details: { path },
     });
   };
-  const lines = readUserFile(flags, "api-key-file").split(/\r?\n/);
+  const lines = readUserFile(flags, flag).split(/\r?\n/);
   const keys = lines.flatMap((line, at) => {
     if (line === "") return [];
     // What a header of HTTP can carry as one word.

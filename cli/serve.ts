@@ -7,8 +7,8 @@ import { Engine } from "../engine/engine.ts";
 import { SpecacheError } from "../engine/errors.ts";
 import { parse } from "../engine/parse.ts";
 import { StoreThread } from "../engine/store_thread.ts";
-import { createApp } from "../routes/app.ts";
-import { readKeys } from "./keys.ts";
+import { type AppOptions, createApp } from "../routes/app.ts";
+import { keyFlags, readKeys } from "./keys.ts";
 import { ensureLibrary } from "./library.ts";
 import { listen, type Place } from "./listen.ts";
 import { cacheFlags, engineOptionsOf, type Flags, number, readFlags } from "./options.ts";
@@ -37,6 +37,7 @@ export const serveFlags = {
   host: text,
   port: text,
   "api-key-file": text,
+  "operator-key-file": text,
   "allow-anyone": flag,
 } as const;
 
@@ -56,6 +57,8 @@ export const serveHelp = `specache serve - a model behind OpenAI's HTTP API
   --host H               default 127.0.0.1, which only this machine reaches
   --port P               default 8080; 0 takes one that is free and tells it
   --api-key-file F       asks for one of these keys, one a line
+  --operator-key-file F  keys that may also read what all do: /metrics, the page at /, and all of
+                         /v1/stats; needless where there is one key, which may
   --allow-anyone         serves other machines without a key
   --mode, --rule, --setting, --k, --key-bits, --value-bits, --profile, --group, --slots,
   --kv-type, --far, --far-bytes, --near, --threads, --device, --prefetch, --activations,
@@ -106,7 +109,7 @@ export async function serve(args: readonly string[], { stdout, stderr }: Streams
     const stores = storeMemory === 0 ? {} : { stores: thread, storeBytesMax: storeMemory };
     const closing = new AbortController();
     const report = (error: unknown) => say(error instanceof Error ? error.message : String(error));
-    const app = createApp(engine, { name, keys, closing: closing.signal, report, ...stores });
+    const app = createApp(engine, { name, ...keys, closing: closing.signal, report, ...stores });
     answer = (request) => app.fetch(request);
     using end = onEnd();
     stdout.write(`Serving ${name} at ${server.url}/v1\n`);
@@ -148,16 +151,22 @@ function nameOf(flags: Flags, { model }: EngineOptions): string {
 }
 
 // Whom nobody else can reach needs no key; whom others can reach needs one, or to be told so.
-function keysFor(flags: Flags, { hostname }: Place): readonly string[] | undefined {
-  const file = flags["api-key-file"];
-  if (file !== undefined && flags["allow-anyone"]) {
+function keysFor(
+  flags: Flags,
+  { hostname }: Place,
+): Pick<AppOptions, "keys" | "operatorKeys"> {
+  const given = keyFlags.filter((flag) => flags[flag] !== undefined);
+  if (given.length > 0 && flags["allow-anyone"]) {
     throw new SpecacheError(
       "argument",
-      "Cannot serve: --allow-anyone is given with --api-key-file",
+      `Cannot serve: --allow-anyone is given with --${given[0]}`,
     );
   }
-  if (file !== undefined) return readKeys(flags);
-  if (flags["allow-anyone"] || isLoopback(hostname)) return undefined;
+  const [keys, operatorKeys] = keyFlags.map((flag) =>
+    given.includes(flag) ? readKeys(flags, flag) : undefined
+  );
+  if (given.length > 0) return { keys, operatorKeys };
+  if (flags["allow-anyone"] || isLoopback(hostname)) return {};
   throw new SpecacheError(
     "argument",
     `Cannot serve: --host ${hostname} can be reached from other machines, so --api-key-file or ` +

@@ -43,6 +43,8 @@ export class RemoteEngine implements ServedEngine {
   readonly model: { readonly name: string };
   /** Longest sequence in tokens that all hosts take. */
   readonly contextTokens: number;
+  /** Hosts may have other fronts and clients. */
+  readonly shared = true;
   readonly #hosts: Hosts;
   readonly #sealer: Sealer;
   readonly #parts: Pick<GenerationParts, "silenceMs" | "learn">;
@@ -108,7 +110,10 @@ export class RemoteEngine implements ServedEngine {
     );
   }
 
-  /** What the hosts hold and have done, added up over those that are there. */
+  /**
+   * What the hosts hold and have done, added up over those that are there: what all of them tell
+   * their key, which is no more than how many requests run and wait where it is no operator's.
+   */
   async stats(): Promise<EngineStats> {
     const facts = await this.#hosts.facts();
     return facts.map(({ model: _, contextTokens: __, ...stats }) => stats)
@@ -161,11 +166,12 @@ async function toldOf(
   return { model: { name }, contextTokens: contextTokens ?? least };
 }
 
-// The same object with each number the sum of both; of anything else the first one's.
+// What both have, each number the sum of both; of anything else the first one's.
 function added<T>(a: T, b: T): T {
   if (typeof a === "number" && typeof b === "number") return a + b as T;
   if (typeof a !== "object" || a === null || typeof b !== "object" || b === null) return a;
-  const entries = Object.entries(a).map(([name, value]) =>
+  const both = Object.entries(a).filter(([name]) => Object.hasOwn(b, name));
+  const entries = both.map(([name, value]) =>
     [name, added(value, (b as Record<string, unknown>)[name])] as const
   );
   return Object.fromEntries(entries) as T;

@@ -10,9 +10,10 @@ import { chatRoutes } from "./chat.ts";
 import { completionRoutes } from "./completions.ts";
 import type { ServedEngine } from "./engine.ts";
 import { answerOf, RequestError, statusOf } from "./errors.ts";
-import { bearerKeys, partTenants } from "./keys.ts";
+import { anyone, bearerKeys, type Keys, partTenants } from "./keys.ts";
 import { Metrics } from "./metrics.ts";
 import { modelRoutes } from "./models.ts";
+import { operatorAlone } from "./operator.ts";
 import { mountResources, type ResourceOptions } from "./resources.ts";
 import { responseRoutes } from "./responses.ts";
 
@@ -36,6 +37,12 @@ export interface AppOptions extends ResourceOptions {
   readonly name?: string;
   /** Keys of which a request to /v1 must bring one; left out: none is asked for. */
   readonly keys?: readonly string[];
+  /**
+   * Keys as those, which alone may also read what is done for all of them together: /metrics,
+   * /v1/events, and all of /v1/stats. Left out: the one key of `keys` where there are no others and
+   * the engine has no other users, else none.
+   */
+  readonly operatorKeys?: readonly string[];
   /** Largest body of a request in bytes; default {@linkcode bodyBytesFor} the context. */
   readonly bodyBytesMax?: number;
   /** Seconds within which a body must be there; default 60. */
@@ -67,7 +74,7 @@ export interface App {
  * ```
  */
 export function createApp(engine: ServedEngine, options: AppOptions = {}): App {
-  const { keys, closing, name = engine.model.name, report = () => {} } = options;
+  const { closing, name = engine.model.name, report = () => {} } = options;
   const { bodyBytesMax = bodyBytesFor(engine.contextTokens) } = options;
   const { bodySeconds = BODY_SECONDS } = options;
   const app = new Hono();
@@ -81,15 +88,25 @@ export function createApp(engine: ServedEngine, options: AppOptions = {}): App {
   });
   const metrics = new Metrics(engine);
   app.use("/*", metrics.watch);
-  for (const path of ["/v1/*", "/metrics"]) {
-    if (keys !== undefined) app.use(path, bearerKeys(keys));
-  }
+  const keys = keysOf(engine, options);
+  const check = keys === null ? anyone : bearerKeys(keys);
+  for (const path of ["/v1/*", "/metrics"]) app.use(path, check);
   app.use("/v1/*", partTenants);
+  for (const path of ["/v1/events", "/metrics"]) app.use(path, operatorAlone);
   app.route("/v1/models", modelRoutes(name));
   const parts = { engine, name, bodyBytesMax, bodySeconds, closing, report };
   app.route("/v1/chat/completions", chatRoutes(parts));
   app.route("/v1/completions", completionRoutes(parts));
   app.route("/v1/responses", responseRoutes(parts));
-  mountResources(app, { ...parts, metrics, keyed: keys !== undefined }, options);
+  mountResources(app, { ...parts, metrics, keyed: keys !== null }, options);
   return { fetch: (request) => app.fetch(request) };
+}
+
+// Null: none are asked for. Who has the only key is alone here, and may see all of it.
+function keysOf(engine: ServedEngine, options: AppOptions): Keys | null {
+  const { keys, operatorKeys } = options;
+  if (keys === undefined && operatorKeys === undefined) return null;
+  const asked = keys ?? [];
+  const alone = new Set(asked).size === 1 && !engine.shared;
+  return { keys: asked, operatorKeys: operatorKeys ?? (alone ? asked : []) };
 }

@@ -23,6 +23,8 @@ export interface ServedEngine {
   plan(tokens?: number): CachePlan | Promise<CachePlan>;
   /** What it holds, and what it has done. */
   stats(): Promise<EngineStats>;
+  /** Others use it too than who asks by this application, so what it counts is of them as well. */
+  readonly shared?: true;
   /** What it does now; left out: it cannot tell. */
   observe?(options: ObserveOptions): Promise<Observation>;
   /**

@@ -2,13 +2,24 @@
 import type { Context, MiddlewareHandler } from "hono";
 import type { GenerateOptions } from "../engine/config_generate.ts";
 import { RequestError } from "./errors.ts";
+import { FOR_TENANT, NO_OPERATOR, OTHER_KEY, setOperator } from "./operator.ts";
+
+/** Who may ask. */
+export interface Keys {
+  /** Of which a request must bring one. */
+  readonly keys: readonly string[];
+  /** Those that may also read what is done for all keys together. */
+  readonly operatorKeys: readonly string[];
+}
 
 /**
- * Lets requests with one of `keys` pass. Keys are compared by their SHA-256, all of them and all
+ * Lets requests with one of the keys pass. Keys are compared by their SHA-256, all of them and all
  * bytes each time, so that how long it takes tells nothing of them.
  */
-export function bearerKeys(keys: readonly string[]): MiddlewareHandler {
+export function bearerKeys({ keys, operatorKeys }: Keys): MiddlewareHandler {
   const known = Promise.all(keys.map(digestOf)); // (keys, 32) u8
+  const operators = Promise.all(operatorKeys.map(digestOf)); // (operatorKeys, 32) u8
+  const other = operatorKeys.length > 0 ? OTHER_KEY : NO_OPERATOR;
   return async function checkKey(c, next) {
     const header = c.req.header("Authorization");
     if (header === undefined) {
@@ -17,13 +28,19 @@ export function bearerKeys(keys: readonly string[]): MiddlewareHandler {
     const token = header.match(/^Bearer +(\S+) *$/i)?.[1];
     if (token === undefined) throw refused("the header Authorization is not: Bearer KEY");
     const digest = await digestOf(token);
-    if (!isAmong(digest, await known)) {
-      throw refused("the API key is none of the server's");
-    }
+    const [asks, operates] = [isAmong(digest, await known), isAmong(digest, await operators)];
+    if (!asks && !operates) throw refused("the API key is none of the server's");
     c.set(TENANT, hexOf(digest));
+    setOperator(c, !operates ? other : partOf(c) !== "" ? FOR_TENANT : null);
     await next();
   };
 }
+
+/** Lets all requests pass: where no keys are asked for there is one tenant, the operator. */
+export const anyone: MiddlewareHandler = async (c, next) => {
+  setOperator(c, null);
+  await next();
+};
 
 /**
  * Whose request it is, by its key and a front's header: tenants share nothing that was read of a
@@ -46,7 +63,7 @@ const TENANT_CHARACTERS_MAX = 200;
  * @throws {RequestError} 400: the header is too long
  */
 export const partTenants: MiddlewareHandler = async (c, next) => {
-  const part = c.req.header(TENANT_HEADER) ?? "";
+  const part = partOf(c);
   if (part.length > TENANT_CHARACTERS_MAX) {
     const sentence = `Cannot answer: ${part.length} characters of the header ${TENANT_HEADER} ` +
       `are above ${TENANT_CHARACTERS_MAX}`;
@@ -57,6 +74,10 @@ export const partTenants: MiddlewareHandler = async (c, next) => {
 };
 
 const TENANT = "tenant";
+
+function partOf(c: Context): string {
+  return c.req.header(TENANT_HEADER) ?? "";
+}
 
 async function digestOf(key: string): Promise<Uint8Array> {
   return new Uint8Array(await crypto.subtle.digest("SHA-256", new TextEncoder().encode(key)));

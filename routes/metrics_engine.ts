@@ -72,7 +72,7 @@ const series: readonly Series[] = [
   {
     ...{ ...counter, name: "cached_tokens", help: "Tokens of prompts that were held already" },
     label: "from",
-    of: ({ cachedTokens = NaN, cachedGeneratedTokens = 0 }) => ({
+    of: ({ cachedTokens = NaN, cachedGeneratedTokens = NaN }) => ({
       prompt: cachedTokens - cachedGeneratedTokens,
       generated: cachedGeneratedTokens,
     }),

@@ -8,6 +8,7 @@ import { contentOf, EVENTS, type Operation, operations } from "./openapi_paths.t
 const REASONS: Readonly<Record<number, string>> = {
   400: "A field is at fault, or more tokens than the context holds",
   401: "No key, or a wrong one",
+  403: "The key is not the operator's",
   404: "Not known",
   408: "The body came too slowly",
   409: "Another request works with it",
@@ -80,7 +81,7 @@ function queryParameters({ query = {} }: Operation): Schema[] {
 }
 
 function responsesOf(operation: Operation, locked: boolean) {
-  const { status = 200, answer, refuses = [], body, path } = operation;
+  const { status = 200, answer, refuses = [], body, path, operator } = operation;
   const created = status === 201 ? { links: linksOf(path) } : {};
   const headers = status === 201 ? { Location: text } : answer === "bytes" ? ofTensor : {};
   const responses: Record<string, Schema> = {
@@ -88,7 +89,8 @@ function responsesOf(operation: Operation, locked: boolean) {
   };
   // A run without queries has no outputs.
   if (answer === "bytes") responses[204] = { description: "Done, and nothing was attended" };
-  for (const code of [...refuses, ...locked ? [401] : [], 500]) {
+  const forKeys = operator ? [401, 403] : [401];
+  for (const code of [...refuses, ...locked ? forKeys : [], 500]) {
     responses[code] = {
       description: REASONS[code],
       headers: passes.includes(code) ? { "Retry-After": text } : {},

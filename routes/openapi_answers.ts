@@ -86,7 +86,10 @@ export const answers: Readonly<Record<string, Schema>> = {
     stats: named("CacheStats"),
   }),
   Stores: object({ data: list(named("Store")) }),
-  Stats: object({ model: object({ name: text }), contextTokens: integer, running: integer }),
+  Stats: {
+    ...object({ model: object({ name: text }), contextTokens: integer, running: integer }),
+    description: "Also sessionsMax and waiting, and to the operator's key all that is counted",
+  },
   Length: object({ length: integer }),
   Deleted: object({ id: text, deleted: { const: true } }),
   Object: { type: "object" },

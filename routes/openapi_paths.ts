@@ -17,6 +17,8 @@ export interface Operation {
   readonly refuses?: readonly number[];
   /** Whether it needs no key. */
   readonly open?: true;
+  /** Whether it is the operator's alone. */
+  readonly operator?: true;
 }
 
 const post = { method: "post" as const, refuses: [400, 408, 413, 415, 503] };
@@ -43,7 +45,10 @@ export const operations: readonly Operation[] = [
     ...{ ...get, path: "/openapi.json", summary: "This document", answer: "Object" },
     open: true,
   },
-  { ...get, path: "/metrics", summary: "Counters as Prometheus reads them", answer: "text/plain" },
+  {
+    ...{ ...get, path: "/metrics", summary: "Counters as Prometheus reads them" },
+    ...{ answer: "text/plain", operator: true },
+  },
   { ...get, path: "/v1/models", summary: "The one model", answer: "Models" },
   {
     ...{ ...get, path: "/v1/models/{name}", summary: "The model by its name", answer: "Model" },
@@ -69,7 +74,7 @@ export const operations: readonly Operation[] = [
   {
     ...{ ...get, path: "/v1/events", summary: "What the engine does, as it does it" },
     ...{ query: { "watch?": count, "list?": count }, answer: "text/event-stream" },
-    refuses: [400, 429],
+    ...{ refuses: [400, 429], operator: true },
   },
   {
     ...{ ...post, path: "/v1/generate", summary: "Generates from a prompt, ids or messages" },

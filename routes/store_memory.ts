@@ -49,8 +49,8 @@ export class StoreMemory {
     if (this.#bytes + bytes > this.#bytesMax) {
       throw new SpecacheError(
         "capacity",
-        `Cannot open a store: its ${bytes} bytes and ${this.#bytes} of open stores are above the ` +
-          `server's ${this.#bytesMax}`,
+        `Cannot open a store: its ${bytes} bytes are more than open stores leave of the ` +
+          `server's ${this.#bytesMax}`, // whose they are is not told, so nor is how many bytes
         { details: { bytes, taken: this.#bytes, bytesMax: this.#bytesMax } },
       );
     }

@@ -7,6 +7,7 @@
 //
 //   HOSTS           [{"url": "https://gpu-1.example", "key": "..."}, ...]
 //   API_KEYS        keys of which a client must bring one, with commas between them
+//   OPERATOR_KEYS   keys as those, that may also read /metrics and the page at /
 //   MODEL           what the hosts call the model
 //   CONTEXT_TOKENS  the longest context that all of them take
 import process from "node:process";
@@ -14,14 +15,18 @@ import { type App, createApp } from "@specache/specache/app";
 import { RemoteEngine } from "@specache/specache/edge";
 
 async function open(): Promise<App> {
-  const { HOSTS, API_KEYS, MODEL, CONTEXT_TOKENS } = process.env;
+  const { HOSTS, API_KEYS, OPERATOR_KEYS, MODEL, CONTEXT_TOKENS } = process.env;
   const engine = await RemoteEngine.open({
     hosts: JSON.parse(HOSTS ?? "[]"),
     model: MODEL,
     contextTokens: Number(CONTEXT_TOKENS),
     report: console.error,
   });
-  return createApp(engine, { keys: API_KEYS?.split(",") ?? [], report: console.error });
+  return createApp(engine, {
+    keys: API_KEYS?.split(",") ?? [],
+    operatorKeys: OPERATOR_KEYS?.split(","),
+    report: console.error,
+  });
 }
 
 let app: App | undefined;

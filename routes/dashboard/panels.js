@@ -30,6 +30,15 @@ function newItem() {
   return item;
 }
 
+// What requests came to, and what was found of their beginnings.
+function countsOf({ requests, prefixes }, contextTokens) {
+  const { ended, cancelled, failed } = requests;
+  const { kept, hits, misses } = prefixes;
+  return `${count(ended)} ended, ${count(cancelled)} cancelled, ${count(failed)} failed; ` +
+    `${counted(kept, "text")} kept for reuse, ${count(hits)} of ${count(hits + misses)} prompts ` +
+    `began with one; context ${counted(contextTokens, "token")}`;
+}
+
 /** The panels. */
 export class Panels {
   #asked = 0;
@@ -44,16 +53,14 @@ export class Panels {
     byId("waiting").textContent = count(stats.waiting);
     byId("guesses").textContent = percent(seen.guesses.right, seen.guesses.made);
     byId("speed").textContent = seen.speed === null ? "–" : seen.speed.toFixed(1);
-    this.#tiers(stats, observation);
     this.#requests(observation);
     this.#askSessions(stats);
-    const { requests } = stats;
-    byId("counts").textContent =
-      `${count(requests.ended)} ended, ${count(requests.cancelled)} cancelled, ` +
-      `${count(requests.failed)} failed; ${counted(stats.prefixes.kept, "text")} kept for reuse, ` +
-      `${count(stats.prefixes.hits)} of ${
-        count(stats.prefixes.hits + stats.prefixes.misses)
-      } prompts began with one; context ${counted(contextTokens, "token")}`;
+    // A front's hosts tell no more where its key is none of their operators'.
+    const all = stats.requests !== undefined && stats.pages !== undefined;
+    if (all) this.#tiers(stats, observation);
+    byId("counts").textContent = all
+      ? countsOf(stats, contextTokens)
+      : `The hosts tell this server no more; context ${counted(contextTokens, "token")}`;
   }
 
   #tiers(stats, observation) {

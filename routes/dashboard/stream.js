@@ -102,6 +102,7 @@ export class Stream {
     const sentence = await sentenceOf(response);
     const tried = sessionStorage.getItem(KEY) !== null;
     if (response.status === 401) this.#state("key", "A key is needed", tried ? sentence : null);
+    else if (response.status === 403) this.#state("key", "The operator's key is needed", sentence);
     else if (response.status === 429 || response.status >= 500) this.#again(sentence);
     else this.#state("refused", sentence);
   }

@@ -2,7 +2,7 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { Engine } from "../../mod.ts";
+import { Engine, type EngineStats } from "../../mod.ts";
 import { assert, assertEquals, assertGreater, assertMatch, test } from "../harness.ts";
 import { needle } from "../cli/command.ts";
 import { FakeEngine } from "../routes/fake.ts";
@@ -154,6 +154,43 @@ test("a key is asked for, and is kept in the tab alone", async () => {
   assert(!kept.join().includes("a-secret"));
   await page.reload();
   await visit.state("live");
+});
+
+test("a key that is not the operator's is told so, and the operator's may be given", async () => {
+  for (
+    const [operatorKeys, why] of [[["olga"], /none of the operator's/], [
+      undefined,
+      /name one/,
+    ]] as const
+  ) {
+    const options = { keys: ["anna", "bert"], operatorKeys };
+    await using visit = await Visit.of(new FakeEngine(), options, phone);
+    const { page } = visit;
+    await visit.state("key");
+    await page.keyboard.type("anna");
+    await page.keyboard.press("Enter");
+    await visit.until("#state", /^The operator's key is needed$/);
+    await visit.until("#key-why", why);
+    assertMatch(await visit.told("#key-why"), /^Cannot answer: .+--operator-key-file.+\.$/);
+    assert(await page.locator("#key-why").isVisible());
+    assert(await page.locator("#board").isHidden());
+    assertEquals([await visit.overflow(), await visit.faults()], [0, []]);
+    if (operatorKeys === undefined) continue;
+    await page.fill("#key-value", "olga");
+    await page.keyboard.press("Enter");
+    await visit.state("live");
+    assertMatch(await visit.told("#counts"), /^1 ended, /);
+  }
+});
+
+test("the page of a front whose hosts tell it little shows what runs and waits", async () => {
+  const engine = new FakeEngine();
+  engine.stats = () => Promise.resolve({ sessionsMax: 4, running: 2, waiting: 3 } as EngineStats);
+  await using visit = await Visit.of(engine, {}, desktop);
+  await visit.until("#waiting", /^3$/);
+  await visit.until("#running", /^2$/);
+  await visit.until("#counts", /^The hosts tell this server no more; context 1,000 tokens$/);
+  assertQuiet(visit);
 });
 
 test("the page says when the server closes, and comes back with it", async () => {

@@ -71,6 +71,23 @@ const servers: readonly Row[] = [
   [`${served} --api-key-file=`, /^Cannot read --api-key-file "": it is empty, and wants a path$/],
   [`${served} --port 1e30`, /--port 1e\+30 is above 65535$/],
   [`${served} --allow-anyone --api-key-file KEYS`, /--allow-anyone is given with --api-key-file$/],
+  [
+    `${served} --allow-anyone --operator-key-file KEYS`,
+    /--allow-anyone is given with --operator-key-file$/,
+  ],
+  [`${served} --operator-key-file NONE`, /^Cannot read --operator-key-file NONE: it does not exis/],
+  [
+    `${served} --api-key-file KEYS --operator-key-file BLANK`,
+    /^Cannot serve: --operator-key-file BLANK has no key; write one a line$/,
+  ],
+  [
+    `${served} --operator-key-file UMLAUT`,
+    /--operator-key-file UMLAUT, line 1, character 2 is not visible ASCII$/,
+  ],
+  [
+    `${served} --host 192.0.2.1 --operator-key-file KEYS`,
+    /^Cannot serve: --host 192\.0\.2\.1 is no address of this machine$/,
+  ],
   [`${served} --allow-anyone=yes`, /--allow-anyone takes no value, not yes$/],
   [`${served} --api-key-file NONE`, /^Cannot read --api-key-file NONE: it does not exist$/],
   [

@@ -46,3 +46,27 @@ test("specache serve --store-bytes has stores of so many bytes together, of 0 no
     assertEquals([answer.status, (await answer.json()).error.code], [400, code]);
   }));
 });
+
+test("specache serve --operator-key-file names who reads what all keys do", async () => {
+  using folder = new Folder();
+  const file = folder.file("template", template);
+  const keys = ["--api-key-file", folder.file("keys", "anna\nbert\n")];
+  const operator = ["--operator-key-file", folder.file("operator", "\nolga\n")];
+  const cases = [
+    { flags: keys, told: { anna: 403, bert: 403, olga: 401 } },
+    { flags: [...keys, ...operator], told: { anna: 403, bert: 403, olga: 200 } },
+    { flags: operator, told: { anna: 401, olga: 200 } },
+  ];
+  await Promise.all(cases.map(async ({ flags, told }) => {
+    await using server = await Server.start(file, flags);
+    for (const [key, status] of Object.entries(told)) {
+      const headers = { Authorization: `Bearer ${key}` };
+      const answer = await fetch(server.url.replace("/v1", "/metrics"), { headers });
+      const text = await answer.text();
+      assertEquals([key, answer.status], [key, status], text);
+      if (status === 403) assertMatch(text, /--operator-key-file/);
+      const stats = await fetch(`${server.url}/stats`, { headers });
+      assertEquals("promptTokens" in await stats.json(), status === 200);
+    }
+  }));
+});

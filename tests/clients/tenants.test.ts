@@ -1,5 +1,5 @@
 // Two keys are two tenants: answers to one tell nothing of what the other has asked, nor does their
-// time. (What the whole engine has done, /v1/stats and /metrics tell every key.)
+// time. (What the whole engine has done is told to the operator's key: tests/routes/operator.)
 import { needleDocument } from "../../eval/needle.ts";
 import { needleModel, shippedSource } from "../../eval/source.ts";
 import { Engine } from "../../mod.ts";

@@ -14,6 +14,9 @@ const HOST_KEY = "key-of-hosts";
 /** The key of the front's client. */
 export const KEY = "key-of-client";
 
+/** The key of who runs the front. */
+export const OPERATOR_KEY = "key-of-operator";
+
 /** What a host counts. */
 export interface Counts {
   readonly running: number;
@@ -40,7 +43,7 @@ export class Hosts implements AsyncDisposable {
   /** Options of a front over them. */
   get environment(): Record<string, string> {
     const hosts = this.servers.map(({ url }) => ({ url, key: HOST_KEY }));
-    return { HOSTS: JSON.stringify(hosts), API_KEYS: KEY };
+    return { HOSTS: JSON.stringify(hosts), API_KEYS: KEY, OPERATOR_KEYS: OPERATOR_KEY };
   }
 
   /** What each counts. */

@@ -4,7 +4,15 @@ import { connect, type Socket } from "node:net";
 import OpenAI from "openai";
 import { spawned } from "../cli/command.ts";
 import { assert, assertEquals, assertStringIncludes, runtime, test } from "../harness.ts";
-import { type Counts, type Front, Hosts, inProcess, inWorkerd, KEY } from "./front.ts";
+import {
+  type Counts,
+  type Front,
+  Hosts,
+  inProcess,
+  inWorkerd,
+  KEY,
+  OPERATOR_KEY,
+} from "./front.ts";
 
 const FACT = "The code of amber is 44219. The weather is fine.";
 const here = runtime === "deno" ? "Deno with --allow-net and --allow-env alone" : "Bun";
@@ -89,8 +97,11 @@ async function shows({ url }: Front): Promise<void> {
     assertEquals([path, file.status], [path, 200]);
     await file.body?.cancel();
   }
-  const headers = { Authorization: `Bearer ${KEY}` };
-  const response = await fetch(`${url}/v1/events`, { headers });
+  const events = (key: string) =>
+    fetch(`${url}/v1/events`, { headers: { Authorization: `Bearer ${key}` } });
+  const refused = await events(KEY);
+  assertEquals([refused.status, (await refused.json()).error.code], [403, "operator_only"]);
+  const response = await events(OPERATOR_KEY);
   const reader = response.body!.getReader();
   const { value } = await reader.read();
   assertStringIncludes(new TextDecoder().decode(value), `"model":{"name":"needle"}`);

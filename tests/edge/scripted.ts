@@ -24,6 +24,8 @@ export class Scripted implements AsyncDisposable {
   readonly heard: Heard[] = [];
   /** Requests of /v1/stats so far. */
   probes = 0;
+  /** Headers of the last of these. */
+  probed = new Headers();
   /** What it says runs there. */
   running = 0;
   /** Requests that wait at it, where it tells of them. */
@@ -42,7 +44,7 @@ export class Scripted implements AsyncDisposable {
     const fetch = async (request: Request) => {
       const { pathname, search } = new URL(request.url);
       const { method, headers, signal } = request;
-      if (pathname === "/v1/stats" && host!.answersProbes) return host!.#stats();
+      if (pathname === "/v1/stats" && host!.answersProbes) return host!.#stats(headers);
       const body = await request.text();
       const heard = { method, path: pathname + search, headers, body, signal };
       host!.heard.push(heard);
@@ -59,8 +61,9 @@ export class Scripted implements AsyncDisposable {
     return this.#server.url;
   }
 
-  #stats(): Response {
+  #stats(headers: Headers): Response {
     this.probes++;
+    this.probed = headers;
     const { running, waiting, model } = this;
     const counts = { running, waiting, requests: { ended: 2 } };
     return Response.json({ model: { name: model }, contextTokens: 1000, ...counts });

@@ -155,9 +155,9 @@ test("/v1/events of an engine that cannot be observed tells its stats", async ()
   assertEquals([stats.running, observation], [0, null]);
 });
 
-test("/v1/events asks for the key, and shows each key its own", async () => {
+test("/v1/events asks for the key, and shows each operator's key its own", async () => {
   const engine = new Observed();
-  const app = createApp(engine, { keys: ["one", "two"] });
+  const app = createApp(engine, { keys: ["one"], operatorKeys: ["one", "two"] });
   const ask = async (key?: string) => {
     const client = new AbortController();
     const headers: Record<string, string> = key === undefined

@@ -29,7 +29,8 @@ export async function fuzz(count: number, seed: number, tried: Tried = fake()): 
   await ensureLibrary();
   const reported: unknown[] = [];
   const app = createApp(tried.engine, {
-    ...{ keys: tenants.map(({ key }) => key), name: "fake", bodySeconds: 2 },
+    ...{ keys: tenants.map(({ key }) => key), operatorKeys: [tenants[0].key] },
+    ...{ name: "fake", bodySeconds: 2 },
     ...{ stores: KvStore, storeBytesMax: 24e6, storesMax: 24 },
     report: (error) => void reported.push(error),
   });

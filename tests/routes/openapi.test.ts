@@ -76,6 +76,12 @@ test("only what needs a key is said to, and is refused without one", async () =>
         !open.includes(path),
       ], path);
       assertEquals(operation.responses[401] !== undefined, !open.includes(path), path);
+      const others = createApp(new FakeEngine(), { keys: ["a", "b"] });
+      const headers = { Authorization: "Bearer a" };
+      const request = new Request(place, { method: method.toUpperCase(), headers });
+      const answer = await others.fetch(request);
+      await answer.body?.cancel(); // may never end
+      assertEquals(operation.responses[403] !== undefined, answer.status === 403, path);
     }
   }
   assertEquals((await documentOf()).components.securitySchemes, undefined);
