@@ -96,7 +96,7 @@ for (const [running, waiting] of [[10, undefined], [1, 9]] as const) {
 
 test("a host that asks to be left alone is, for as long as it says", async () => {
   let closing = true;
-  const first = () => closing ? refusal(503, "busy", { "Retry-After": "1" }) : ended();
+  const first = () => closing ? refusal(503, "closed", { "Retry-After": "1" }) : ended();
   const ended = () => events([{ result: RESULT }]);
   await using host = await Scripted.start(first);
   await using other = await Scripted.start(ended);
@@ -222,7 +222,7 @@ test("stats() adds up what the hosts that are there tell", async () => {
 });
 
 test("a request to a session whose host is silent and gone is told so", async () => {
-  const made = () => Response.json({ id: "own name", length: 0 }, { status: 201 });
+  const made = () => Response.json({ id: "own-name", length: 0 }, { status: 201 });
   const never = new Promise<Response>(() => {});
   await using host = await Scripted.start(({ method }) => method === "POST" ? made() : never);
   const engine = await over([host], { silenceMs: 20, probeMs: 50 });
