@@ -32,3 +32,10 @@ test("what was never sealed opens nothing", async () => {
   const names = ["", "..", "a", "A".repeat(41), "A".repeat(1001), "ä".repeat(50), held.id, "%00"];
   for (const name of names) assertEquals(await sealer.open(name, ""), null, name);
 });
+
+test("what was sealed and is no name opens nothing", async () => {
+  const sealer = new Sealer("secret");
+  for (const id of ["../stores/x", "a?b", "a/b", "", "a b", "%2e", "."]) {
+    assertEquals(await sealer.open(await sealer.seal({ host: "h", id }, ""), ""), null, id);
+  }
+});
