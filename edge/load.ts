@@ -1,6 +1,6 @@
-// load.ts - how many requests run or wait at a host: as it told when it was asked, and what came and
-// went from here since. A request that it told of is taken off when it ends here, once; one that it
-// did not tell of never takes off another's.
+// load.ts - how many requests run or wait at a host: as it told when it was asked, and what came
+// and went from here since. A request that it told of is taken off when it ends here, once; one
+// that it did not tell of never takes off another's.
 
 /** Requests at one host. */
 export class Load {

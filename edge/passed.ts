@@ -1,5 +1,5 @@
-// passed.ts - answers of a host that a client reads at its own pace: no more is read of the host than
-// is asked for, and it is listened to while it is waited for.
+// passed.ts - answers of a host that a client reads at its own pace: no more is read of the host
+// than is asked for, and it is listened to while it is waited for.
 import { bodyOf } from "../routes/errors.ts";
 import { HostError, toldOf } from "./host_error.ts";
 import type { Pulse } from "./pulse.ts";

@@ -119,7 +119,7 @@ for (const breaks of [true, false]) {
     assert(host.answers > 50);
   });
 
-  test(`a stream of a session whose host ${how} at any byte has whole events, and an end`, async () => {
+  test(`a stream of a session whose host ${how} at any byte has whole events`, async () => {
     const bytes = streamOf(LOST);
     const made = new TextEncoder().encode(JSON.stringify({ id: "own", length: 0 }));
     let generates = false;
@@ -185,7 +185,7 @@ for (const breaks of [true, false]) {
   }
 }
 
-test("where JSON of a host breaks off another host is asked, if nothing is lost by that", async () => {
+test("where JSON of a plan or a new session breaks off another host is asked", async () => {
   const answer = { type: "application/json", bytes: encoder.encode('{"id":"own","length":0}') };
   await using host = await Cutting.start(() => answer, true);
   await using other = await Scripted.start(() => Response.json({ id: "theirs", length: 7 }));
@@ -198,7 +198,7 @@ test("where JSON of a host breaks off another host is asked, if nothing is lost 
   assert(host.answers > 0);
 });
 
-test("an event that is no object, and JSON that is none of ours, are the host's fault", async () => {
+test("an event that is no object, and JSON of another kind, are the host's fault", async () => {
   for (const data of ["null", "7", '"a"', "{"]) {
     await using host = await Scripted.start(({ path }) =>
       path === "/v1/generate"

@@ -22,7 +22,7 @@ export class Cutting implements AsyncDisposable {
     this.#server = server;
   }
 
-  /** Listens; after the bytes the connection breaks, or else the answer ends as if it were whole. */
+  /** Listens; after the bytes the connection breaks, or else the answer ends as a whole one. */
   static async start(answer: (method: string) => Cut, breaks: boolean): Promise<Cutting> {
     const server = createServer();
     const host = new Cutting(server);

@@ -50,7 +50,7 @@ class Silent implements AsyncDisposable {
 const quick = { silenceMs: 20, probeMs: 50, ageMs: 1e6 };
 const session = () => Response.json({ id: "own", length: 0 }, { status: 201 });
 
-test("a host that takes a connection and is silent holds up neither a session nor a plan", async () => {
+test("a host that takes connections in silence holds up neither a session nor a plan", async () => {
   await using silent = await Silent.start();
   const alone = await over([silent], quick);
   for (const ask of [() => alone.session(), () => alone.plan(), () => alone.stats()]) {
@@ -145,7 +145,7 @@ test("what a proxy refuses of one request does not make its host gone", async ()
     const ask = () => engine.generate({ prompt: "hi" }).result;
     for (let at = 0; at < 2; at++) await ask();
     const before = host.heard.length;
-    assertEquals(before, 1);
+    assertGreater(before, 0);
     small = true;
     for (let at = 0; at < 4; at++) await ask();
     assertEquals(host.heard.length - before, 2);
