@@ -8,7 +8,7 @@ import { type ErrorBody, RequestError } from "../routes/errors.ts";
 import { affinityOf } from "./affinity.ts";
 import { eventsOf } from "./events.ts";
 import type { Host } from "./host.ts";
-import { HostError, toldOf } from "./host_error.ts";
+import { gone, HostError } from "./host_error.ts";
 import type { Hosts } from "./hosts.ts";
 import { Pulse } from "./pulse.ts";
 
@@ -130,7 +130,7 @@ export class RemoteGeneration implements ServedGeneration {
   // then on: whoever iterates could come before the other host is asked.
   #failureOf(cause: unknown): unknown {
     if (!(cause instanceof HostError)) return cause;
-    if (this.#passed) return toldOf(cause);
+    if (this.#passed) return gone(cause);
     this.#queue.length = 0;
     return cause;
   }
@@ -149,8 +149,9 @@ export class RemoteGeneration implements ServedGeneration {
         this.#parts.more?.(event);
       }
     }
-    if (result === null) throw host.lost(fault, { begun: true });
-    return result;
+    if (result !== null) return result;
+    // Where who asked has left, or a probe found the host gone, the stream ends by that.
+    throw pulse.signal.aborted ? pulse.signal.reason : host.lost(fault, { begun: true });
   }
 
   // A piece with logprobs comes with the texts of the ids that it names.

@@ -123,7 +123,7 @@ export class Host {
       if (signal?.aborted) throw cause;
       throw this.lost(cause);
     }
-    if (!response.ok) throw await this.#refusal(response);
+    if (!response.ok) throw await this.#refusal(response, signal);
     this.#gone = false;
     return response;
   }
@@ -201,9 +201,10 @@ export class Host {
     this.#restsUntil = Date.now() + 1000 * Number(headers["Retry-After"]);
   }
 
-  async #refusal(response: Response): Promise<Error> {
+  async #refusal(response: Response, signal?: AbortSignal): Promise<Error> {
     const { status } = response;
     const said = refusalBody.safeParse(await smallJson(response));
+    if (signal?.aborted) return signal.reason; // what it said is not known
     const code = said.success ? said.data.error.code : "no code";
     const told = new HostError(`Cannot use host ${this.index}: it answers ${status} ${code}`);
     // A wrong key, another program at this address, or a proxy whose server has gone.

@@ -27,8 +27,13 @@ export interface HostErrorOptions {
 /** What a client is told of a host that failed where no other one can go on. */
 export function toldOf(cause: HostError): RequestError {
   if (cause.refusal !== null) return cause.refusal;
-  const error = cause.begun
-    ? new RequestError(502, "host_gone", "Cannot go on: the host that was answering is gone")
-    : new RequestError(503, "host_gone", "Cannot answer: the host that holds it cannot be reached");
-  return Object.assign(error, { cause });
+  if (cause.begun) return gone(cause);
+  const sentence = "Cannot answer: the host that holds it cannot be reached";
+  return Object.assign(new RequestError(503, "host_gone", sentence), { cause });
+}
+
+/** What a client is told who has read the beginning of an answer. */
+export function gone(cause: unknown): RequestError {
+  const sentence = "Cannot go on: the host that was answering is gone";
+  return Object.assign(new RequestError(502, "host_gone", sentence), { cause });
 }

@@ -1,7 +1,7 @@
 // passed.ts - answers of a host that a client reads at its own pace: no more is read of the host
 // than is asked for, and it is listened to while it is waited for.
 import { bodyOf } from "../routes/errors.ts";
-import { HostError, toldOf } from "./host_error.ts";
+import { gone } from "./host_error.ts";
 import type { Pulse } from "./pulse.ts";
 
 type Bytes = Uint8Array<ArrayBuffer>;
@@ -44,8 +44,7 @@ export function passedEvents(body: ReadableStream<Bytes>, pulse?: Pulse): Readab
     },
     end(fault) {
       if (ended) return new Uint8Array();
-      const error = toldOf(new HostError("Cannot go on", { cause: fault, begun: true }));
-      return encoder.encode(`data: ${JSON.stringify(bodyOf(error))}\n\n`);
+      return encoder.encode(`data: ${JSON.stringify(bodyOf(gone(fault)))}${GAP}`);
     },
   });
 }

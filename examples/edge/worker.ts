@@ -8,16 +8,18 @@
 //   HOSTS           [{"url": "https://gpu-1.example", "key": "..."}, ...]
 //   API_KEYS        keys of which a client must bring one, with commas between them
 //   MODEL           what the hosts call the model
+//   SECRET          seals names of sessions, alike in all copies; not needed where hosts have keys
 //   CONTEXT_TOKENS  the longest context that all of them take
 import process from "node:process";
 import { type App, createApp } from "@specache/specache/app";
 import { RemoteEngine } from "@specache/specache/edge";
 
 async function open(): Promise<App> {
-  const { HOSTS, API_KEYS, MODEL, CONTEXT_TOKENS } = process.env;
+  const { HOSTS, API_KEYS, MODEL, SECRET, CONTEXT_TOKENS } = process.env;
   const engine = await RemoteEngine.open({
     hosts: JSON.parse(HOSTS ?? "[]"),
     model: MODEL,
+    secret: SECRET,
     contextTokens: Number(CONTEXT_TOKENS),
     report: console.error,
   });

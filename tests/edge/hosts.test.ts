@@ -110,6 +110,30 @@ test("a host that asks to be left alone is, for as long as it says", async () =>
   assertEquals([host.heard.length, other.heard.length], [4, 9]);
 });
 
+test("a client that leaves in the middle of a stream leaves its host to others", async () => {
+  const piece = { id: 104, text: "h" };
+  await using several = await Several.start(
+    2,
+    ({ body }) =>
+      body.includes("leaves") ? events([{ piece }], false) : events([{ result: RESULT }]),
+  );
+  const engine = await over(several.hosts, { ageMs: 1e6 });
+  const leaves = async (how: string) => {
+    const client = new AbortController();
+    const run = engine.generate({ prompt: "leaves", signal: client.signal });
+    await run.started;
+    if (how === "signal") client.abort();
+    else for await (const _ of run) break;
+    await assertRejects(() => run.result);
+  };
+  for (const how of ["signal", "break"]) {
+    await leaves(how);
+    const before = several.counts;
+    for (let at = 0; at < 4; at++) await engine.generate({ prompt: "stays" }).result;
+    assertEquals(several.counts.map((count, host) => count - before[host]), [2, 2], how);
+  }
+});
+
 test("a host that was gone is asked beside requests, and takes its own again", async () => {
   let broken = true;
   await using host = await Scripted.start(() =>
