@@ -16,9 +16,15 @@ export async function* eventsOf(response: Response): AsyncGenerator<Record<strin
       parser.feed(decoder.decode(value, { stream: true }));
       const whole = events;
       events = [];
-      for (const data of whole) if (data !== "[DONE]") yield JSON.parse(data);
+      for (const data of whole) if (data !== "[DONE]") yield objectOf(data);
     }
   } finally {
     reader.cancel().catch(() => {});
   }
+}
+
+function objectOf(data: string): Record<string, unknown> {
+  const value = JSON.parse(data);
+  if (typeof value === "object" && value !== null) return value;
+  throw new Error(`an event is ${data.slice(0, 60)}, no object`);
 }

@@ -8,7 +8,7 @@ import { type ErrorBody, RequestError } from "../routes/errors.ts";
 import { affinityOf } from "./affinity.ts";
 import { eventsOf } from "./events.ts";
 import type { Host } from "./host.ts";
-import { HostError } from "./host_error.ts";
+import { gone, HostError } from "./host_error.ts";
 import type { Hosts } from "./hosts.ts";
 import { Pulse } from "./pulse.ts";
 
@@ -108,7 +108,6 @@ export class RemoteGeneration implements ServedGeneration {
   async #attempt(host: Host): Promise<GenerateResult> {
     const left = this.#left.signal;
     if (left.aborted) throw cancelled();
-    this.#queue.length = 0; // of a host that failed before any was passed on
     using pulse = new Pulse(host, this.#parts.silenceMs, left);
     try {
       const { salt: tenant, client: _, signal: __, progress: ___, ...options } = this.#options;
@@ -123,9 +122,17 @@ export class RemoteGeneration implements ServedGeneration {
       return await this.#read(host, response, pulse);
     } catch (cause) {
       if (left.aborted) throw cause;
-      const why = pulse.signal.aborted ? pulse.signal.reason : cause;
-      throw this.#passed && why instanceof HostError ? gone(why) : why;
+      throw this.#failureOf(pulse.signal.aborted ? pulse.signal.reason : cause);
     }
+  }
+
+  // Another host begins anew, so it is asked where no piece was passed on, and none may be from
+  // then on: whoever iterates could come before the other host is asked.
+  #failureOf(cause: unknown): unknown {
+    if (!(cause instanceof HostError)) return cause;
+    if (this.#passed) return gone(cause);
+    this.#queue.length = 0;
+    return cause;
   }
 
   async #read(host: Host, response: Response, pulse: Pulse): Promise<GenerateResult> {
@@ -142,8 +149,9 @@ export class RemoteGeneration implements ServedGeneration {
         this.#parts.more?.(event);
       }
     }
-    if (result === null) throw host.lost(fault);
-    return result;
+    if (result !== null) return result;
+    // Where who asked has left, or a probe found the host gone, the stream ends by that.
+    throw pulse.signal.aborted ? pulse.signal.reason : host.lost(fault, { begun: true });
   }
 
   // A piece with logprobs comes with the texts of the ids that it names.
@@ -187,11 +195,6 @@ async function* untilBroken<T>(
 
 function cancelled(cause?: unknown): SpecacheError {
   return new SpecacheError("cancelled", "Cannot answer: the client has left", { cause });
-}
-
-function gone(cause: unknown): RequestError {
-  const sentence = "Cannot go on: the host that was answering is gone";
-  return Object.assign(new RequestError(502, "host_gone", sentence), { cause });
 }
 
 // A host tells of what fails in a stream without a status: that is sent already.

@@ -3,11 +3,14 @@
 import { z } from "zod";
 import type { EngineStats } from "../engine/engine_stats.ts";
 import { RequestError } from "../routes/errors.ts";
-import { HostError } from "./host_error.ts";
+import { HostError, type HostErrorOptions } from "./host_error.ts";
+import { Load } from "./load.ts";
 import type { HostOptions } from "./options.ts";
 
 const RETRY_SECONDS_MAX = 60;
 const ANSWER_BYTES_MAX = 1 << 16; // of a refusal
+// What whoever stands before a host may refuse a single request with, in words of its own.
+const OF_REQUESTS: readonly number[] = [400, 413, 414, 431];
 
 /** What a host tells of itself. */
 export interface HostFacts extends EngineStats {
@@ -60,8 +63,7 @@ export class Host {
   /** Until when it asked to be left alone, ms since 1970. */
   #restsUntil = 0;
   #askedAt = -Infinity;
-  #reported = 0;
-  #change = 0;
+  readonly #load = new Load();
 
   /** Nothing is known of it yet: it is held to be there. */
   constructor({ url, key }: HostOptions, index: number, rules: HostRules) {
@@ -78,7 +80,7 @@ export class Host {
 
   /** Requests that run or wait there: as it told, and what came and went from here since. */
   get load(): number {
-    return Math.max(0, this.#reported + this.#change);
+    return this.#load.count;
   }
 
   /** When it was last asked how it is, ms since 1970. */
@@ -93,15 +95,10 @@ export class Host {
 
   /**
    * Counts a request until what is answered is called; twice is fine. Where a runtime drops a
-   * request without another word, the next probe sets it right.
+   * request without another word, the next probe but one sets it right.
    */
   begin(): () => void {
-    this.#change++;
-    let ended = false;
-    return () => {
-      if (!ended) this.#change--;
-      ended = true;
-    };
+    return this.#load.begin();
   }
 
   /**
@@ -126,16 +123,55 @@ export class Host {
       if (signal?.aborted) throw cause;
       throw this.lost(cause);
     }
-    if (!response.ok) throw await this.#refusal(response);
+    if (!response.ok) throw await this.#refusal(response, signal);
     this.#gone = false;
     return response;
   }
 
+  /**
+   * The JSON of an answer; `signal` is that of the request.
+   *
+   * @throws {HostError} it broke off, or is not what a server of specache tells
+   */
+  async json<T>(response: Response, schema: z.ZodType<T>, signal?: AbortSignal): Promise<T> {
+    try {
+      return schema.parse(await response.json());
+    } catch (cause) {
+      if (signal?.aborted) throw cause;
+      throw this.lost(cause, { begun: true });
+    }
+  }
+
   /** It is gone, and stays so until a probe finds it. */
-  lost(cause?: unknown): HostError {
+  lost(cause?: unknown, options: HostErrorOptions = {}): HostError {
     this.#gone = true;
     const why = cause instanceof Error ? `: ${cause.message}` : "";
-    return new HostError(`Cannot use host ${this.index}${why}`, { cause });
+    return new HostError(`Cannot use host ${this.index}${why}`, { cause, ...options });
+  }
+
+  /**
+   * Asks what it knows without work, within `probeMs`.
+   *
+   * @throws {HostError} it does not answer in time, or not as a server of specache does
+   * @throws {RequestError} it refused
+   */
+  async tell<T>(path: string, schema: z.ZodType<T>): Promise<T> {
+    const signal = AbortSignal.timeout(this.#rules.probeMs);
+    try {
+      return await this.json(await this.ask(path, { signal }), schema);
+    } catch (cause) {
+      if (cause instanceof HostError || cause instanceof RequestError) throw cause;
+      throw this.lost(cause);
+    }
+  }
+
+  /**
+   * Asks whether it takes requests.
+   *
+   * @throws {HostError} it does not, or is not there
+   */
+  async ready(): Promise<void> {
+    await Promise.all([this.tell("/ready", z.unknown()), this.probe()]);
   }
 
   /**
@@ -145,31 +181,35 @@ export class Host {
    */
   async probe(): Promise<HostFacts> {
     this.#askedAt = Date.now();
-    const signal = AbortSignal.timeout(this.#rules.probeMs);
+    const hear = this.#load.ask();
     try {
-      const response = await this.ask("/v1/stats", { signal });
-      const told = facts.parse(await response.json());
+      const told = await this.tell("/v1/stats", facts);
       const { model } = this.#rules;
       if (told.model.name !== (model ?? told.model.name)) {
-        throw new Error(`it serves ${told.model.name.slice(0, 60)} instead of ${model}`);
+        throw this.lost(new Error(`it serves ${told.model.name.slice(0, 60)} instead of ${model}`));
       }
-      this.#reported = told.running + (told.waiting ?? 0);
-      this.#change = 0;
+      hear(told.running + (told.waiting ?? 0));
       return told as unknown as HostFacts;
     } catch (cause) {
-      if (cause instanceof HostError) throw cause;
-      throw this.lost(cause);
+      // No tenant's share is asked for here, so what it refuses it refuses to all.
+      if (cause instanceof HostError && cause.refusal !== null) this.#rest(cause.refusal);
+      throw cause;
     }
   }
 
-  async #refusal(response: Response): Promise<Error> {
+  #rest({ headers }: RequestError): void {
+    this.#restsUntil = Date.now() + 1000 * Number(headers["Retry-After"]);
+  }
+
+  async #refusal(response: Response, signal?: AbortSignal): Promise<Error> {
     const { status } = response;
     const said = refusalBody.safeParse(await smallJson(response));
+    if (signal?.aborted) return signal.reason; // what it said is not known
     const code = said.success ? said.data.error.code : "no code";
     const told = new HostError(`Cannot use host ${this.index}: it answers ${status} ${code}`);
     // A wrong key, another program at this address, or a proxy whose server has gone.
     if (!said.success || status === 401 || status === 403) {
-      this.#gone = true;
+      this.#gone ||= !OF_REQUESTS.includes(status);
       return told;
     }
     const { message, param = null } = said.data.error;
@@ -181,7 +221,7 @@ export class Host {
     if (allow !== null) headers["Allow"] = allow;
     const refusal = new RequestError(status, code, message, param, headers);
     if (!again) return refusal;
-    if (status === 503) this.#restsUntil = Date.now() + 1000 * wait;
+    if (code === "closed") this.#rest(refusal); // any other is for this tenant or this moment
     return new HostError(told.message, { refusal });
   }
 }

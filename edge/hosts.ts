@@ -11,6 +11,9 @@ export const LOAD_BOUND = 1.25;
 /** Hosts that refuse a request as full or closing before the refusal is told. */
 export const REFUSALS_MAX = 3;
 
+/** Milliseconds for which it holds whether a host is ready. */
+export const READY_MS = 1000;
+
 // Hosts that one request asks how they are: some runtimes allow it few connections at a time.
 const REFRESHED_MAX = 2;
 
@@ -26,6 +29,9 @@ export class Hosts {
   readonly #ring: Ring;
   readonly #report: (error: unknown) => void;
   #turn = 0;
+  // Plain data: in some runtimes no request may wait for what another one began.
+  #readyAt = -Infinity;
+  #isReady = true;
 
   /** Nothing is asked. */
   constructor({ hosts, report, ...rules }: HostsOptions) {
@@ -102,6 +108,26 @@ export class Hosts {
     const facts = told.filter((each) => each !== null);
     if (facts.length === 0) throw this.unreachable();
     return facts;
+  }
+
+  /**
+   * Whether at least one takes requests, as of {@linkcode READY_MS} ago at most. While that is
+   * asked for, others are told what held before.
+   *
+   * @throws {RequestError} 503: none does
+   */
+  async ready(): Promise<void> {
+    if (Date.now() >= this.#readyAt + READY_MS) {
+      this.#readyAt = Date.now();
+      try {
+        await Promise.any(this.all.map((host) => host.ready()));
+        this.#isReady = true;
+      } catch (error) {
+        for (const each of (error as AggregateError).errors) this.#report(each);
+        this.#isReady = false;
+      }
+    }
+    if (!this.#isReady) throw this.unreachable();
   }
 
   /** What is answered where no host can be reached. */

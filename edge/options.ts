@@ -22,8 +22,9 @@ export interface RemoteEngineOptions {
   /** Longest sequence that all hosts take, in tokens; left out: they are asked. */
   readonly contextTokens?: number;
   /**
-   * What seals the names of sessions, the same wherever this engine runs; default: made of the
-   * hosts and their keys.
+   * What seals the names of sessions and stores, 16 characters at least: copies of one engine that
+   * are to know each other's have the same. Default: made of the hosts and their keys; where no
+   * host has a key, a random one, so that no other copy and no later one knows them.
    */
   readonly secret?: string;
   /** Age in ms at which what is known of a host is asked for again; default 5000. */
@@ -47,7 +48,7 @@ export const remoteEngineOptions: z.ZodType<RemoteEngineOptions> = z.strictObjec
   hosts: z.array(z.strictObject({ url: address, key: key.optional() })).min(1).max(HOSTS_MAX),
   model: z.string().min(1).optional(),
   contextTokens: z.int().min(1).max(TOKENS_MAX).optional(),
-  secret: z.string().min(1).optional(),
+  secret: z.string().min(16).optional(),
   ageMs: milliseconds,
   probeMs: milliseconds,
   silenceMs: milliseconds,

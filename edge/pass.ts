@@ -1,16 +1,19 @@
 // pass.ts - requests to what hosts hold open, sessions and raw stores: each goes as it is to the
 // host that its sealed name tells, and the answer comes back as it is, but for names. So a front
 // keeps nothing, and any copy of it can answer.
-import { jsonOf } from "../routes/body.ts";
+import { z } from "zod";
 import { SpecacheError } from "../engine/errors.ts";
+import { jsonOf } from "../routes/body.ts";
 import { RequestError } from "../routes/errors.ts";
 import type { Host } from "./host.ts";
-import { HostError } from "./host_error.ts";
+import { HostError, toldOf } from "./host_error.ts";
 import type { Hosts } from "./hosts.ts";
-import { Pulse } from "./pulse.ts";
-import type { Sealer } from "./sealed.ts";
+import { passedBytes, passedEvents } from "./passed.ts";
+import { Pulse, watched } from "./pulse.ts";
 import { hashOf } from "./ring.ts";
+import { hostsName, type Sealer } from "./sealed.ts";
 import { here, postOf } from "./session.ts";
+import { Upload } from "./upload.ts";
 
 const CREATE_BYTES_MAX = 1 << 16; // options of a new session or store
 
@@ -69,22 +72,23 @@ export function tagOf({ url }: Host): string {
 async function create(passing: Passing): Promise<Response> {
   const { hosts, silenceMs, request, tenant, root } = passing;
   const post = postOf(await jsonOf(request, CREATE_BYTES_MAX));
-  return await hosts.place(null, async (host) => {
-    using pulse = new Pulse(host, silenceMs, request.signal);
-    const { signal } = pulse;
-    return await renamed(passing, host, await host.ask(root, { ...post, tenant, signal }));
-  });
+  return await hosts.place(null, (host) =>
+    watched(host, silenceMs, async (signal) => {
+      const response = await host.ask(root, { ...post, tenant, signal });
+      return await renamed(passing, host, { response, signal });
+    }, request.signal));
 }
 
 // Of all hosts that are there.
 async function list(passing: Passing): Promise<Response> {
   const { hosts, sealer, silenceMs, request, tenant, root } = passing;
   const lists = await Promise.all(hosts.all.map(async (host) => {
-    using pulse = new Pulse(host, silenceMs, request.signal);
-    const { signal } = pulse;
     try {
-      const { data } = await (await host.ask(root, { tenant, signal })).json();
-      return await Promise.all((data as Named[]).map(async (each) => ({
+      const { data } = await watched(host, silenceMs, async (signal) => {
+        const response = await host.ask(root, { tenant, signal });
+        return await host.json(response, listed, signal);
+      }, request.signal);
+      return await Promise.all(data.map(async (each) => ({
         ...each,
         id: await sealer.seal({ host: tagOf(host), id: each.id }, tenant),
       })));
@@ -109,44 +113,50 @@ async function toHolder(
   const held = await sealer.open(name, tenant);
   const host = hosts.all.find((each) => tagOf(each) === held?.host);
   if (held === null || host === undefined) throw unknown(root, name);
-  const pulse = new Pulse(host, silenceMs, request.signal);
+  const upload = new Upload(request);
+  const pulse = new Pulse(host, silenceMs, upload.left);
   try {
     const type = request.headers.get("Content-Type");
     const path = `${root}/${held.id}${rest}`;
     const response = await here(() =>
       host.ask(path, {
         method,
-        body: request.body,
+        body: upload.body,
         headers: type === null ? {} : { "Content-Type": type },
         tenant,
         signal: pulse.signal,
       })
     );
-    return await renamed(passing, host, response, { name, id: held.id, pulse });
-  } catch (error) {
+    const { signal } = pulse;
+    const known = { name, id: held.id };
+    return await here(() => renamed(passing, host, { response, signal, pulse, known }));
+  } catch (cause) {
     pulse[Symbol.dispose]();
     const { reason } = pulse.signal;
-    if (reason instanceof HostError) return await here(() => Promise.reject(reason));
-    throw error instanceof RequestError ? told(error, held.id, name) : error;
+    const error = reason instanceof HostError ? toldOf(reason) : upload.fault ?? cause;
+    throw error instanceof RequestError ? renamedError(error, held.id, name) : error;
   }
 }
 
-interface Named {
-  readonly id: string;
-}
+const listed = z.looseObject({ data: z.array(z.looseObject({ id: hostsName })) });
+const answered = z.looseObject({ id: hostsName.optional() });
 
-// A name that the client knows, of what it stands for, and who listens to the host.
-interface Known extends Named {
-  readonly name: string;
-  readonly pulse: Pulse;
+// What a host answered.
+interface Answered {
+  readonly response: Response;
+  /** Of the request. */
+  readonly signal: AbortSignal;
+  /** Listens to the host until the answer is read; left out: who asks does. */
+  readonly pulse?: Pulse;
+  /** A name that the client knows, and what it stands for. */
+  readonly known?: { readonly name: string; readonly id: string };
 }
 
 // An object of JSON has the host's own name in it; streams and numbers have none.
 async function renamed(
   { sealer, tenant, root }: Passing,
   host: Host,
-  response: Response,
-  known?: Known,
+  { response, signal, pulse, known }: Answered,
 ): Promise<Response> {
   const headers = new Headers();
   for (const name of PASSED) {
@@ -156,45 +166,20 @@ async function renamed(
   const { status } = response;
   const type = headers.get("Content-Type") ?? "";
   if (!type.startsWith("application/json")) {
-    const body = response.body && listened(response.body, known?.pulse);
-    return new Response(body, { status, headers });
+    const passed = type.startsWith("text/event-stream") ? passedEvents : passedBytes;
+    return new Response(response.body && passed(response.body, pulse), { status, headers });
   }
-  const body = await response.json();
-  known?.pulse[Symbol.dispose]();
-  if (typeof body.id === "string") {
+  const body = await host.json(response, answered, signal);
+  pulse?.[Symbol.dispose]();
+  if (body.id !== undefined) {
     const { id } = body;
-    const isKnown = known !== undefined && known.id === id;
-    body.id = isKnown ? known.name : await sealer.seal({ host: tagOf(host), id }, tenant);
+    body.id = known?.id === id ? known.name : await sealer.seal({ host: tagOf(host), id }, tenant);
     if (status === 201) headers.set("Location", `${root}/${body.id}`);
   }
   return new Response(JSON.stringify(body), { status, headers });
 }
 
-// Bytes as they are read; the host is listened to while they are waited for.
-function listened(body: ReadableStream<Uint8Array>, pulse?: Pulse): ReadableStream<Uint8Array> {
-  const reader = body.getReader();
-  const end = () => pulse?.[Symbol.dispose]();
-  return new ReadableStream({
-    async pull(controller) {
-      pulse?.heard();
-      try {
-        const { value, done } = await reader.read();
-        pulse?.paused();
-        if (!done) return controller.enqueue(value);
-        controller.close();
-      } catch (error) {
-        controller.error(error);
-      }
-      end();
-    },
-    async cancel() {
-      await reader.cancel();
-      end();
-    },
-  }, { highWaterMark: 0 });
-}
-
-function told(error: RequestError, id: string, name: string): RequestError {
+function renamedError(error: RequestError, id: string, name: string): RequestError {
   const { status, code, message, param, headers } = error;
   return new RequestError(status, code, message.replaceAll(id, name), param, headers);
 }

@@ -1,6 +1,7 @@
 // pulse.ts - tells a host that computes in silence from one that is gone: a long prompt may take
 // minutes in which nothing is sent, a machine that lost its power sends nothing either.
 import type { Host } from "./host.ts";
+import { HostError } from "./host_error.ts";
 
 /** Watches one request of a host while it is silent. */
 export class Pulse implements Disposable {
@@ -52,5 +53,25 @@ export class Pulse implements Disposable {
     } catch (error) {
       if (this.#timer === timer) this.#aborter.abort(error);
     }
+  }
+}
+
+/**
+ * Runs `body` with a signal that is aborted when the host is gone, or with `left`.
+ *
+ * @throws {HostError} it was silent, and is gone
+ */
+export async function watched<R>(
+  host: Host,
+  silenceMs: number,
+  body: (signal: AbortSignal) => Promise<R>,
+  left?: AbortSignal,
+): Promise<R> {
+  using pulse = new Pulse(host, silenceMs, left);
+  try {
+    return await body(pulse.signal);
+  } catch (cause) {
+    const { reason } = pulse.signal;
+    throw reason instanceof HostError ? reason : cause;
   }
 }

@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { z } from "zod";
 import type { GenerateOptions } from "../engine/config_generate.ts";
 import { generateOptions } from "../engine/config_generate.ts";
 import type { EngineStats } from "../engine/engine_stats.ts";
@@ -14,14 +15,16 @@ import type { ServedEngine, ServedGeneration, ServedSession } from "../routes/en
 import { type GenerationParts, RemoteGeneration } from "./generation.ts";
 import type { HostFacts } from "./host.ts";
 import { Hosts } from "./hosts.ts";
-import { type RemoteEngineOptions, remoteEngineOptions } from "./options.ts";
+import { type HostOptions, type RemoteEngineOptions, remoteEngineOptions } from "./options.ts";
 import { pass } from "./pass.ts";
+import { watched } from "./pulse.ts";
 import { Sealer } from "./sealed.ts";
-import { postOf, RemoteSession } from "./session.ts";
+import { postOf, RemoteSession, sessionTold } from "./session.ts";
 
 export type { HostOptions, RemoteEngineOptions } from "./options.ts";
 
 const ACTION = "open the hosts";
+const anyPlan: z.ZodType<CachePlan> = z.custom<CachePlan>((value) => value instanceof Object);
 const TEXTS_MAX = 1 << 18; // token texts that are kept: a vocabulary's
 
 /**
@@ -72,7 +75,7 @@ export class RemoteEngine implements ServedEngine {
   static async open(options: RemoteEngineOptions): Promise<RemoteEngine> {
     const asked = parse(remoteEngineOptions, options, ACTION);
     const { ageMs = 5000, probeMs = 2000, silenceMs = 5000, report = () => {} } = asked;
-    const secret = asked.secret ?? JSON.stringify(asked.hosts);
+    const secret = asked.secret ?? secretOf(asked.hosts);
     const known = { ...{ hosts: asked.hosts, ageMs, probeMs, report } };
     const told = await toldOf(asked, () => new Hosts({ ...known, model: null }).facts());
     const hosts = new Hosts({ ...known, model: told.model.name });
@@ -96,18 +99,19 @@ export class RemoteEngine implements ServedEngine {
   /** A new, empty session on the host that has least to do; it stays there. */
   async session(): Promise<ServedSession & AsyncDisposable> {
     return await this.#hosts.place(null, async (host) => {
-      const response = await host.ask("/v1/sessions", postOf({}));
-      return new RemoteSession(host, this.#parts, await response.json());
+      return await watched(host, this.#parts.silenceMs, async (signal) => {
+        const response = await host.ask("/v1/sessions", { ...postOf({}), signal });
+        const told = await host.json(response, sessionTold, signal);
+        return new RemoteSession(host, this.#parts, told);
+      });
     });
   }
 
   /** Bytes of the cache on a host for a sequence of `tokens` (contextTokens if left out). */
   async plan(tokens: number = this.contextTokens): Promise<CachePlan> {
-    return await this.#hosts.place(
-      null,
-      async (host) =>
-        await (await host.ask(`/v1/plan?tokens=${encodeURIComponent(tokens)}`)).json(),
-    );
+    return await this.#hosts.place(null, async (host) => {
+      return await host.tell(`/v1/plan?tokens=${encodeURIComponent(tokens)}`, anyPlan);
+    });
   }
 
   /**
@@ -125,6 +129,15 @@ export class RemoteEngine implements ServedEngine {
    */
   tokenText(id: number): string {
     return this.#texts.get(id) ?? "";
+  }
+
+  /**
+   * Settles where at least one host takes requests.
+   *
+   * @throws {RequestError} 503: none does
+   */
+  async ready(): Promise<void> {
+    await this.#hosts.ready();
   }
 
   /** Answers requests below /v1/sessions and /v1/stores by the host that holds what they name. */
@@ -146,6 +159,13 @@ export class RemoteEngine implements ServedEngine {
     if (this.#texts.size >= TEXTS_MAX) this.#texts.clear();
     this.#texts.set(id, text);
   }
+}
+
+// Whoever knows the keys can make it again, and with them alone: so copies of a front that have the
+// same hosts and keys share it, and one without keys shares it with nobody.
+function secretOf(hosts: readonly HostOptions[]): string {
+  if (hosts.every(({ key }) => key === undefined)) return crypto.randomUUID();
+  return JSON.stringify(hosts.map(({ url, key }) => [url, key ?? null]));
 }
 
 async function toldOf(

@@ -3,7 +3,14 @@
 // tenant's; and wherever the same engine runs, it can open it.
 //   sealed name   base64url of: nonce (12) u8, AES-GCM of JSON [host, id], tag (16) u8
 
+import { z } from "zod";
+
 const NONCE_BYTES = 12;
+
+/** A name that a host gave: it becomes a part of paths. */
+export const hostsName: z.ZodType<string> = z.string().regex(/^[\w-]{1,100}$/);
+
+const sealedText: z.ZodType<readonly [string, string]> = z.tuple([hostsName, hostsName]);
 
 /** What a sealed name stands for. */
 export interface Held {
@@ -47,10 +54,10 @@ export class Sealer {
       const rest = bytes.subarray(NONCE_BYTES);
       const key = await this.#cryptoKey();
       const text = await crypto.subtle.decrypt(cipher(nonce, tenant), key, rest);
-      const [host, id] = JSON.parse(new TextDecoder().decode(text));
+      const [host, id] = sealedText.parse(JSON.parse(new TextDecoder().decode(text)));
       return { host, id };
     } catch {
-      return null; // it was not sealed here, or for somebody else
+      return null; // it was not sealed here, or for somebody else, or is no name
     }
   }
 

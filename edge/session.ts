@@ -1,18 +1,26 @@
 // session.ts - a session that a host holds open. Its requests go to that host and no other.
+import { z } from "zod";
 import type { GenerateOptions, PromptOptions } from "../engine/config_generate.ts";
 import type { CacheStats } from "../engine/stats.ts";
 import type { ServedSession } from "../routes/engine.ts";
-import { RequestError } from "../routes/errors.ts";
 import { type GenerationParts, RemoteGeneration } from "./generation.ts";
 import type { Ask, Host } from "./host.ts";
-import { HostError } from "./host_error.ts";
+import { hostsName } from "./sealed.ts";
+import { HostError, toldOf } from "./host_error.ts";
+import { watched } from "./pulse.ts";
 
 /** What hosts tell of a session. */
 export interface SessionTold {
   readonly id: string;
   readonly length: number;
-  readonly stats: CacheStats;
+  readonly stats?: unknown;
 }
+
+/** Checks {@linkcode SessionTold}. */
+export const sessionTold: z.ZodType<SessionTold> = z.looseObject({
+  id: hostsName,
+  length: z.number(),
+});
 
 type Parts = Omit<GenerationParts, "path" | "place">;
 
@@ -64,14 +72,14 @@ export class RemoteSession implements ServedSession, AsyncDisposable {
 
   /** What the session holds and what was fetched for it. */
   async stats(): Promise<CacheStats> {
-    return (await this.#ask("")).stats;
+    return (await this.#ask("", sessionTold)).stats as CacheStats;
   }
 
   /** Gives the session's memory back; closing twice is fine. */
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
-    await this.#ask("", { method: "DELETE" });
+    await this.#ask("", z.looseObject({}), { method: "DELETE" });
   }
 
   /** As close(). */
@@ -80,13 +88,19 @@ export class RemoteSession implements ServedSession, AsyncDisposable {
   }
 
   async #change(verb: string, body: object, signal?: AbortSignal): Promise<SessionTold> {
-    const told = await this.#ask(`/${verb}`, { ...postOf(body), signal });
+    const told = await this.#ask(`/${verb}`, sessionTold, { ...postOf(body), signal });
     if (verb !== "fork") this.#length = told.length;
     return told;
   }
 
-  async #ask(path: string, ask: Ask = {}): Promise<SessionTold> {
-    return await here(async () => await (await this.#host.ask(this.#path + path, ask)).json());
+  async #ask<T>(path: string, schema: z.ZodType<T>, ask: Ask = {}): Promise<T> {
+    const host = this.#host;
+    return await here(() =>
+      watched(host, this.#parts.silenceMs, async (signal) => {
+        const response = await host.ask(this.#path + path, { ...ask, signal });
+        return await host.json(response, schema, signal);
+      }, ask.signal)
+    );
   }
 }
 
@@ -101,8 +115,6 @@ export async function here<R>(body: () => Promise<R>): Promise<R> {
   try {
     return await body();
   } catch (cause) {
-    if (!(cause instanceof HostError)) throw cause;
-    const sentence = "Cannot answer: the host that holds it cannot be reached";
-    throw cause.refusal ?? Object.assign(new RequestError(503, "host_gone", sentence), { cause });
+    throw cause instanceof HostError ? toldOf(cause) : cause;
   }
 }

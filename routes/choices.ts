@@ -1,5 +1,6 @@
 // choices.ts - the answers to one request, which run side by side. Those to one prompt share what
-// was read of it: the first begins, and the others when it has its first token.
+// was read of it: the first begins, and the others when it has its first token. Each is read a few
+// tokens ahead of whoever reads them all, and no further.
 import type { GenerateOptions } from "../engine/config_generate.ts";
 import type { GenerateResult, Piece } from "../engine/generation.ts";
 import { begin } from "./begin.ts";
@@ -23,6 +24,9 @@ export interface ChoicesParts {
   readonly left: AbortController;
 }
 
+/** Tokens of each answer that are read ahead. */
+export const AHEAD = 8;
+
 /** Options of answers that go on from the same prompt. */
 export type Group = readonly (GenerateOptions & { readonly seed: number })[];
 
@@ -36,7 +40,9 @@ export class Choices {
   readonly #parts: ChoicesParts;
   readonly #groups: readonly Group[];
   readonly #first: ServedGeneration;
-  #events: ChoiceEvent[] = [];
+  readonly #events: ChoiceEvent[] = [];
+  readonly #waiting: number[]; // by answer: its tokens among them
+  #over = false; // nothing is read any more
   #failure: { readonly error: unknown } | null = null;
   #changed = Promise.withResolvers<void>();
 
@@ -44,6 +50,7 @@ export class Choices {
     this.#parts = { ...parts, closing: undefined }; // the first runs, so all are to be finished
     this.#groups = groups;
     this.#first = first;
+    this.#waiting = groups.flat().map(() => 0);
   }
 
   /**
@@ -65,15 +72,18 @@ export class Choices {
     }
     try {
       while (left > 0) {
-        for (const event of this.#events.splice(0)) {
+        const event = this.#events.shift();
+        if (event !== undefined) {
           if ("result" in event) left--;
+          else this.#take(event.index);
           yield event;
-        }
-        if (this.#failure !== null) throw this.#failure.error;
-        if (left > 0 && this.#events.length === 0) await this.#changed.promise;
+        } else if (this.#failure !== null) throw this.#failure.error;
+        else await this.#changed.promise;
       }
     } finally {
+      this.#over = true;
       if (left > 0) this.#parts.left.abort();
+      this.#wake(); // answers that wait for the reader
     }
   }
 
@@ -92,12 +102,20 @@ export class Choices {
   async #pass(run: ServedGeneration, index: number, begun: () => void = () => {}): Promise<void> {
     let pieces = 0;
     for await (const piece of run) {
+      this.#waiting[index]++;
       this.#add({ index, piece });
       if (pieces++ === 0) begun();
+      while (this.#waiting[index] >= AHEAD && !this.#over) await this.#changed.promise;
+      if (this.#over) return;
     }
     const result = await run.result;
     this.#add({ index, result });
     if (pieces === 0) begun();
+  }
+
+  // An answer that was as far ahead as it may goes on.
+  #take(index: number): void {
+    if (this.#waiting[index]-- === AHEAD) this.#wake();
   }
 
   #add(event: ChoiceEvent): void {
@@ -107,6 +125,7 @@ export class Choices {
 
   #fail(error: unknown): void {
     this.#failure ??= { error };
+    this.#over = true; // what came before is told, and then the failure
     this.#wake();
   }
 

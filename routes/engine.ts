@@ -27,6 +27,8 @@ export interface ServedEngine {
   readonly shared?: true;
   /** What it does now; left out: it cannot tell. */
   observe?(options: ObserveOptions): Promise<Observation>;
+  /** Rejects where it takes no requests now; left out: it always does. */
+  ready?(): Promise<void>;
   /**
    * Answers requests below /v1/sessions and /v1/stores for a tenant, where their memory is on other
    * hosts; left out: the routes hold sessions and stores themselves.

@@ -1,6 +1,7 @@
 // health.ts - whether the server answers, and whether it takes requests; no key needed.
 import { Hono } from "hono";
 import { SpecacheError } from "../engine/errors.ts";
+import type { ServedEngine } from "./engine.ts";
 import { only } from "./methods.ts";
 
 /** GET: {"status": "ok"}, also while the server is closing. */
@@ -11,12 +12,15 @@ export function healthRoutes(): Hono {
   return health;
 }
 
-/** GET: {"status": "ready"}, or 503 once `closing` is aborted. */
-export function readyRoutes(closing?: AbortSignal): Hono {
+/** GET: {"status": "ready"}, or 503 once `closing` is aborted, or where the engine is not. */
+export function readyRoutes(engine: Pick<ServedEngine, "ready">, closing?: AbortSignal): Hono {
   const ready = new Hono();
-  ready.get("/", (c) => {
-    if (!closing?.aborted) return c.json({ status: "ready" });
-    throw new SpecacheError("closed", "Cannot answer: the server is closing");
+  ready.get("/", async (c) => {
+    if (closing?.aborted) {
+      throw new SpecacheError("closed", "Cannot answer: the server is closing");
+    }
+    await engine.ready?.();
+    return c.json({ status: "ready" });
   });
   ready.all("/", only("GET"));
   return ready;

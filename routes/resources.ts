@@ -59,7 +59,7 @@ export function mountResources(
   const { numbersBytesMax = NUMBERS_BYTES, idleSeconds = IDLE_SECONDS, sessionsMax } = options;
   const memory = stores === undefined ? null : new StoreMemory(stores, storeBytesMax, storesMax);
   app.route("/health", healthRoutes());
-  app.route("/ready", readyRoutes(parts.closing));
+  app.route("/ready", readyRoutes(parts.engine, parts.closing));
   app.route("/openapi.json", openapiRoutes(parts.keyed));
   app.route("/metrics", parts.metrics.routes());
   app.route("/", dashboardRoutes());

@@ -9,16 +9,18 @@
 //   API_KEYS        keys of which a client must bring one, with commas between them
 //   OPERATOR_KEYS   keys as those, that may also read /metrics and the page at /
 //   MODEL           what the hosts call the model
+//   SECRET          seals names of sessions, alike in all copies; not needed where hosts have keys
 //   CONTEXT_TOKENS  the longest context that all of them take
 import process from "node:process";
 import { type App, createApp } from "@specache/specache/app";
 import { RemoteEngine } from "@specache/specache/edge";
 
 async function open(): Promise<App> {
-  const { HOSTS, API_KEYS, OPERATOR_KEYS, MODEL, CONTEXT_TOKENS } = process.env;
+  const { HOSTS, API_KEYS, OPERATOR_KEYS, MODEL, SECRET, CONTEXT_TOKENS } = process.env;
   const engine = await RemoteEngine.open({
     hosts: JSON.parse(HOSTS ?? "[]"),
     model: MODEL,
+    secret: SECRET,
     contextTokens: Number(CONTEXT_TOKENS),
     report: console.error,
   });

@@ -282,6 +282,20 @@ test("a host that is silent and gone is replaced while nothing was passed on", a
   });
 });
 
+test("a host that falls silent after the first piece and is gone is told as that", async () => {
+  await using host = await Scripted.start(({ path }) =>
+    path === "/v1/stats" ? refusal(503, "busy") : events(told, false)
+  );
+  const run = (await over([host], { silenceMs: 20, probeMs: 50 })).generate({ prompt });
+  await run.started;
+  host.answersProbes = false;
+  const seen: Piece[] = [];
+  const error = await refused(async () => {
+    for await (const piece of run) seen.push(piece);
+  });
+  assertEquals([error.status, error.code, seen], [502, "host_gone", pieces]);
+});
+
 interface Two extends AsyncDisposable {
   run: Awaited<ReturnType<typeof over>>["generate"];
   heard(): Heard[];

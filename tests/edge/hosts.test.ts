@@ -96,7 +96,7 @@ for (const [running, waiting] of [[10, undefined], [1, 9]] as const) {
 
 test("a host that asks to be left alone is, for as long as it says", async () => {
   let closing = true;
-  const first = () => closing ? refusal(503, "busy", { "Retry-After": "1" }) : ended();
+  const first = () => closing ? refusal(503, "closed", { "Retry-After": "1" }) : ended();
   const ended = () => events([{ result: RESULT }]);
   await using host = await Scripted.start(first);
   await using other = await Scripted.start(ended);
@@ -108,6 +108,30 @@ test("a host that asks to be left alone is, for as long as it says", async () =>
   await new Promise((answer) => setTimeout(answer, 1010));
   for (let at = 0; at < 6; at++) await ask();
   assertEquals([host.heard.length, other.heard.length], [4, 9]);
+});
+
+test("a client that leaves in the middle of a stream leaves its host to others", async () => {
+  const piece = { id: 104, text: "h" };
+  await using several = await Several.start(
+    2,
+    ({ body }) =>
+      body.includes("leaves") ? events([{ piece }], false) : events([{ result: RESULT }]),
+  );
+  const engine = await over(several.hosts, { ageMs: 1e6 });
+  const leaves = async (how: string) => {
+    const client = new AbortController();
+    const run = engine.generate({ prompt: "leaves", signal: client.signal });
+    await run.started;
+    if (how === "signal") client.abort();
+    else for await (const _ of run) break;
+    await assertRejects(() => run.result);
+  };
+  for (const how of ["signal", "break"]) {
+    await leaves(how);
+    const before = several.counts;
+    for (let at = 0; at < 4; at++) await engine.generate({ prompt: "stays" }).result;
+    assertEquals(several.counts.map((count, host) => count - before[host]), [2, 2], how);
+  }
 });
 
 test("a host that was gone is asked beside requests, and takes its own again", async () => {
@@ -222,7 +246,7 @@ test("stats() adds up what the hosts that are there tell", async () => {
 });
 
 test("a request to a session whose host is silent and gone is told so", async () => {
-  const made = () => Response.json({ id: "own name", length: 0 }, { status: 201 });
+  const made = () => Response.json({ id: "own-name", length: 0 }, { status: 201 });
   const never = new Promise<Response>(() => {});
   await using host = await Scripted.start(({ method }) => method === "POST" ? made() : never);
   const engine = await over([host], { silenceMs: 20, probeMs: 50 });

@@ -87,8 +87,10 @@ async function holds({ url }: Front): Promise<void> {
   assertStringIncludes(stdout, "1900: 1900.0\n");
 }
 
-// The dashboard's page and its files, and what it is told first.
+// That hosts are ready, the dashboard's page and its files, and what it is told first.
 async function shows({ url }: Front): Promise<void> {
+  const ready = await fetch(`${url}/ready`);
+  assertEquals([ready.status, await ready.json()], [200, { status: "ready" }]);
   const page = await fetch(url);
   const links = [...(await page.text()).matchAll(/(?:src|href)="(\/dashboard\/[^"]+)"/g)];
   assertEquals([page.status, links.length > 0], [200, true]);
