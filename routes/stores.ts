@@ -49,7 +49,7 @@ export function storeRoutes(parts: StoreParts): Hono {
     return stores;
   }
   const held = new Held<Open>({ what: "store", ...parts });
-  const add = (c: Context, open: Open) => {
+  const add = async (c: Context, open: Open) => {
     const close = async () => {
       try {
         await open.store.close();
@@ -57,7 +57,11 @@ export function storeRoutes(parts: StoreParts): Hono {
         memory.give(open.memory);
       }
     };
-    return created(c, held.add(ownerOf(c), open, close));
+    if (c.req.raw.signal.aborted) { // who left while it was opened will never know of it
+      await close();
+      throw new SpecacheError("cancelled", "Cannot answer: the client has left");
+    }
+    return await created(c, held.add(ownerOf(c), open, close));
   };
   stores.get("/", async (c) => {
     const all = held.of(ownerOf(c)).map(async (entry) => {
@@ -120,7 +124,7 @@ function oneStore(stores: Hono, held: Held<Open>, parts: StoreParts): void {
   }
 }
 
-// Shapes are judged before the body is read: it is as long as they say, and never above the limit.
+// Shapes are judged before the body is read, and of it no more is read than they need.
 function numbersOfStore(
   stores: Hono,
   held: Held<Open>,
@@ -130,8 +134,9 @@ function numbersOfStore(
     stores.post(`/:id/${verb}`, async (c) => {
       const [owner, id] = [ownerOf(c), c.req.param("id")];
       const { options } = held.get(owner, id).item;
-      const request = numbersRequestOf(verb, queryOf(c.req.raw, `${verb} a layer`), options);
-      const body = await bytesOf(c.req.raw, numbersBytesMax, bodySeconds);
+      const query = queryOf(c.req.raw, `${verb} a layer`);
+      const request = numbersRequestOf(verb, query, options, numbersBytesMax);
+      const body = await bytesOf(c.req.raw, request.bytes, bodySeconds, request.wrong);
       const numbers = numbersOf(request, body);
       const outputs = await held.use(owner, id, ({ store }) =>
         asked<Float32Array | null>(() => {
