@@ -2,6 +2,7 @@
 // tenant that made it, and is closed when it was idle for long.
 import { type Context, Hono } from "hono";
 import { tokenCount } from "../engine/config.ts";
+import type { SessionOptions } from "../engine/config_generate.ts";
 import { SpecacheError } from "../engine/errors.ts";
 import { parse } from "../engine/parse.ts";
 import type { CacheStats } from "../engine/stats.ts";
@@ -11,6 +12,7 @@ import type { ServedSession } from "./engine.ts";
 import { answerGeneration } from "./generate_answer.ts";
 import { appendRequestOf, generateRequestOf } from "./generate_request.ts";
 import { type Entry, Held } from "./held.ts";
+import { tenantOf } from "./keys.ts";
 import { leaving } from "./leaving.ts";
 import { only } from "./methods.ts";
 import { ownerOf } from "./owner.ts";
@@ -48,7 +50,7 @@ export function sessionRoutes(parts: SessionParts): Hono {
   });
   sessions.post("/", async (c) => {
     checkEmpty("create a session", await bodyOf(c, parts));
-    return await opener.open(c, () => parts.engine.session());
+    return await opener.open(c, (place) => parts.engine.session(place));
   });
   sessions.all("/", only("GET", "POST"));
   sessions.get("/:id", async (c) => c.json(await told(held.get(ownerOf(c), c.req.param("id")))));
@@ -70,8 +72,11 @@ export function sessionRoutes(parts: SessionParts): Hono {
   });
   sessions.post("/:id/fork", async (c) => {
     checkEmpty("fork a session", await bodyOf(c, parts));
-    const fork = ({ session }: Open) => session.fork();
-    return await opener.open(c, () => held.use(ownerOf(c), c.req.param("id"), fork));
+    const left = leaving(c.req.raw.signal);
+    return await opener.open(c, (place) => {
+      const fork = ({ session }: Open) => session.fork(place);
+      return held.use(ownerOf(c), c.req.param("id"), fork, left);
+    }, left);
   });
   sessions.post("/:id/generate", async (c) => generate(c, held, parts, await bodyOf(c, parts)));
   for (const name of ["append", "generate", "fork", "truncate"]) {
@@ -136,14 +141,37 @@ class Opener {
     this.#parts = parts;
   }
 
-  async open(c: Context, make: () => Promise<ServedSession>): Promise<Response> {
+  /** Answers by what `make` makes; it is given up where `left` is aborted, or the server closes. */
+  async open(
+    c: Context,
+    make: (place: SessionOptions) => Promise<ServedSession>,
+    left: AbortController = leaving(c.req.raw.signal),
+  ): Promise<Response> {
     this.#held.checkOpen();
     await this.#takeRoom();
     try {
-      const entry = await this.#added(c, await make());
+      const entry = await this.#added(left.signal, ownerOf(c), await this.#made(c, make, left));
       return c.json(await told(entry), 201, { Location: `/v1/sessions/${entry.id}` });
     } finally {
       this.#opening--;
+    }
+  }
+
+  async #made(
+    c: Context,
+    make: (place: SessionOptions) => Promise<ServedSession>,
+    left: AbortController,
+  ): Promise<ServedSession> {
+    const { closing } = this.#parts;
+    const giveUp = () => left.abort();
+    closing?.addEventListener("abort", giveUp, { once: true });
+    try {
+      return await make({ client: tenantOf(c).client, signal: left.signal });
+    } catch (error) {
+      this.#held.checkOpen(); // closing is why it was given up
+      throw error;
+    } finally {
+      closing?.removeEventListener("abort", giveUp);
     }
   }
 
@@ -159,13 +187,18 @@ class Opener {
   }
 
   // A client that left while its session was opened will never know of it.
-  async #added(c: Context, session: ServedSession): Promise<Entry<Open>> {
+  async #added(
+    left: AbortSignal,
+    tenant: string,
+    session: ServedSession,
+  ): Promise<Entry<Open>> {
     try {
       const stats = await session.stats();
-      if (c.req.raw.signal.aborted) {
+      if (left.aborted) {
+        this.#held.checkOpen();
         throw new SpecacheError("cancelled", "Cannot answer: the client has left");
       }
-      return this.#held.add(ownerOf(c), { session, stats }, () => session.close());
+      return this.#held.add(tenant, { session, stats }, () => session.close());
     } catch (error) {
       await session.close();
       throw error;
