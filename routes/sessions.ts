@@ -1,5 +1,5 @@
 // sessions.ts - /v1/sessions: texts that grow over several requests. A session belongs to the
-// tenant that made it, and is closed when it was idle for long.
+// tenant that made it, and is closed when it was idle for long, or makes way for another tenant's.
 import { type Context, Hono } from "hono";
 import { tokenCount } from "../engine/config.ts";
 import type { SessionOptions } from "../engine/config_generate.ts";
@@ -17,6 +17,7 @@ import { leaving } from "./leaving.ts";
 import { only } from "./methods.ts";
 import { ownerOf } from "./owner.ts";
 import { type AnswerParts, bodyOf } from "./parts.ts";
+import { makingWay, type Part } from "./share.ts";
 
 /** What the routes work with. */
 export interface SessionParts extends AnswerParts {
@@ -130,11 +131,12 @@ async function using(
   );
 }
 
-// Opens sessions, as many as may be.
+// Opens sessions, as many as may be; where all are, one of the tenant that has most makes way for
+// one that has fewer.
 class Opener {
   readonly #held: Held<Open>;
   readonly #parts: SessionParts;
-  #opening = 0;
+  readonly #opening: Part[] = [];
 
   constructor(held: Held<Open>, parts: SessionParts) {
     this.#held = held;
@@ -148,13 +150,18 @@ class Opener {
     left: AbortController = leaving(c.req.raw.signal),
   ): Promise<Response> {
     this.#held.checkOpen();
-    await this.#takeRoom();
+    const { sessionsMax } = await this.#parts.engine.stats();
+    const own: Part = { tenant: ownerOf(c), size: 1, used: null };
+    const way = this.#wayFor(own, sessionsMax);
+    this.#opening.push(own); // at once: who else asks counts it
+    let entry: Entry<Open>;
     try {
-      const entry = await this.#added(left.signal, ownerOf(c), await this.#made(c, make, left));
-      return c.json(await told(entry), 201, { Location: `/v1/sessions/${entry.id}` });
+      await Promise.all(way.map((each) => this.#held.evict(each)));
+      entry = await this.#added(left.signal, own.tenant, await this.#made(c, make, left));
     } finally {
-      this.#opening--;
+      this.#opening.splice(this.#opening.indexOf(own), 1);
     }
+    return c.json(await told(entry), 201, { Location: `/v1/sessions/${entry.id}` });
   }
 
   async #made(
@@ -176,12 +183,15 @@ class Opener {
   }
 
   // Who forgets sessions must not keep all others from generating: a place stays free of them.
-  async #takeRoom(): Promise<void> {
-    const { engine, sessionsMax } = this.#parts;
-    const { sessionsMax: places } = await engine.stats();
-    const most = sessionsMax ?? Math.max(1, places - 1);
-    const open = this.#held.count + this.#opening;
-    if (open < most) return void this.#opening++;
+  #wayFor({ tenant }: Part, places: number): Entry<Open>[] {
+    const most = this.#parts.sessionsMax ?? Math.max(1, places - 1);
+    const held = this.#held.all.map((entry) => ({
+      ...{ entry, tenant: entry.tenant, size: 1, used: entry.rested },
+    }));
+    const opening = this.#opening.map((part) => ({ ...part, entry: null }));
+    const open = held.length + opening.length;
+    const way = makingWay([...held, ...opening], tenant, 1, most - open);
+    if (way !== null) return way.flatMap(({ entry }) => entry ?? []);
     const sentence = `Cannot open a session: ${open} are open, and the server has ${most}`;
     throw new SpecacheError("capacity", sentence, { details: { open, sessionsMax: most } });
   }

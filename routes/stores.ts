@@ -1,6 +1,6 @@
 // stores.ts - /v1/stores: the cache without a model, for whoever computes queries, keys and values.
 // Numbers travel as bytes, their type and shape in the query string. A store belongs to the tenant
-// that opened it, and is closed when it was idle for long.
+// that opened it, and is closed when it was idle for long, or makes way for another tenant's.
 import { type Context, Hono } from "hono";
 import { endOptions, type KvStoreOptions, stepOptions, tokenCount } from "../engine/config.ts";
 import { SpecacheError } from "../engine/errors.ts";
@@ -14,7 +14,7 @@ import { ownerOf } from "./owner.ts";
 import { type AnswerParts, bodyOf } from "./parts.ts";
 import { queryOf } from "./query.ts";
 import type { ServedStore } from "./store_engine.ts";
-import type { Reserved, StoreMemory } from "./store_memory.ts";
+import type { OpenStore, Reserved, StoreMemory } from "./store_memory.ts";
 import { numbersOf, numbersRequestOf, storeRequestOf } from "./store_request.ts";
 import { bytesOfNumbers } from "./tensor.ts";
 
@@ -49,6 +49,11 @@ export function storeRoutes(parts: StoreParts): Hono {
     return stores;
   }
   const held = new Held<Open>({ what: "store", ...parts });
+  const opened = (): OpenStore[] =>
+    held.all.map((entry) => {
+      const { tenant, rested: used, item: { memory } } = entry;
+      return { tenant, size: 1, used, memory, close: () => held.evict(entry) };
+    });
   const add = async (c: Context, open: Open) => {
     const close = async () => {
       try {
@@ -77,14 +82,15 @@ export function storeRoutes(parts: StoreParts): Hono {
   stores.post("/", async (c) => {
     const options = storeRequestOf(await bodyOf(c, parts));
     held.checkOpen();
-    return await add(c, { ...await asked(() => memory.open(options)), options });
+    const made = await asked(() => memory.open(options, ownerOf(c), opened));
+    return await add(c, { ...made, options });
   });
   stores.all("/", only("GET", "POST"));
   stores.post("/:id/fork", async (c) => {
     checkEmpty("fork a store", await bodyOf(c, parts));
     held.checkOpen();
     return await held.use(ownerOf(c), c.req.param("id"), async (open) => {
-      const fork = await asked(() => memory.take(open.memory, () => open.store.fork()));
+      const fork = await asked(() => memory.take(open.memory, () => open.store.fork(), opened));
       return await add(c, { ...fork, options: open.options });
     });
   });
