@@ -136,7 +136,7 @@ class Full extends FakeEngine {
 }
 
 for (const body of [chatBody({ n: 4 }), { model: "fake", prompt: ["a", "b"], n: 2 }]) {
-  test(`a queue that fills behind the first answer refuses none of ${JSON.stringify(body)}`, async () => {
+  test(`a queue that fills refuses no other answer to ${JSON.stringify(body)}`, async () => {
     const engine = new Full(5);
     const place = "messages" in body ? path : "/v1/completions";
     const response = await createApp(engine).fetch(post(place, body));
