@@ -74,10 +74,8 @@ export function sessionRoutes(parts: SessionParts): Hono {
   sessions.post("/:id/fork", async (c) => {
     checkEmpty("fork a session", await bodyOf(c, parts));
     const left = leaving(c.req.raw.signal);
-    return await opener.open(c, (place) => {
-      const fork = ({ session }: Open) => session.fork(place);
-      return held.use(ownerOf(c), c.req.param("id"), fork, left);
-    }, left);
+    const fork = ({ session }: Open) => opener.open(c, (place) => session.fork(place), left);
+    return await held.use(ownerOf(c), c.req.param("id"), fork, left);
   });
   sessions.post("/:id/generate", async (c) => generate(c, held, parts, await bodyOf(c, parts)));
   for (const name of ["append", "generate", "fork", "truncate"]) {

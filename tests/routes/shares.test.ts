@@ -53,6 +53,9 @@ test("the session that a tenant used least recently makes way for one that has f
   assertEquals(asker.engine.open.size, 4);
   assertRefused(await one.post(`${all[1]}/append`, { ids: [1] }), 404, "session_not_found");
   await rest();
+  const nobodys = `${sessions}/${crypto.randomUUID()}/fork`;
+  assertRefused(await three.post(nobodys), 404, "session_not_found");
+  assertEquals(asker.engine.open.size, 4); // nothing made way for it
   assertEquals((await three.post(sessions)).status, 201);
   assertRefused(await three.post(sessions), 503, "capacity"); // 2, 1 and 1, or 1, 2 and 1
   asker.close();
