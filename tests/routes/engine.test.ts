@@ -178,6 +178,14 @@ test("who waits for a session leaves with its client, and when the server closes
     assertEquals((await engine.stats()).sessions, 0);
   }, { queue: 1 }));
 
+test("answers to one request wait for each other where nothing else may wait", () =>
+  serving(async (asker, engine) => {
+    const body = { model: engine.model.name, prompt: "The code of", n: 8, max_tokens: 3 };
+    const answer = await asker.post("/v1/completions", body);
+    assertEquals([answer.status, answer.body.choices?.length], [200, 8]);
+    assertEquals((await engine.stats()).requests, { ended: 8, cancelled: 0, failed: 0 });
+  }, { queue: 0 }));
+
 test("/v1/plan, /v1/stats and /metrics tell what the engine does", () =>
   serving(async (asker, engine) => {
     await asker.post("/v1/generate", { ids: promptIds, maxTokens: 8 });
