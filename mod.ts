@@ -33,7 +33,12 @@ export type {
   Rule,
   Setting,
 } from "./engine/config.ts";
-export type { GenerateOptions, PromptOptions, ToolChoice } from "./engine/config_generate.ts";
+export type {
+  GenerateOptions,
+  PromptOptions,
+  SessionOptions,
+  ToolChoice,
+} from "./engine/config_generate.ts";
 export type { Message, MessageCall, Tool } from "./engine/conversation.ts";
 export type { Format, SchemaFormat } from "./engine/constrain/format.ts";
 export type { JsonSchema, SchemaObject } from "./engine/constrain/schema.ts";

@@ -40,7 +40,7 @@ export async function listen(
   try {
     await lookup(place.hostname); // Bun's own error of a name that is none has any code
     return "Bun" in globalThis
-      ? listenInBun(fetch, place)
+      ? listenInBun(fetch, place, stalledMs)
       : await listenInDeno(fetch, place, stalledMs);
   } catch (cause) {
     const { hostname, port } = place;
@@ -117,8 +117,7 @@ interface Progress {
 /** Milliseconds that a server which closes waits for a client that reads nothing. */
 export const STALLED_MS = 30_000;
 
-// Whether there has been something to read for long, and the client reads nothing. Bun does not
-// tell: there such a client is waited for.
+// Whether there has been something to read for long, and the client reads nothing.
 function isStalled(
   response: ServerResponse,
   since: Map<ServerResponse, Progress>,
@@ -160,16 +159,67 @@ interface Bun {
   serve(options: Place & { readonly fetch: Fetch; readonly idleTimeout: number }): BunServer;
 }
 
-function listenInBun(fetch: Fetch, place: Place): Listening {
+function listenInBun(fetch: Fetch, place: Place, stalledMs: number): Listening {
   const { Bun } = globalThis as unknown as { readonly Bun: Bun };
+  const answers = new Answers();
   // A prefill may take minutes in which nothing is sent: no connection is idle for good.
-  const server = Bun.serve({ ...place, fetch, idleTimeout: 0 });
+  const server = Bun.serve({ ...place, fetch: answers.watch(fetch), idleTimeout: 0 });
   return {
     url: urlOf(server),
-    close: () =>
-      closeWhenQuiet(server.stop(), () => server.pendingRequests, () => void server.stop(true)),
+    close() {
+      const end = server.stop();
+      answers.goOn();
+      const waitedFor = () => answers.isStalled(stalledMs) ? 0 : server.pendingRequests;
+      return closeWhenQuiet(end, waitedFor, () => void server.stop(true));
+    },
     end: () => server.stop(true),
   };
+}
+
+// What is answered in Bun, which does not tell who reads: it asks for more of a stream of events
+// where its client has read, and of an answer in one piece nobody hears before its end.
+class Answers {
+  #atWork = 0; // requests and streams that the application is to say more of
+  #wentOn = 0; // when it said something last
+
+  goOn(): void {
+    this.#wentOn = performance.now();
+  }
+
+  isStalled(stalledMs: number): boolean {
+    return this.#atWork === 0 && performance.now() - this.#wentOn > stalledMs;
+  }
+
+  watch(fetch: Fetch): Fetch {
+    return async (request) => {
+      const response = await this.#working(async () => await fetch(request));
+      const type = response.headers.get("Content-Type");
+      if (type !== "text/event-stream" || response.body === null) return response;
+      return new Response(this.#watched(response.body), response);
+    };
+  }
+
+  #watched(body: ReadableStream<Uint8Array>): ReadableStream<Uint8Array> {
+    const reader = body.getReader();
+    return new ReadableStream({
+      pull: async (controller) => {
+        const { value, done } = await this.#working(() => reader.read());
+        if (done) controller.close();
+        else controller.enqueue(value);
+      },
+      cancel: (reason) => reader.cancel(reason),
+    }, { highWaterMark: 0 });
+  }
+
+  async #working<Said>(say: () => Promise<Said>): Promise<Said> {
+    this.#atWork++;
+    try {
+      return await say();
+    } finally {
+      this.#atWork--;
+      this.goOn();
+    }
+  }
 }
 
 function urlOf({ hostname, port }: Place): string {

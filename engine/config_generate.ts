@@ -45,6 +45,14 @@ export interface PromptOptions {
 /** Whether a tool must be called: `auto`: it may; `required`: one of them, or the one named. */
 export type ToolChoice = "auto" | "required" | { readonly name: string };
 
+/** Options of a session that is opened or forked: it may have to wait for a place. */
+export interface SessionOptions {
+  /** Who asks: as in {@linkcode PromptOptions}. */
+  readonly client?: string;
+  /** Gives it up while it waits. */
+  readonly signal?: AbortSignal;
+}
+
 /** Options of one generation; a signal ends it with stop `cancelled`. */
 export interface GenerateOptions extends PromptOptions {
   /** Tokens to generate at most; default 128. `rest`: all that the context has room for. */
@@ -101,16 +109,23 @@ export interface GenerateOptions extends PromptOptions {
   readonly logprobs?: number;
 }
 
+const sessionFields = {
+  client: z.string().max(1000).optional(),
+  signal: z.custom<AbortSignal>((value) => value instanceof AbortSignal, {
+    error: "is not an AbortSignal",
+  }).optional(),
+};
+
+/** Checks {@linkcode SessionOptions}. */
+export const sessionOptions: z.ZodType<SessionOptions> = z.strictObject(sessionFields);
+
 const promptFields = {
+  ...sessionFields,
   prompt: z.string().optional(),
   ids: z.array(z.int().min(0).max(2 ** 32 - 1)).optional(),
   messages: messages.optional(),
   tools: tools.optional(),
   salt: z.string().max(1000).optional(),
-  client: z.string().max(1000).optional(),
-  signal: z.custom<AbortSignal>((value) => value instanceof AbortSignal, {
-    error: "is not an AbortSignal",
-  }).optional(),
   progress: z.custom<(prefilled: number, promptTokens: number) => void>(
     (value) => typeof value === "function",
     { error: "is not a function" },

@@ -4,7 +4,11 @@ import { libraryFor, sharedLibrary } from "../ffi/library.ts";
 import { modelPath } from "../pull/path.ts";
 import { WorkerClient } from "./client.ts";
 import { type EngineOptions, engineOptions, tokenCount } from "./config.ts";
-import { conversationOptions, type GenerateOptions } from "./config_generate.ts";
+import {
+  conversationOptions,
+  type GenerateOptions,
+  type SessionOptions,
+} from "./config_generate.ts";
 import type { Message, Tool } from "./conversation.ts";
 import type { EngineStats } from "./engine_stats.ts";
 import { Trials } from "./constrain/trial.ts";
@@ -118,11 +122,16 @@ export class Engine implements AsyncDisposable {
     return this.tokenizer?.decode([id]) ?? "";
   }
 
-  /** A new, empty session: one text that grows over several generations. */
-  async session(): Promise<Session> {
+  /**
+   * A new, empty session: one text that grows over several generations. Where requests have all
+   * places, it waits for its turn among them.
+   *
+   * @throws {SpecacheError} argument, closed; capacity: sessions have all places; busy: as many
+   * wait as may; cancelled: the signal ended it
+   */
+  async session(options: SessionOptions = {}): Promise<Session> {
     this.#checkOpen();
-    const { session } = await this.#host.client.call("session", null);
-    return new Session(this.#host, session, { length: 0, begun: false });
+    return await Session.open(this.#host, options);
   }
 
   /**

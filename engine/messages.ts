@@ -16,7 +16,7 @@ import type { CacheStats } from "./stats.ts";
 export interface Calls {
   measure: { ask: MeasureAsk; answer: MeasuredProfile | null };
   open: { ask: OpenAsk; answer: OpenAnswer };
-  session: { ask: null; answer: SessionAnswer };
+  session: { ask: PlaceAsk; answer: SessionAnswer | null };
   /** (vocabulary) The bytes of each token; comes before the first request that has a format. */
   vocabulary: { ask: readonly string[]; answer: null };
   generate: { ask: GenerateAsk; answer: GenerateAnswer };
@@ -27,7 +27,7 @@ export interface Calls {
   observe: { ask: ObserveAsk; answer: ObserveAnswer };
   held: { ask: SessionAsk; answer: SessionAnswer };
   stats: { ask: SessionAsk; answer: CacheStats };
-  fork: { ask: SessionAsk; answer: SessionAnswer };
+  fork: { ask: SessionAsk & PlaceAsk; answer: SessionAnswer | null };
   truncate: { ask: SessionAsk & { readonly tokens: number }; answer: SessionAnswer };
   closeSession: { ask: SessionAsk; answer: null };
   close: { ask: null; answer: null };
@@ -57,6 +57,12 @@ export interface OpenAnswer {
   readonly isa: NativeStore["isa"];
   readonly threads: number;
   readonly device: string;
+}
+
+/** Who asks for a place; `cancel` as in GenerateAsk. The answer to who gave up is null. */
+export interface PlaceAsk {
+  readonly client: string;
+  readonly cancel: Int32Array;
 }
 
 /** Names a session. */

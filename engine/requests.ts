@@ -6,7 +6,7 @@ import type { Constraint } from "./constrain/constraint.ts";
 import { Grammars } from "./constrain/grammar.ts";
 import { SpecacheError } from "./errors.ts";
 import { Line } from "./line.ts";
-import type { GenerateAnswer, GenerateAsk, RequestEvent } from "./messages.ts";
+import type { GenerateAnswer, GenerateAsk, PlaceAsk, RequestEvent } from "./messages.ts";
 import type { NativeStore } from "./native.ts";
 import { Observer } from "./observer.ts";
 import { Prefixes } from "./prefixes.ts";
@@ -40,7 +40,7 @@ export class Requests {
   readonly #scheduler: Scheduler;
   /** Who looks on sees what runs. */
   readonly observer: Observer;
-  readonly #line: Line<Placed>;
+  readonly #line: Line<unknown>; // each has the room that it takes
   readonly #prefixes: Prefixes;
   readonly #room: Room<Placed>;
   /** (vocabulary) The bytes of each token, where a request has a format. */
@@ -96,9 +96,17 @@ export class Requests {
     this.admit();
   }
 
-  /** A place for a session. @throws {SpecacheError} capacity */
-  takePlace(): void {
-    this.#room.takePlace();
+  /**
+   * What `open` opens when it is its turn and there is a place for it; null: it was given up.
+   *
+   * @throws {SpecacheError} capacity, busy; what `open` throws
+   */
+  async place<Opened>(ask: PlaceAsk, open: () => Opened): Promise<Opened | null> {
+    return await this.#line.enter({
+      client: ask.client,
+      cancelled: () => isCancelled(ask),
+      take: () => this.#room.hasPlace() ? open() : null,
+    }) as Opened | null;
   }
 
   /**
@@ -133,7 +141,7 @@ export class Requests {
       client: ask.client,
       cancelled: () => isCancelled(ask) || this.#isClosed(ask),
       take: () => this.#take(ask),
-    });
+    }) as Placed | null;
     if (placed === null) return this.#nothing(ask);
     tell({ kind: "started" });
     const ended = this.observer.add({
@@ -325,7 +333,7 @@ export class Requests {
   }
 }
 
-function isCancelled({ cancel }: GenerateAsk): boolean {
+function isCancelled({ cancel }: Pick<GenerateAsk, "cancel">): boolean {
   return Atomics.load(cancel, 0) === 1;
 }
 

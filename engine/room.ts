@@ -52,7 +52,7 @@ export class Room<Held extends Taken> {
   take(need: Need, begin: () => Held): Held | null {
     if (need.place && !this.#hasPlace()) {
       if (this.#running() > 0) return null;
-      throw this.full();
+      throw this.#full();
     }
     const held = begin();
     let fits = false;
@@ -75,13 +75,19 @@ export class Room<Held extends Taken> {
     );
   }
 
-  /** A place for a session. @throws {SpecacheError} capacity */
-  takePlace(): void {
-    if (!this.#hasPlace()) throw this.full();
+  /**
+   * Whether there is a place for a session; false: what runs has to end first.
+   *
+   * @throws {SpecacheError} capacity: nothing that runs could make room
+   */
+  hasPlace(): boolean {
+    if (this.#hasPlace()) return true;
+    if (this.#running() > 0) return false;
+    throw this.#full();
   }
 
-  /** That all places are taken. */
-  full(): SpecacheError {
+  // That all places are taken.
+  #full(): SpecacheError {
     const open = this.#sessions.size + this.#running();
     return new SpecacheError(
       "capacity",

@@ -6,11 +6,13 @@ import {
   generateOptions,
   type PromptOptions,
   promptOptions,
+  type SessionOptions,
+  sessionOptions,
 } from "./config_generate.ts";
 import type { Format } from "./constrain/format.ts";
 import { SpecacheError } from "./errors.ts";
 import { type GenerateResult, Generation } from "./generation.ts";
-import type { SessionAnswer } from "./messages.ts";
+import type { PlaceAsk, SessionAnswer } from "./messages.ts";
 import type { ModelDescription } from "./model/describe.ts";
 import { parse } from "./parse.ts";
 import { type Prompt, type PromptHost, promptOf, tokenizerOf, type Written } from "./prompt.ts";
@@ -58,6 +60,17 @@ export class Session implements AsyncDisposable {
     this.#begun = begun;
   }
 
+  /** Opens a session, once there is a place for it. */
+  static async open(host: SessionHost, options: SessionOptions): Promise<Session> {
+    const answer = await placed(
+      host,
+      options,
+      "open a session",
+      (ask) => host.client.call("session", ask),
+    );
+    return new Session(host, answer.session, answer);
+  }
+
   /** Generates in a text of its own, whose beginning may be one that is kept. */
   static once(host: SessionHost, options: GenerateOptions): Generation {
     parse(generateOptions, options, ACTION);
@@ -79,7 +92,7 @@ export class Session implements AsyncDisposable {
   generate(options: GenerateOptions): Generation {
     this.#checkOpen();
     if (this.#running) {
-      throw new SpecacheError("busy", `Cannot ${ACTION}: the session is generating`);
+      throw new SpecacheError("busy", `Cannot ${ACTION}: the session is at work`);
     }
     parse(generateOptions, options, ACTION);
     const before = { begun: this.#begun, conversation: this.#conversation };
@@ -149,14 +162,31 @@ export class Session implements AsyncDisposable {
     return this.#host.client.call("stats", { session: this.#id });
   }
 
-  /** A second session with the same tokens; full pages are shared. */
-  async fork(): Promise<Session> {
+  /**
+   * A second session with the same tokens; full pages are shared. Where requests have all places,
+   * it waits for its turn among them.
+   *
+   * @throws {SpecacheError} as Engine.session; busy: it generates, or is forked
+   */
+  async fork(options: SessionOptions = {}): Promise<Session> {
     this.#checkIdle();
-    const { client } = this.#host;
-    const { session, ...held } = await client.call("fork", { session: this.#id });
-    const fork = new Session(this.#host, session, held);
-    fork.#conversation = this.#conversation;
-    return fork;
+    this.#running = true; // it stays as it is until then
+    try {
+      const answer = await placed(
+        this.#host,
+        options,
+        "fork the session",
+        (ask) => this.#host.client.call("fork", { session: this.#id, ...ask }),
+      );
+      const fork = new Session(this.#host, answer.session, answer);
+      fork.#conversation = this.#conversation;
+      return fork;
+    } catch (cause) {
+      if (!this.#closed || this.#host.closed) throw cause;
+      throw new SpecacheError("closed", "Cannot use the session: it is closed", { cause });
+    } finally {
+      this.#running = false;
+    }
   }
 
   /**
@@ -194,11 +224,41 @@ export class Session implements AsyncDisposable {
 
   #checkIdle(): void {
     this.#checkOpen();
-    if (this.#running) throw new SpecacheError("busy", "Cannot use the session: it is generating");
+    if (this.#running) throw new SpecacheError("busy", "Cannot use the session: it is at work");
   }
 
   #checkOpen(): void {
     if (this.#closed) throw new SpecacheError("closed", "Cannot use the session: it is closed");
+  }
+}
+
+// A session that `ask` asks for. What is given up on its way back is closed: nobody takes it.
+async function placed(
+  host: SessionHost,
+  options: SessionOptions,
+  action: string,
+  ask: (place: PlaceAsk) => Promise<SessionAnswer | null>,
+): Promise<SessionAnswer> {
+  const { client = "", signal } = parse(sessionOptions, options, action);
+  const cancel = new Int32Array(new SharedArrayBuffer(4));
+  const stop = () => {
+    Atomics.store(cancel, 0, 1);
+    host.client.call("gaveUp", null).catch(() => {}); // the answer tells
+  };
+  if (signal?.aborted) Atomics.store(cancel, 0, 1);
+  signal?.addEventListener("abort", stop, { once: true });
+  host.running.add(stop);
+  try {
+    const answer = await ask({ client, cancel });
+    if (answer !== null && Atomics.load(cancel, 0) === 0) return answer;
+    if (host.closed) throw new SpecacheError("closed", "Cannot use the engine: it is closed");
+    if (answer !== null) await host.client.call("closeSession", answer);
+    throw new SpecacheError("cancelled", `Cannot ${action}: the signal ended it`);
+  } catch (error) {
+    throw saying(action, error);
+  } finally {
+    host.running.delete(stop);
+    signal?.removeEventListener("abort", stop);
   }
 }
 
@@ -286,9 +346,16 @@ function checkEnds(host: SessionHost): void {
 
 // What reads the prompt is what generates, and says so in its errors.
 function ofAppend(error: unknown): unknown {
+  return saying("append", error, (message) => message.replace("maxTokens 0", "nothing more"));
+}
+
+function saying(
+  action: string,
+  error: unknown,
+  more: (message: string) => string = (message) => message,
+): unknown {
   if (!(error instanceof SpecacheError)) return error;
-  const message = error.message.replace(/^Cannot generate: /, "Cannot append: ")
-    .replace("maxTokens 0", "nothing more");
+  const message = more(error.message.replace(/^Cannot generate: /, `Cannot ${action}: `));
   if (message === error.message) return error;
   return new SpecacheError(error.code, message, { cause: error, details: error.details });
 }

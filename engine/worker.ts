@@ -6,7 +6,7 @@ import { DecodeState } from "./decode_state.ts";
 import { type EngineCounters, RequestTotals } from "./engine_stats.ts";
 import { SpecacheError } from "./errors.ts";
 import { closeLibrary, sharedLibrary } from "../ffi/library.ts";
-import { type Answer, type Call, type Calls, fieldsOf } from "./messages.ts";
+import { type Answer, type Call, type Calls, fieldsOf, type SessionAnswer } from "./messages.ts";
 import { NativeStore } from "./native.ts";
 import { measureProfile } from "./profile_measure.ts";
 import { Requests } from "./requests.ts";
@@ -55,9 +55,8 @@ const handlers: Handlers = {
     opened = { store, requests: new Requests(store, description.eos, sessions, totals) };
     return { store: store.id, isa: store.isa, threads: store.threads, device: store.deviceName };
   },
-  session() {
-    requestsOf().takePlace();
-    return added(new DecodeState(storeOf().openSequence()));
+  session(ask) {
+    return requestsOf().place(ask, () => added(new DecodeState(storeOf().openSequence())));
   },
   async generate(ask, id) {
     if (closing) throw new SpecacheError("closed", "Cannot use the engine: it is closed");
@@ -97,10 +96,11 @@ const handlers: Handlers = {
   stats({ session }) {
     return statsOf(stateOf(session));
   },
-  fork({ session }) {
-    const state = stateOf(session);
-    requestsOf().takePlace();
-    return added(state.fork(storeOf().fork(state.sequence)));
+  fork({ session, ...ask }) {
+    return requestsOf().place(ask, () => {
+      const state = stateOf(session);
+      return added(state.fork(storeOf().fork(state.sequence)));
+    });
   },
   truncate({ session, tokens }) {
     const state = stateOf(session);
@@ -136,7 +136,7 @@ function verdictOn(ticket: number): Promise<boolean> {
   return promise.finally(() => judges.delete(ticket));
 }
 
-function added(state: DecodeState): Calls["session"]["answer"] {
+function added(state: DecodeState): SessionAnswer {
   sessions.set(++sessionsOpened, state);
   return { session: sessionsOpened, length: state.length, begun: state.begun };
 }

@@ -29,17 +29,19 @@ export async function jsonOf(
 }
 
 /**
- * The bytes that a request carries.
+ * The bytes that a request carries; `above` makes the error of what has more than `bytesMax`, by
+ * the bytes that it has, or that were read of it.
  *
- * @throws {RequestError} 413: above `bytesMax`; 415: another type; 408: not there within `seconds`
+ * @throws {RequestError} 415: another type; 408: not there within `seconds`; and `above`
  */
 export async function bytesOf(
   request: Request,
   bytesMax: number,
-  seconds: number = BODY_SECONDS,
+  seconds: number,
+  above: (bytes: number) => Error,
 ): Promise<Uint8Array<ArrayBuffer>> {
   checkType(request, "application/octet-stream");
-  return await read(request, bytesMax, seconds);
+  return await read(request, bytesMax, seconds, above);
 }
 
 function checkType(request: Request, type: string): void {
@@ -53,9 +55,10 @@ async function read(
   request: Request,
   bytesMax: number,
   seconds: number,
+  above: (bytes: number) => Error = () => tooLarge(bytesMax),
 ): Promise<Uint8Array<ArrayBuffer>> {
   const length = Number(request.headers.get("Content-Length") ?? 0);
-  if (length > bytesMax) throw tooLarge(bytesMax);
+  if (length > bytesMax) throw above(length);
   const reader = request.body?.getReader();
   const chunks: Uint8Array[] = [];
   let bytes = 0;
@@ -79,7 +82,7 @@ async function read(
   if (late) throw tooSlow(bytes, seconds);
   if (bytes > bytesMax) {
     reader?.cancel().catch(() => {});
-    throw tooLarge(bytesMax);
+    throw above(bytes);
   }
   return joined(chunks, bytes);
 }

@@ -4,7 +4,8 @@
 //   {"name", "parameters"}, several by ";"            as the whole answer (Llama 3)
 //   [{"name", "arguments"}]                           as the whole answer (Mistral)
 // The last two may stand behind <|python_tag|> or [TOOL_CALLS]. What names no tool that was given,
-// and what never ends, is text.
+// and what never ends, is text, to the last space; spaces beside a call are no part of the text.
+// Each character is looked at a bounded number of times, however the text is cut.
 import { type Call, callsIn } from "./call_json.ts";
 import { JsonEnd } from "./json_end.ts";
 
@@ -20,16 +21,18 @@ const OPEN = "<tool_call>";
 const CLOSE = "</tool_call>";
 const MARKS = ["[TOOL_CALLS]", "<|python_tag|>"];
 
-// Where the text may go on with a call: `anywhere` behind OPEN, else at once.
-type Place = "start" | "anywhere" | "call" | "behind";
+// Where the text may go on with a call: at its `start`, `anywhere` behind OPEN, `before` the JSON
+// behind OPEN or a mark, within the `call`, or `behind` another one.
+type Place = "start" | "anywhere" | "before" | "call" | "behind";
 
 /** Parses one answer. */
 export class CallParser {
   readonly #names: ReadonlySet<string>;
   #place: Place = "start";
-  #held = ""; // text that may be a call, or the beginning of one
-  #opening = ""; // what stood before the JSON in #held: given back where that is no call
+  #rest = ""; // what is to be looked at: a new piece, behind what may be the beginning of a tag
+  #held = ""; // what comes before it and was looked at: given back where it is no call's
   #end = new JsonEnd();
+  #json = ""; // of a call, which has not ended
 
   /** Calls of `names` are looked for. */
   constructor(names: Iterable<string>) {
@@ -38,102 +41,106 @@ export class CallParser {
 
   /** What the text that goes on by `text` brings now. */
   push(text: string): Parsed {
-    this.#held += text;
+    this.#rest += text;
     const parsed: { text: string; calls: Call[] } = { text: "", calls: [] };
-    while (this.#step(parsed));
+    while (this.#rest !== "" && this.#step(parsed));
     return parsed;
   }
 
-  /** What is left at the end: text. */
+  /** What is left at the end: text. Behind a call, what would lead to the next one is none. */
   end(): Parsed {
-    const text = this.#place === "behind" ? "" : this.#opening + this.#held;
-    this.#held = this.#opening = "";
+    const isTail = this.#place === "behind" && CLOSE.startsWith(this.#rest);
+    const text = isTail ? "" : this.#held + this.#json + this.#rest;
+    this.#held = this.#json = this.#rest = "";
     return { text, calls: [] };
   }
 
   // One move; false: more text is needed.
   #step(parsed: { text: string; calls: Call[] }): boolean {
-    if (this.#held === "") return false;
     if (this.#place === "start") return this.#begin();
     if (this.#place === "anywhere") return this.#seek(parsed);
+    if (this.#place === "before") return this.#enter();
     return this.#place === "call" ? this.#take(parsed) : this.#skip();
   }
 
   // At the beginning of an answer: is it a call as a whole?
   #begin(): boolean {
-    const text = this.#held.trimStart();
-    const mark = MARKS.find((each) => text.startsWith(each)) ?? "";
-    const json = text.slice(mark.length).trimStart();
-    if (json === "" || MARKS.some((each) => isBeginning(json, each))) return false;
-    if (json[0] === "{" || json[0] === "[") {
-      return this.#enter(this.#held.slice(0, this.#held.length - json.length), json);
-    }
-    this.#place = "anywhere";
+    if (!this.#holdSpaces()) return false;
+    if (MARKS.some((mark) => isBeginning(this.#rest, mark))) return false;
+    const mark = MARKS.find((each) => this.#rest.startsWith(each));
+    if (mark !== undefined) return this.#hold(mark, "before");
+    const isJson = this.#rest[0] === "{" || this.#rest[0] === "[";
+    this.#place = isJson ? "before" : "anywhere";
     return true;
   }
 
-  #enter(opening: string, json: string): boolean {
+  // Text, up to where a call begins or may begin, and the spaces before that.
+  #seek(parsed: { text: string }): boolean {
+    const at = this.#rest.indexOf(OPEN);
+    const until = at >= 0 ? at : this.#rest.length - beginningAt(this.#rest);
+    const said = this.#rest.slice(0, until).trimEnd();
+    if (said !== "") {
+      parsed.text += this.#held + said;
+      this.#held = "";
+    }
+    this.#hold(this.#rest.slice(said.length, until), "anywhere", said.length);
+    return at >= 0 && this.#hold(OPEN, "before");
+  }
+
+  // Behind what begins a call there is JSON, or it begins none.
+  #enter(): boolean {
+    if (!this.#holdSpaces()) return false;
     this.#place = "call";
-    this.#opening = opening;
-    this.#held = json;
     this.#end = new JsonEnd();
     return true;
   }
 
-  // Text, up to where a call begins or may begin; spaces before a call are no part of the text.
-  #seek(parsed: { text: string }): boolean {
-    const at = this.#held.indexOf(OPEN);
-    if (at >= 0) {
-      parsed.text += this.#held.slice(0, at).trimEnd();
-      const rest = this.#held.slice(at + OPEN.length);
-      this.#held = rest;
-      const json = rest.trimStart();
-      if (json === "") {
-        this.#held = OPEN + rest;
-        return false;
-      }
-      return this.#enter(OPEN + rest.slice(0, rest.length - json.length), json);
-    }
-    const kept = this.#held.length - this.#held.trimEnd().length; // a pattern would be quadratic
-    const partial = Math.max(kept, beginningAt(this.#held));
-    parsed.text += this.#held.slice(0, this.#held.length - partial);
-    this.#held = partial === 0 ? "" : this.#held.slice(-partial);
-    return false;
-  }
-
   // JSON that is a call where it ends.
   #take(parsed: { text: string; calls: Call[] }): boolean {
-    const end = this.#end.find(this.#held);
+    const end = this.#end.find(this.#rest);
+    this.#json += this.#rest.slice(0, end ?? undefined);
+    this.#rest = end === null ? "" : this.#rest.slice(end);
     if (end === null) return false;
-    const json = this.#held.slice(0, end);
-    const calls = end === 0 ? null : callsIn(json, this.#names);
-    if (calls === null) {
-      parsed.text += this.#opening + json;
-      this.#place = "anywhere";
-    } else {
-      parsed.calls.push(...calls);
-      this.#place = "behind";
-    }
-    this.#opening = "";
-    this.#held = this.#held.slice(end);
+    const calls = end === 0 ? null : callsIn(this.#json, this.#names);
+    const text = calls === null ? this.#held + this.#json : "";
+    const said = text.trimEnd();
+    parsed.text += said;
+    parsed.calls.push(...calls ?? []);
+    this.#held = text.slice(said.length); // spaces that another call may follow
+    this.#json = "";
+    this.#place = calls === null ? "anywhere" : "behind";
     return true;
   }
 
-  // Behind a call: its closing tag, and spaces; then another one, or text.
+  // Behind a call: its closing tag, spaces, and what leads to another one; or text.
   #skip(): boolean {
-    const text = this.#held.trimStart();
-    this.#held = text;
-    if (text === "" || CLOSE !== text && CLOSE.startsWith(text)) return false;
-    if (text.startsWith(CLOSE)) {
-      this.#held = text.slice(CLOSE.length);
+    const text = this.#rest.trimStart();
+    const spaces = this.#rest.slice(0, this.#rest.length - text.length);
+    this.#rest = text;
+    if (this.#held !== "") this.#held += spaces; // behind a semicolon they may be text's
+    if (text === "" || isBeginning(text, OPEN) || isBeginning(text, CLOSE)) return false;
+    if (text.startsWith(CLOSE) && this.#held === "") {
+      this.#rest = text.slice(CLOSE.length);
       return true;
     }
-    if (text[0] === ";") {
-      this.#held = text.slice(1);
-      return true;
-    }
-    if (text[0] === "{") return this.#enter("", text);
-    this.#place = "anywhere";
+    if (text[0] === ";") return this.#hold(";", "behind");
+    if (text.startsWith(OPEN)) return this.#hold(OPEN, "before");
+    this.#place = text[0] === "{" ? "before" : "anywhere";
+    return true;
+  }
+
+  // Holds spaces; false: there is nothing behind them yet.
+  #holdSpaces(): boolean {
+    const text = this.#rest.trimStart();
+    this.#hold(this.#rest.slice(0, this.#rest.length - text.length), this.#place);
+    return this.#rest !== "";
+  }
+
+  // Holds `text`, which stands at `at` of the rest, and goes on behind it.
+  #hold(text: string, place: Place, at = 0): true {
+    this.#held += text;
+    this.#rest = this.#rest.slice(at + text.length);
+    this.#place = place;
     return true;
   }
 }
@@ -142,12 +149,10 @@ function isBeginning(text: string, whole: string): boolean {
   return text.length < whole.length && whole.startsWith(text);
 }
 
-// Characters at the end of a text that may be the beginning of a call, with spaces before them.
+// Characters at the end of a text that may be the beginning of a call.
 function beginningAt(text: string): number {
   for (let size = Math.min(OPEN.length - 1, text.length); size > 0; size--) {
-    if (!text.endsWith(OPEN.slice(0, size))) continue;
-    const before = text.slice(0, text.length - size);
-    return text.length - before.trimEnd().length;
+    if (text.endsWith(OPEN.slice(0, size))) return size;
   }
   return 0;
 }

@@ -6,6 +6,7 @@ import type { GenerateResult, Piece } from "../engine/generation.ts";
 import { begin } from "./begin.ts";
 import type { ServedEngine, ServedGeneration } from "./engine.ts";
 import { seedOf } from "./fields.ts";
+import { Joining } from "./joining.ts";
 
 /** What came of the answer at `index`. */
 export type ChoiceEvent =
@@ -38,6 +39,7 @@ export function groupOf(options: Group[number], n: number): Group {
 /** Answers that run. */
 export class Choices {
   readonly #parts: ChoicesParts;
+  readonly #joining: Joining;
   readonly #groups: readonly Group[];
   readonly #first: ServedGeneration;
   readonly #events: ChoiceEvent[] = [];
@@ -47,19 +49,21 @@ export class Choices {
   #changed = Promise.withResolvers<void>();
 
   private constructor(parts: ChoicesParts, groups: readonly Group[], first: ServedGeneration) {
-    this.#parts = { ...parts, closing: undefined }; // the first runs, so all are to be finished
+    this.#parts = parts;
+    this.#joining = new Joining(parts.engine); // the first runs, so all are to be finished
     this.#groups = groups;
     this.#first = first;
     this.#waiting = groups.flat().map(() => 0);
   }
 
   /**
-   * Waits until the first answer runs. Indices count through the groups.
+   * Waits until the first answer runs: with it all are let in. Indices count through the groups.
    *
    * @throws {SpecacheError} what refuses it
    */
   static async begin(parts: ChoicesParts, groups: readonly Group[]): Promise<Choices> {
-    return new Choices(parts, groups, await started(parts, groups[0][0]));
+    const { engine, closing, left: { signal } } = parts;
+    return new Choices(parts, groups, await begin(engine, { ...groups[0][0], signal }, closing));
   }
 
   /** What comes of all answers, each to its result. What runs is finished whole. */
@@ -88,10 +92,10 @@ export class Choices {
   }
 
   async #run(group: Group, index: number, running: ServedGeneration | null): Promise<void> {
-    const first = running ?? await started(this.#parts, group[0]);
+    const first = running ?? await this.#join(group[0]);
     const others = () => {
       for (let at = 1; at < group.length; at++) {
-        started(this.#parts, group[at])
+        this.#join(group[at])
           .then((run) => this.#pass(run, index + at))
           .catch((error) => this.#fail(error));
       }
@@ -118,6 +122,10 @@ export class Choices {
     if (this.#waiting[index]-- === AHEAD) this.#wake();
   }
 
+  #join(options: GenerateOptions): Promise<ServedGeneration> {
+    return this.#joining.begin({ ...options, signal: this.#parts.left.signal });
+  }
+
   #add(event: ChoiceEvent): void {
     this.#events.push(event);
     this.#wake();
@@ -133,11 +141,4 @@ export class Choices {
     this.#changed.resolve();
     this.#changed = Promise.withResolvers<void>();
   }
-}
-
-function started(
-  { engine, closing, left }: ChoicesParts,
-  options: GenerateOptions,
-): Promise<ServedGeneration> {
-  return begin(engine, { ...options, signal: left.signal }, closing);
 }

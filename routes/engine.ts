@@ -1,6 +1,6 @@
 // engine.ts - what the routes need of an engine, in this process or on another host. Types alone:
 // nothing here loads the library.
-import type { GenerateOptions, PromptOptions } from "../engine/config_generate.ts";
+import type { GenerateOptions, PromptOptions, SessionOptions } from "../engine/config_generate.ts";
 import type { EngineStats } from "../engine/engine_stats.ts";
 import type { GenerateResult, Piece } from "../engine/generation.ts";
 import type { Observation, ObserveOptions } from "../engine/observation.ts";
@@ -17,8 +17,8 @@ export interface ServedEngine {
   tokenText(id: number): string;
   /** Generates; what it refuses at once it throws, what it meets later the result rejects with. */
   generate(options: GenerateOptions): ServedGeneration;
-  /** A new, empty session. */
-  session(): Promise<ServedSession>;
+  /** A new, empty session; it may have to wait for a place. */
+  session(options?: SessionOptions): Promise<ServedSession>;
   /** Bytes of the cache for a sequence of `tokens`. */
   plan(tokens?: number): CachePlan | Promise<CachePlan>;
   /** What it holds, and what it has done. */
@@ -55,8 +55,8 @@ export interface ServedSession {
   generate(options: GenerateOptions): ServedGeneration;
   /** Reads a prompt and generates nothing. */
   append(options: PromptOptions): Promise<void>;
-  /** A second session with the same tokens. */
-  fork(): Promise<ServedSession>;
+  /** A second session with the same tokens; it may have to wait for a place. */
+  fork(options?: SessionOptions): Promise<ServedSession>;
   /** Forgets all but the first `tokens`. */
   truncate(tokens: number): Promise<void>;
   /** What it holds, tier by tier. */

@@ -1,6 +1,6 @@
 // held.ts - what clients hold open on the server between requests: sessions and stores. Each has an
 // id that nobody can guess, belongs to the tenant that made it, and is closed when it was idle for
-// long, so that its memory comes back from who forgot it.
+// long, so that its memory comes back from who forgot it, and when it makes way for another's.
 import { clearTimeout, setTimeout } from "node:timers"; // have unref() in every runtime
 import { SpecacheError } from "../engine/errors.ts";
 import { RequestError } from "./errors.ts";
@@ -8,9 +8,14 @@ import { RequestError } from "./errors.ts";
 /** Seconds that something may be idle, where the options do not tell. */
 export const IDLE_SECONDS = 3600;
 
+/** Seconds for which what was used makes no way for others: its client may be between requests. */
+const REST_SECONDS = 1;
+
 /** Something that is held open. */
 export interface Entry<T> {
   readonly id: string;
+  /** Whose it is. */
+  readonly tenant: string;
   readonly item: T;
   /** Seconds since 1970. */
   readonly created: number;
@@ -18,6 +23,8 @@ export interface Entry<T> {
   readonly expires: number;
   /** Whether a request works with it. */
   readonly busy: boolean;
+  /** When it was used last, as Part of share.ts has it. */
+  readonly rested: number | null;
 }
 
 /** What a table needs. */
@@ -55,6 +62,10 @@ class Holding<T> implements Entry<T> {
     return this.used + this.idleSeconds - seconds();
   }
 
+  get rested(): number | null {
+    return this.busy || seconds() - this.used < REST_SECONDS ? null : this.used;
+  }
+
   get expires(): number {
     return Math.floor(Date.now() / 1000 + this.left);
   }
@@ -72,9 +83,9 @@ export class Held<T> {
     options.closing?.addEventListener("abort", () => this.#closeIdle(true), { once: true });
   }
 
-  /** How many are open. */
-  get count(): number {
-    return this.#held.size;
+  /** All that are open, whoever's. */
+  get all(): Entry<T>[] {
+    return [...this.#held.values()];
   }
 
   /** Refuses what comes while the server is closing. */
@@ -94,7 +105,7 @@ export class Held<T> {
 
   /** Those of a tenant, oldest first. */
   of(tenant: string): Entry<T>[] {
-    return [...this.#held.values()].filter((each) => each.tenant === tenant);
+    return this.all.filter((each) => each.tenant === tenant);
   }
 
   /** Whether it is still open. */
@@ -154,6 +165,12 @@ export class Held<T> {
     } finally {
       this.leave(entry);
     }
+  }
+
+  /** Closes what makes way for another; settles when its memory is free. */
+  async evict(entry: Entry<T>): Promise<void> {
+    this.#held.delete(entry.id);
+    await this.#closeLater(entry as Holding<T>);
   }
 
   /** Closes one of a tenant's; a request that works with it is ended first. */

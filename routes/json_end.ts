@@ -1,26 +1,26 @@
-// json_end.ts - where a JSON object or list ends in a text that grows.
+// json_end.ts - where a JSON object or list ends in a text that comes in pieces.
 
-/** Looks for the end of one value; what was looked at is not looked at again. */
+/** Looks for the end of one value; each character is looked at once. */
 export class JsonEnd {
-  #at = 0;
+  #begun = false;
   #depth = 0;
   #inText = false;
   #escaped = false;
 
   /**
-   * Characters of the value that `text`, which begins with what it was before, begins with; 0: it
-   * begins with none; null: it has not ended yet.
+   * Characters of `piece`, by which the text goes on, that still belong to the value; 0: there is
+   * none, for the text begins otherwise; null: all do, and the value has not ended yet.
    */
-  find(text: string): number | null {
-    if (text !== "" && text[0] !== "{" && text[0] !== "[") return 0;
-    for (; this.#at < text.length; this.#at++) {
-      const character = text[this.#at];
+  find(piece: string): number | null {
+    if (piece === "") return null;
+    if (!this.#begun && piece[0] !== "{" && piece[0] !== "[") return 0;
+    this.#begun = true;
+    for (let at = 0; at < piece.length; at++) {
+      const character = piece[at];
       if (this.#inText) this.#read(character);
       else if (character === '"') this.#inText = true;
       else if (character === "{" || character === "[") this.#depth++;
-      else if ((character === "}" || character === "]") && --this.#depth === 0) {
-        return this.#at + 1;
-      }
+      else if ((character === "}" || character === "]") && --this.#depth === 0) return at + 1;
     }
     return null;
   }

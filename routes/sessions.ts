@@ -1,7 +1,8 @@
 // sessions.ts - /v1/sessions: texts that grow over several requests. A session belongs to the
-// tenant that made it, and is closed when it was idle for long.
+// tenant that made it, and is closed when it was idle for long, or makes way for another tenant's.
 import { type Context, Hono } from "hono";
 import { tokenCount } from "../engine/config.ts";
+import type { SessionOptions } from "../engine/config_generate.ts";
 import { SpecacheError } from "../engine/errors.ts";
 import { parse } from "../engine/parse.ts";
 import type { CacheStats } from "../engine/stats.ts";
@@ -11,10 +12,12 @@ import type { ServedSession } from "./engine.ts";
 import { answerGeneration } from "./generate_answer.ts";
 import { appendRequestOf, generateRequestOf } from "./generate_request.ts";
 import { type Entry, Held } from "./held.ts";
+import { tenantOf } from "./keys.ts";
 import { leaving } from "./leaving.ts";
 import { only } from "./methods.ts";
 import { ownerOf } from "./owner.ts";
 import { type AnswerParts, bodyOf } from "./parts.ts";
+import { makingWay, type Part } from "./share.ts";
 
 /** What the routes work with. */
 export interface SessionParts extends AnswerParts {
@@ -48,7 +51,7 @@ export function sessionRoutes(parts: SessionParts): Hono {
   });
   sessions.post("/", async (c) => {
     checkEmpty("create a session", await bodyOf(c, parts));
-    return await opener.open(c, () => parts.engine.session());
+    return await opener.open(c, (place) => parts.engine.session(place));
   });
   sessions.all("/", only("GET", "POST"));
   sessions.get("/:id", async (c) => c.json(await told(held.get(ownerOf(c), c.req.param("id")))));
@@ -70,8 +73,9 @@ export function sessionRoutes(parts: SessionParts): Hono {
   });
   sessions.post("/:id/fork", async (c) => {
     checkEmpty("fork a session", await bodyOf(c, parts));
-    const fork = ({ session }: Open) => session.fork();
-    return await opener.open(c, () => held.use(ownerOf(c), c.req.param("id"), fork));
+    const left = leaving(c.req.raw.signal);
+    const fork = ({ session }: Open) => opener.open(c, (place) => session.fork(place), left);
+    return await held.use(ownerOf(c), c.req.param("id"), fork, left);
   });
   sessions.post("/:id/generate", async (c) => generate(c, held, parts, await bodyOf(c, parts)));
   for (const name of ["append", "generate", "fork", "truncate"]) {
@@ -125,47 +129,84 @@ async function using(
   );
 }
 
-// Opens sessions, as many as may be.
+// Opens sessions, as many as may be; where all are, one of the tenant that has most makes way for
+// one that has fewer.
 class Opener {
   readonly #held: Held<Open>;
   readonly #parts: SessionParts;
-  #opening = 0;
+  readonly #opening: Part[] = [];
 
   constructor(held: Held<Open>, parts: SessionParts) {
     this.#held = held;
     this.#parts = parts;
   }
 
-  async open(c: Context, make: () => Promise<ServedSession>): Promise<Response> {
+  /** Answers by what `make` makes; it is given up where `left` is aborted, or the server closes. */
+  async open(
+    c: Context,
+    make: (place: SessionOptions) => Promise<ServedSession>,
+    left: AbortController = leaving(c.req.raw.signal),
+  ): Promise<Response> {
     this.#held.checkOpen();
-    await this.#takeRoom();
+    const { sessionsMax } = await this.#parts.engine.stats();
+    const own: Part = { tenant: ownerOf(c), size: 1, used: null };
+    const way = this.#wayFor(own, sessionsMax);
+    this.#opening.push(own); // at once: who else asks counts it
+    let entry: Entry<Open>;
     try {
-      const entry = await this.#added(c, await make());
-      return c.json(await told(entry), 201, { Location: `/v1/sessions/${entry.id}` });
+      await Promise.all(way.map((each) => this.#held.evict(each)));
+      entry = await this.#added(left.signal, own.tenant, await this.#made(c, make, left));
     } finally {
-      this.#opening--;
+      this.#opening.splice(this.#opening.indexOf(own), 1);
+    }
+    return c.json(await told(entry), 201, { Location: `/v1/sessions/${entry.id}` });
+  }
+
+  async #made(
+    c: Context,
+    make: (place: SessionOptions) => Promise<ServedSession>,
+    left: AbortController,
+  ): Promise<ServedSession> {
+    const { closing } = this.#parts;
+    const giveUp = () => left.abort();
+    closing?.addEventListener("abort", giveUp, { once: true });
+    try {
+      return await make({ client: tenantOf(c).client, signal: left.signal });
+    } catch (error) {
+      this.#held.checkOpen(); // closing is why it was given up
+      throw error;
+    } finally {
+      closing?.removeEventListener("abort", giveUp);
     }
   }
 
   // Who forgets sessions must not keep all others from generating: a place stays free of them.
-  async #takeRoom(): Promise<void> {
-    const { engine, sessionsMax } = this.#parts;
-    const { sessionsMax: places } = await engine.stats();
-    const most = sessionsMax ?? Math.max(1, places - 1);
-    const open = this.#held.count + this.#opening;
-    if (open < most) return void this.#opening++;
+  #wayFor({ tenant }: Part, places: number): Entry<Open>[] {
+    const most = this.#parts.sessionsMax ?? Math.max(1, places - 1);
+    const held = this.#held.all.map((entry) => ({
+      ...{ entry, tenant: entry.tenant, size: 1, used: entry.rested },
+    }));
+    const opening = this.#opening.map((part) => ({ ...part, entry: null }));
+    const open = held.length + opening.length;
+    const way = makingWay([...held, ...opening], tenant, 1, most - open);
+    if (way !== null) return way.flatMap(({ entry }) => entry ?? []);
     const sentence = `Cannot open a session: ${open} are open, and the server has ${most}`;
     throw new SpecacheError("capacity", sentence, { details: { open, sessionsMax: most } });
   }
 
   // A client that left while its session was opened will never know of it.
-  async #added(c: Context, session: ServedSession): Promise<Entry<Open>> {
+  async #added(
+    left: AbortSignal,
+    tenant: string,
+    session: ServedSession,
+  ): Promise<Entry<Open>> {
     try {
       const stats = await session.stats();
-      if (c.req.raw.signal.aborted) {
+      if (left.aborted) {
+        this.#held.checkOpen();
         throw new SpecacheError("cancelled", "Cannot answer: the client has left");
       }
-      return this.#held.add(ownerOf(c), { session, stats }, () => session.close());
+      return this.#held.add(tenant, { session, stats }, () => session.close());
     } catch (error) {
       await session.close();
       throw error;

@@ -4,13 +4,17 @@ import { z } from "zod";
 import { type KvStoreOptions, kvStoreOptions } from "../engine/config.ts";
 import { SpecacheError } from "../engine/errors.ts";
 import { parse } from "../engine/parse.ts";
-import { type Declared, type Dtype, DTYPES, tensorsOf } from "./tensor.ts";
+import { RequestError } from "./errors.ts";
+import { bytesFor, type Declared, type Dtype, DTYPES, tensorsOf, wrongBytes } from "./tensor.ts";
 
 /** Options that the server chooses: what runs a store, and files of its host. */
 export const SERVER_OPTIONS: readonly (keyof KvStoreOptions)[] = ["device", "prefetch", "isa"];
 
 /** Sizes of a store that shapes are judged by. */
-export type StoreSizes = Pick<KvStoreOptions, "layers" | "kvHeads" | "queryHeads" | "headDim">;
+export type StoreSizes = Pick<
+  KvStoreOptions,
+  "layers" | "kvHeads" | "queryHeads" | "headDim" | "contextTokens"
+>;
 
 /**
  * Reads the body of a request for a new store.
@@ -72,24 +76,30 @@ export interface NumbersRequest {
   readonly layer: number;
   readonly dtype: Dtype;
   readonly declared: readonly (Declared & { readonly name: "keys" | "values" | "queries" })[];
+  /** That the tensors need. */
+  readonly bytes: number;
+  /** The error of a body that has another number of bytes. */
+  readonly wrong: (bytes: number) => SpecacheError;
 }
 
 /**
- * Reads a query string, and judges its shapes by the store's sizes.
+ * Reads a query string, and judges its shapes by the store's sizes and by what a body may have.
  *
  * @throws {SpecacheError} argument
+ * @throws {RequestError} 400: more tokens than the store ever holds; 413: a body above `bytesMax`
  */
 export function numbersRequestOf(
   verb: "prefill" | "attend",
   query: object,
   sizes: StoreSizes,
+  bytesMax: number,
 ): NumbersRequest {
   const asked = parse(verb === "prefill" ? prefillQuery : attendQuery, query, `${verb} a layer`);
   const action = `${verb} layer ${Number(asked.layer)}`;
-  const { kvHeads, queryHeads, headDim } = sizes;
+  const { kvHeads, queryHeads, headDim, contextTokens = Infinity } = sizes;
   const tokens = Number(asked.keys.split(",", 1)[0]);
   const wanted = { keys: kvHeads, values: kvHeads, queries: queryHeads };
-  const declared = [];
+  const declared: NumbersRequest["declared"][number][] = [];
   for (const name of ["keys", "values", "queries"] as const) {
     const shape = asked[name]?.split(",").map(Number);
     if (shape === undefined) continue;
@@ -100,7 +110,18 @@ export function numbersRequestOf(
     }
     declared.push({ name, shape });
   }
-  return { action, layer: Number(asked.layer), dtype: asked.dtype, declared };
+  if (tokens > contextTokens) {
+    const sentence = `Cannot ${action}: ${tokens} tokens are above contextTokens ${contextTokens}`;
+    throw new RequestError(400, "capacity", sentence, "keys");
+  }
+  const { dtype } = asked;
+  const bytes = bytesFor(dtype, declared);
+  if (bytes > bytesMax) {
+    const sentence = `Cannot ${action}: ${bytes} bytes of ${tokens} tokens are above ${bytesMax}`;
+    throw new RequestError(413, "body_too_large", sentence, "body");
+  }
+  const wrong = (has: number) => wrongBytes(action, has, dtype, declared);
+  return { action, layer: Number(asked.layer), dtype, declared, bytes, wrong };
 }
 
 /** The tensors of a body. */

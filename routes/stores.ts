@@ -1,6 +1,6 @@
 // stores.ts - /v1/stores: the cache without a model, for whoever computes queries, keys and values.
 // Numbers travel as bytes, their type and shape in the query string. A store belongs to the tenant
-// that opened it, and is closed when it was idle for long.
+// that opened it, and is closed when it was idle for long, or makes way for another tenant's.
 import { type Context, Hono } from "hono";
 import { endOptions, type KvStoreOptions, stepOptions, tokenCount } from "../engine/config.ts";
 import { SpecacheError } from "../engine/errors.ts";
@@ -14,7 +14,7 @@ import { ownerOf } from "./owner.ts";
 import { type AnswerParts, bodyOf } from "./parts.ts";
 import { queryOf } from "./query.ts";
 import type { ServedStore } from "./store_engine.ts";
-import type { Reserved, StoreMemory } from "./store_memory.ts";
+import type { OpenStore, Reserved, StoreMemory } from "./store_memory.ts";
 import { numbersOf, numbersRequestOf, storeRequestOf } from "./store_request.ts";
 import { bytesOfNumbers } from "./tensor.ts";
 
@@ -49,7 +49,12 @@ export function storeRoutes(parts: StoreParts): Hono {
     return stores;
   }
   const held = new Held<Open>({ what: "store", ...parts });
-  const add = (c: Context, open: Open) => {
+  const opened = (): OpenStore[] =>
+    held.all.map((entry) => {
+      const { tenant, rested: used, item: { memory } } = entry;
+      return { tenant, size: 1, used, memory, close: () => held.evict(entry) };
+    });
+  const add = async (c: Context, open: Open) => {
     const close = async () => {
       try {
         await open.store.close();
@@ -57,7 +62,11 @@ export function storeRoutes(parts: StoreParts): Hono {
         memory.give(open.memory);
       }
     };
-    return created(c, held.add(ownerOf(c), open, close));
+    if (c.req.raw.signal.aborted) { // who left while it was opened will never know of it
+      await close();
+      throw new SpecacheError("cancelled", "Cannot answer: the client has left");
+    }
+    return await created(c, held.add(ownerOf(c), open, close));
   };
   stores.get("/", async (c) => {
     const all = held.of(ownerOf(c)).map(async (entry) => {
@@ -73,14 +82,15 @@ export function storeRoutes(parts: StoreParts): Hono {
   stores.post("/", async (c) => {
     const options = storeRequestOf(await bodyOf(c, parts));
     held.checkOpen();
-    return await add(c, { ...await asked(() => memory.open(options)), options });
+    const made = await asked(() => memory.open(options, ownerOf(c), opened));
+    return await add(c, { ...made, options });
   });
   stores.all("/", only("GET", "POST"));
   stores.post("/:id/fork", async (c) => {
     checkEmpty("fork a store", await bodyOf(c, parts));
     held.checkOpen();
     return await held.use(ownerOf(c), c.req.param("id"), async (open) => {
-      const fork = await asked(() => memory.take(open.memory, () => open.store.fork()));
+      const fork = await asked(() => memory.take(open.memory, () => open.store.fork(), opened));
       return await add(c, { ...fork, options: open.options });
     });
   });
@@ -120,7 +130,7 @@ function oneStore(stores: Hono, held: Held<Open>, parts: StoreParts): void {
   }
 }
 
-// Shapes are judged before the body is read: it is as long as they say, and never above the limit.
+// Shapes are judged before the body is read, and of it no more is read than they need.
 function numbersOfStore(
   stores: Hono,
   held: Held<Open>,
@@ -130,8 +140,9 @@ function numbersOfStore(
     stores.post(`/:id/${verb}`, async (c) => {
       const [owner, id] = [ownerOf(c), c.req.param("id")];
       const { options } = held.get(owner, id).item;
-      const request = numbersRequestOf(verb, queryOf(c.req.raw, `${verb} a layer`), options);
-      const body = await bytesOf(c.req.raw, numbersBytesMax, bodySeconds);
+      const query = queryOf(c.req.raw, `${verb} a layer`);
+      const request = numbersRequestOf(verb, query, options, numbersBytesMax);
+      const body = await bytesOf(c.req.raw, request.bytes, bodySeconds, request.wrong);
       const numbers = numbersOf(request, body);
       const outputs = await held.use(owner, id, ({ store }) =>
         asked<Float32Array | null>(() => {

@@ -16,6 +16,27 @@ export interface Declared {
   readonly shape: readonly number[];
 }
 
+/** Bytes that tensors need. */
+export function bytesFor(dtype: Dtype, declared: readonly Declared[]): number {
+  return declared.reduce((sum, each) => sum + countOf(each), 0) * BYTES[dtype];
+}
+
+/** What is wrong with a body of so many bytes. */
+export function wrongBytes(
+  action: string,
+  bytes: number,
+  dtype: Dtype,
+  declared: readonly Declared[],
+): SpecacheError {
+  const shapes = declared.map(({ name, shape }) => `${name} ${shape.join(" x ")}`).join(", ");
+  const wanted = bytesFor(dtype, declared);
+  return new SpecacheError(
+    "argument",
+    `Cannot ${action}: body of ${bytes} bytes is not ${wanted} bytes: ${shapes} of ${dtype}`,
+    { details: { name: "body", bytes, wanted } },
+  );
+}
+
 /**
  * The tensors of a body, in the order they are declared.
  *
@@ -27,23 +48,20 @@ export function tensorsOf(
   dtype: Dtype,
   declared: readonly Declared[],
 ): Float32Array<ArrayBuffer>[] {
-  const counts = declared.map(({ shape }) => shape.reduce((product, each) => product * each, 1));
-  const wanted = counts.reduce((sum, each) => sum + each, 0) * BYTES[dtype];
-  if (bytes.length !== wanted) {
-    const shapes = declared.map(({ name, shape }) => `${name} ${shape.join(" x ")}`).join(", ");
-    throw new SpecacheError(
-      "argument",
-      `Cannot ${action}: body of ${bytes.length} bytes is not ${wanted} bytes: ${shapes} of ` +
-        dtype,
-      { details: { name: "body", bytes: bytes.length, wanted } },
-    );
+  if (bytes.length !== bytesFor(dtype, declared)) {
+    throw wrongBytes(action, bytes.length, dtype, declared);
   }
+  const counts = declared.map(countOf);
   let at = 0;
   return counts.map((count) => {
     const numbers = numbersOf(bytes, at, count, dtype);
     at += count * BYTES[dtype];
     return numbers;
   });
+}
+
+function countOf({ shape }: Declared): number {
+  return shape.reduce((product, each) => product * each, 1);
 }
 
 /** Numbers as bytes of f32. */

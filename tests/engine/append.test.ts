@@ -87,7 +87,7 @@ test("append refuses what is no prompt, and a session that generates or is close
     ) await assertRefused(() => session.append(options as PromptOptions), "argument", sentence);
     assertEquals(session.length, 0);
     const run = session.generate({ ids: promptIds, maxTokens: 2 });
-    await assertRefused(() => session.append({ ids: [1] }), "busy", "it is generating");
+    await assertRefused(() => session.append({ ids: [1] }), "busy", "it is at work");
     await run.result;
     await session.close();
     await assertRefused(() => session.append({ ids: [1] }), "closed", "it is closed");

@@ -1,5 +1,6 @@
+import { cpuUsage } from "node:process";
 import { type Call, CallParser } from "../../routes/call_parser.ts";
-import { assertEquals, test } from "../harness.ts";
+import { assertEquals, assertLess, test } from "../harness.ts";
 
 const names = ["add", "get-time"];
 const add = (a: number): Call => ({ name: "add", arguments: JSON.stringify({ a }) });
@@ -22,6 +23,13 @@ const cases: readonly [name: string, text: string, said: string, calls: readonly
   ["a call that is not closed", `<tool_call>${json(1)}`, "", [add(1)]],
   ["a call that never ends", `<tool_call>{"name": "add"`, `<tool_call>{"name": "add"`, []],
   ["a tag without a call", "<tool_call>hello", "<tool_call>hello", []],
+  ["spaces before a tag without a call", "so \n <tool_call> no", "so \n <tool_call> no", []],
+  ["two tags and one call", `a <tool_call> <tool_call>${json(1)}`, "a <tool_call>", [add(1)]],
+  ["a mark and then a call", `<|python_tag|> <tool_call>${json(1)}`, "<|python_tag|>", [add(1)]],
+  ["a tag without a call behind a call", `${json(1)} <tool_call> x`, "<tool_call> x", [add(1)]],
+  ["a semicolon of the text behind a call", `${json(1)} ; so`, "; so", [add(1)]],
+  ["JSON that is no call behind a call", `${json(1)}; {"a": 1}`, '; {"a": 1}', [add(1)]],
+  ["calls of two kinds", `${json(1)}; <tool_call>${json(2)}</tool_call>; `, "", [add(1), add(2)]],
   ["half a tag at the end", "so <tool_", "so <tool_", []],
   [
     "a call of no tool",
@@ -96,3 +104,44 @@ test("a call of a hundred thousand characters is parsed as it comes", () => {
   }
   assertEquals(calls.map(({ arguments: given }) => given.length), [100_008]);
 });
+
+const fragments = [
+  ...[" ", "\n", "  ", "<", "<tool", "<tool_call>", "</tool_call>", "[TOOL_CALLS]", "[", "]"],
+  ...["<|python_tag|>", "{", "}", ";", '"', "a", '{"name": "add"}', "[1]", "\\", "\u00a0"],
+];
+
+// Numbers in [0, 1) that are the same each time.
+function randomly(seed: number): () => number {
+  return () => {
+    seed = Math.imul(seed, 1664525) + 1013904223 >>> 0;
+    return seed / 2 ** 32;
+  };
+}
+
+test("text without a call comes back to the last space, and cuts change nothing", () => {
+  const random = randomly(1);
+  const some = <T>(all: readonly T[]) => all[Math.floor(random() * all.length)];
+  for (let at = 0; at < 3000; at++) {
+    const text = Array.from({ length: 1 + random() * 12 }, () => some(fragments)).join("");
+    const none = new CallParser([]);
+    const said = [...text].map((each) => none.push(each).text).join("") + none.end().text;
+    assertEquals(said, text);
+    const whole = parsed([text]);
+    assertEquals(parsed([...text]), whole, text);
+    const cut = Math.floor(random() * text.length);
+    assertEquals(parsed([text.slice(0, cut), text.slice(cut)]), whole, text);
+  }
+});
+
+// The time of all pushes: quadratic, it would be minutes.
+for (const begin of ["", "a", "<tool_call>", json(1), `${json(1)};`, '{"a": "']) {
+  test(`400,000 spaces behind "${begin}" cost no more each than one`, () => {
+    const parser = new CallParser(names);
+    const before = cpuUsage();
+    parser.push(begin);
+    for (let at = 0; at < 400_000; at++) parser.push(" ");
+    parser.end();
+    const { user, system } = cpuUsage(before);
+    assertLess((user + system) / 1e6, 10);
+  });
+}

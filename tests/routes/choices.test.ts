@@ -1,5 +1,6 @@
 // Several answers to one request: which begin when, and what ends them.
-import { createApp } from "../../routes/app.ts";
+import { type GenerateOptions, SpecacheError } from "../../mod.ts";
+import { createApp, type ServedGeneration } from "../../routes/app.ts";
 import { assert, assertEquals, test } from "../harness.ts";
 import { chatBody, eventsOf, FakeEngine, post } from "./fake.ts";
 
@@ -113,4 +114,52 @@ test("an answer that is refused or fails ends the others, and is told", async ()
     assert(text.includes("server_error") && !text.includes("/home"), text);
     await until(() => engine.running === 0);
   }
+});
+
+// An engine whose queue is full for so many of the generations after the first.
+class Full extends FakeEngine {
+  tries = 0;
+
+  constructor(readonly refusals: number, readonly from = 1) {
+    super({ sequences: 4 });
+  }
+
+  override generate(options: GenerateOptions): ServedGeneration {
+    const at = this.tries++;
+    if (at < this.from || at >= this.from + this.refusals) return super.generate(options);
+    const details = { waiting: 0, queue: 0 };
+    const full = new SpecacheError("busy", "Cannot generate: 0 requests wait", { details });
+    const [started, result] = [Promise.reject(full), Promise.reject(full)];
+    for (const each of [started, result]) each.catch(() => {});
+    return { started, result, async *[Symbol.asyncIterator]() {} };
+  }
+}
+
+for (const body of [chatBody({ n: 4 }), { model: "fake", prompt: ["a", "b"], n: 2 }]) {
+  test(`a queue that fills refuses no other answer to ${JSON.stringify(body)}`, async () => {
+    const engine = new Full(5);
+    const place = "messages" in body ? path : "/v1/completions";
+    const response = await createApp(engine).fetch(post(place, body));
+    assertEquals([response.status, (await response.json()).choices.length], [200, 4]);
+    assertEquals([engine.asked.length, engine.tries], [4, 9]);
+  });
+}
+
+test("a queue that is full before the first answer refuses all", async () => {
+  const engine = new Full(1, 0);
+  const response = await createApp(engine).fetch(post(path, chatBody({ n: 4 })));
+  assertEquals([response.status, engine.tries, engine.asked.length], [429, 1, 0]);
+});
+
+test("a client that leaves while its other answers wait for the queue ends them", async () => {
+  const engine = new Full(Infinity);
+  const left = new AbortController();
+  const asked = post(path, chatBody({ n: 3, stream: true }), { signal: left.signal });
+  const read = (await createApp(engine).fetch(asked)).text().catch(() => {});
+  await until(() => engine.tries > 3);
+  left.abort();
+  await read;
+  const { tries } = engine;
+  await new Promise((later) => setTimeout(later, 500));
+  assertEquals([engine.running, engine.tries <= tries + 2], [0, true]);
 });

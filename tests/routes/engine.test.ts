@@ -6,14 +6,30 @@ import { assert, assertEquals, test } from "../harness.ts";
 import { Asker, assertRefused } from "./ask.ts";
 
 async function serving(
-  body: (asker: Asker, engine: Engine) => Promise<void>,
-  options: { readonly idleSeconds?: number } = {},
+  body: (asker: Asker, engine: Engine, closing: AbortController) => Promise<void>,
+  { queue, ...options }: { readonly idleSeconds?: number; readonly queue?: number } = {},
 ): Promise<void> {
-  await using engine = await openNeedle({ sequences: 3, contextTokens: 1024 });
+  await using engine = await openNeedle({ sequences: 3, contextTokens: 1024, queue });
   const closing = new AbortController();
   const app = createApp(engine, { stores: KvStore, closing: closing.signal, ...options });
-  await body(new Asker(app), engine);
+  await body(new Asker(app), engine, closing);
   closing.abort();
+}
+
+// Requests that have all places, until they are given up; each waits for verdicts on its tokens.
+async function busy(engine: Engine, places: number): Promise<AbortController> {
+  const end = new AbortController();
+  for (let at = 0; at < places; at++) {
+    const asked = { ids: promptIds, maxTokens: 500, stop: "zzzz", signal: end.signal };
+    await engine.generate(asked).started;
+  }
+  return end;
+}
+
+async function waiting(engine: Engine, wanted: number): Promise<void> {
+  while ((await engine.stats()).waiting !== wanted) {
+    await new Promise((answer) => setTimeout(answer, 1));
+  }
 }
 
 // What is not a time, nor where a request's rows were before it.
@@ -120,6 +136,55 @@ test("sessions leave a place for requests without one, and more are refused for 
     await asker.delete(`/v1/sessions/${data[0].id}`);
     assertEquals((await asker.post("/v1/sessions")).status, 201);
   }));
+
+test("sessions and forks wait for a place that requests have, as requests do", () =>
+  serving(async (asker, engine) => {
+    const end = await busy(engine, 3);
+    const first = asker.post("/v1/sessions");
+    await waiting(engine, 1);
+    end.abort();
+    const { status, body: { id } } = await first;
+    assertEquals(status, 201);
+    const again = await busy(engine, 2);
+    const fork = asker.post(`/v1/sessions/${id}/fork`);
+    await waiting(engine, 1);
+    assertEquals((await asker.get(`/v1/sessions/${id}`)).body.busy, true);
+    again.abort();
+    assertEquals((await fork).status, 201);
+  }));
+
+test("who waits for a session leaves with its client, and when the server closes", () =>
+  serving(async (asker, engine, closing) => {
+    const end = await busy(engine, 3);
+    const client = new AbortController();
+    const gone = asker.post("/v1/sessions", {}, client.signal);
+    await waiting(engine, 1);
+    assertRefused(
+      await asker.post("/v1/sessions"),
+      429,
+      "busy",
+      /1 requests wait, as many as may$/,
+    );
+    client.abort();
+    assertRefused(await gone, 499, "cancelled");
+    await waiting(engine, 0);
+    const refused = asker.post("/v1/sessions");
+    await waiting(engine, 1);
+    closing.abort();
+    assertRefused(await refused, 503, "closed", /the server is closing$/);
+    await waiting(engine, 0);
+    end.abort();
+    while ((await engine.stats()).running > 0);
+    assertEquals((await engine.stats()).sessions, 0);
+  }, { queue: 1 }));
+
+test("answers to one request wait for each other where nothing else may wait", () =>
+  serving(async (asker, engine) => {
+    const body = { model: engine.model.name, prompt: "The code of", n: 8, max_tokens: 3 };
+    const answer = await asker.post("/v1/completions", body);
+    assertEquals([answer.status, answer.body.choices?.length], [200, 8]);
+    assertEquals((await engine.stats()).requests, { ended: 8, cancelled: 0, failed: 0 });
+  }, { queue: 0 }));
 
 test("/v1/plan, /v1/stats and /metrics tell what the engine does", () =>
   serving(async (asker, engine) => {

@@ -62,6 +62,17 @@ const noStores = {
   },
 };
 
+test("the streams of events are told of as what they are", async () => {
+  const { paths } = await documentOf();
+  const { parameters, responses } = paths["/v1/events"].get;
+  assertEquals(Object.keys(responses[200].content), ["text/event-stream"]);
+  const names = parameters.map(({ name, required }: Document) => [name, required]);
+  assertEquals(names, [["watch", false], ["list", false]]);
+  assertEquals(Object.keys(responses[429].headers), ["Retry-After"]);
+  const { content } = paths["/v1/generate"].post.responses[200];
+  assertEquals(Object.keys(content), ["application/json", "text/event-stream"]);
+});
+
 test("only what needs a key is said to, and is refused without one", async () => {
   const { paths, components } = await documentOf(["secret"]);
   assertEquals(components.securitySchemes.key, { type: "http", scheme: "bearer" });
