@@ -17,9 +17,8 @@ const four: readonly GenerateOptions[] = [1, 2, 3, 4].map((seed) => ({
   logprobs: 3,
 }));
 
-async function alone(options: Options, asked: readonly GenerateOptions[]) {
-  const { poolTokens: _, sequences: __, ...rest } = options;
-  return await withEngine(rest, async (engine) => {
+async function alone(asked: readonly GenerateOptions[], { mode }: Options = {}) {
+  return await withEngine({ mode }, async (engine) => {
     const results = [];
     for (const each of asked) results.push(told(await engine.generate(each).result));
     return results;
@@ -36,9 +35,14 @@ async function assertNothingLeft(engine: Engine, sessions = 0): Promise<void> {
   if (prefixes.kept + sessions === 0) assertEquals(pages.free, pages.all);
 }
 
+const fourAlone = await alone(four);
+
 // Runs all together, and says how many tokens came into their sequences again.
-async function together(options: Options, asked: readonly GenerateOptions[]): Promise<number> {
-  const expected = await alone(options, asked);
+async function together(
+  options: Options,
+  asked: readonly GenerateOptions[],
+  expected: Awaited<ReturnType<typeof alone>>,
+): Promise<number> {
   return await withEngine(options, async (engine) => {
     const runs = await Promise.all(asked.map((each) => engine.generate(each).result));
     for (const [at, run] of runs.entries()) assertEquals(told(run), expected[at], `request ${at}`);
@@ -53,13 +57,13 @@ const engines: readonly (readonly [string, Options])[] = [
   ["far in a file, with slots", { far: "file", slots: 24 }],
   ["texts that are kept", { prefixes: 3 }],
   ["generated tokens that are reused", { prefixes: 3, reuse: "generated" }],
-  ["one input a step", { guessesMax: 0 }],
-  ["audited steps", { audit: 0.5 }],
+  ["audited steps of one input", { guessesMax: 0, audit: 0.5 }],
 ];
 
 for (const [name, options] of engines) {
   test(`requests that are set back have the bits that they have alone: ${name}`, async () => {
-    assertGreater(await together({ ...scarce, ...options }, four), 0);
+    const expected = options.mode === undefined ? fourAlone : await alone(four, options);
+    assertGreater(await together({ ...scarce, ...options }, four, expected), 0);
   });
 }
 
@@ -73,7 +77,7 @@ test("sampling, penalties, formats, guesses and stop strings go on where they we
     { stop: "zzzz" },
   ];
   const asked = ways.map((way, at) => ({ ...four[at % 4], ...way }));
-  assertGreater(await together({ ...scarce, sequences: 6 }, asked), 0);
+  assertGreater(await together({ ...scarce, sequences: 6 }, asked, await alone(asked)), 0);
 });
 
 test("who leaves out maxTokens runs beside others, and not with the whole context", () =>
@@ -89,11 +93,11 @@ test("who leaves out maxTokens runs beside others, and not with the whole contex
   }));
 
 test("what would follow from slots is not set back: it has all its pages from the first", async () => {
-  const asked = four.map((each) => ({ ...each, late: "none" as const }));
-  const options = { ...scarce, far: "file", slots: 24 } as const;
-  assertEquals(await together(options, asked), 0);
+  const two = four.slice(2).map((each) => ({ ...each, maxTokens: 400 }));
+  const asked = two.map((each) => ({ ...each, late: "none" as const }));
+  assertEquals(await together(scarce, asked, await alone(asked)), 0);
   const mode = { ...scarce, mode: "paper" } as const;
-  assertEquals(await together(mode, four), 0);
+  assertEquals(await together(mode, two, await alone(two, mode)), 0);
 });
 
 // Runs until the engine has set somebody back.
@@ -111,9 +115,8 @@ test("who is cancelled while set back ends at once, with the tokens that it had"
     const stops = results.map(({ stop }) => stop);
     assertEquals(stops.slice(1), ["cancelled", "cancelled", "cancelled"]);
     assertEquals(results[0].tokens.length, 400);
-    const whole = await alone({}, four);
     for (const [at, { tokens }] of results.entries()) {
-      assertEquals(tokens, whole[at].tokens.slice(0, tokens.length));
+      assertEquals(tokens, fourAlone[at].tokens.slice(0, tokens.length));
     }
     await assertNothingLeft(engine);
   }));
@@ -127,8 +130,8 @@ test("a session is never set back, and keeps its text while others are", () =>
     const own = told(await first.result);
     const others = (await Promise.all(runs)).map(told);
     assertGreater((await engine.stats()).setBack, 0);
-    assertEquals(others, await alone({}, four));
-    assertEquals([own], await alone({}, [{ ids, maxTokens: 60, logprobs: 3 }]));
+    assertEquals(others, fourAlone);
+    assertEquals([own], await alone([{ ids, maxTokens: 60, logprobs: 3 }]));
     assertEquals(session.length, 200 + 59);
     await assertNothingLeft(engine, 1);
   }));
@@ -156,5 +159,8 @@ test("many more than the pool has room for all end, in the order of their turns"
     seed,
     client: `client ${seed % 3}`,
   }));
-  assertGreater(await together({ ...scarce, sequences: 8, prefixes: 4 }, asked), 0);
+  assertGreater(
+    await together({ ...scarce, sequences: 8, prefixes: 4 }, asked, await alone(asked)),
+    0,
+  );
 });
