@@ -69,6 +69,7 @@ export class Growth<Held extends Grower> {
     this.#scheduler.setBack(held.state);
     held.back = true;
     held.lacks = false;
+    held.lead *= 2; // so it is set back a few times at most, however long it becomes
     const { client, state } = held;
     const cancelled = () => held.cancelled();
     this.#line.enterAgain({ client, cancelled, take: () => this.#room.takeAgain(held) }).then(

@@ -99,7 +99,7 @@ export class Requests {
   /** A session's text is closed: what ran in it has no room any more. */
   closed(state: DecodeState): void {
     for (const placed of this.#room.taken) {
-      if (placed.state === state) this.#room.taken.delete(placed);
+      if (placed.state === state) this.#room.leave(placed);
     }
     this.observer.forget(state);
     this.admit();
@@ -222,7 +222,7 @@ export class Requests {
     text: Need & Pick<Placed, "state" | "generated" | "salt">,
     grows: boolean,
   ): Placed {
-    const state = { grows, tokens: text.most, back: false, lacks: false };
+    const state = { grows, tokens: text.most, lead: 0, back: false, lacks: false };
     return { ...text, ...state, client: ask.client, cancelled: () => isCancelled(ask) };
   }
 
@@ -235,7 +235,7 @@ export class Requests {
     try {
       this.#cut(state, ask.held);
     } catch (error) {
-      this.#room.taken.delete(placed);
+      this.#room.leave(placed);
       throw error;
     }
     return placed;
@@ -248,7 +248,7 @@ export class Requests {
   // What a request that failed has read is not for others.
   #leave(placed: Placed, failed: boolean): void {
     const { state, salt } = placed;
-    this.#room.taken.delete(placed);
+    this.#room.leave(placed);
     this.#totals.recomputed(state.recomputed);
     state.recomputed = 0;
     try {

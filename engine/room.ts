@@ -10,8 +10,9 @@ import { SpecacheError } from "./errors.ts";
 import type { NativeStore, SequencePages } from "./native.ts";
 import { PAGE_TOKENS, type Prefixes } from "./prefixes.ts";
 
-/** Tokens that a request has room for behind its text, when it is let in. */
+/** Tokens that a request has room for behind its text when it is let in, at least. */
 export const LEAD_TOKENS = 2 * PAGE_TOKENS;
+const FORGET = 0.9; // weight of what answers came to before, at each that ends
 
 /** What a request needs. */
 export interface Need {
@@ -30,6 +31,8 @@ export interface Taken extends Need {
   readonly state: DecodeState;
   /** Tokens that it has pages for, or that are left for it. */
   tokens: number;
+  /** Tokens that it has room for behind its text when it is let in; doubled when it is set back. */
+  lead: number;
   /** Whether it takes pages as its text grows, and can be set back; else it has all from the first. */
   grows: boolean;
   /** Whether it was set back, and waits. */
@@ -44,8 +47,9 @@ export class Room<Held extends Taken> {
   readonly #places: number;
   readonly #prefixes: Prefixes;
   readonly #sessions: ReadonlyMap<unknown, DecodeState>;
-  /** Requests that run or were set back, the oldest first. */
-  readonly taken: Set<Held> = new Set();
+  readonly #taken = new Set<Held>();
+  /** Tokens that answers come to, of late. */
+  #expected = 0;
 
   /** `places`: sessions and requests at a time. */
   constructor(
@@ -79,10 +83,10 @@ export class Room<Held extends Taken> {
       if (!fits && need.place) this.#store.closeSequence(held.state.sequence);
     }
     if (fits) {
-      this.taken.add(held);
+      this.#taken.add(held);
       return held;
     }
-    if (this.taken.size > 0) return null;
+    if (this.#taken.size > 0) return null;
     throw this.#over(need.most);
   }
 
@@ -93,7 +97,7 @@ export class Room<Held extends Taken> {
    */
   takeAgain(held: Held): Held | null {
     const { tokens, most, state } = held;
-    held.tokens = Math.min(most, state.text.length + LEAD_TOKENS);
+    held.tokens = Math.min(most, state.text.length + held.lead);
     if (!this.#anyLacks() && this.#makePages(this.#pagesLeft(held), held)) {
       held.back = false;
       return held;
@@ -115,9 +119,21 @@ export class Room<Held extends Taken> {
     return true;
   }
 
+  /** Requests that run or were set back, the oldest first. */
+  get taken(): ReadonlySet<Held> {
+    return this.#taken;
+  }
+
+  /** A request has no room any more. */
+  leave(held: Held): void {
+    if (!this.#taken.delete(held) || !held.place) return;
+    const tokens = held.state.text.length - held.prompt;
+    this.#expected = FORGET * this.#expected + (1 - FORGET) * tokens;
+  }
+
   /** Whether a request runs. */
   get anyRuns(): boolean {
-    return [...this.taken].some(({ back }) => !back);
+    return [...this.#taken].some(({ back }) => !back);
   }
 
   /** A place for a session. @throws {SpecacheError} capacity */
@@ -140,7 +156,7 @@ export class Room<Held extends Taken> {
   }
 
   #running(): number {
-    return [...this.taken].filter(({ place }) => place).length;
+    return [...this.#taken].filter(({ place }) => place).length;
   }
 
   // Pages that a text will take which is first cut to what it goes on from. What it shares with
@@ -162,7 +178,8 @@ export class Room<Held extends Taken> {
       if (this.anyRuns) return false;
       held.grows = false; // whether it fits alone shows where all else has given way
     }
-    held.tokens = held.grows ? Math.min(held.most, held.prompt + LEAD_TOKENS) : held.most;
+    held.lead = Math.max(LEAD_TOKENS, Math.ceil(this.#expected));
+    held.tokens = held.grows ? Math.min(held.most, held.prompt + held.lead) : held.most;
     return this.#makePages(this.#pagesWanted(held), held);
   }
 
@@ -172,7 +189,7 @@ export class Room<Held extends Taken> {
 
   // Pages of the longest that one which grows may come to.
   #most(): number {
-    const most = [...this.taken].map((each) => each.grows ? pagesOf(each.most) : 0);
+    const most = [...this.#taken].map((each) => each.grows ? pagesOf(each.most) : 0);
     return Math.max(0, ...most);
   }
 
@@ -180,18 +197,18 @@ export class Room<Held extends Taken> {
   // forks share is counted for each, or what only others share is counted too.
   #sessionPages(): number {
     const sessions = new Set(this.#sessions.values());
-    const running = [...this.taken].filter(({ place }) => !place);
+    const running = [...this.#taken].filter(({ place }) => !place);
     const more = running.reduce((sum, taken) => sum + this.#pagesLeft(taken), 0);
     let each = 0;
     for (const { sequence } of sessions) each += this.#store.sequencePages(sequence).held;
     const { all, free } = this.#store.pages();
-    const others = [...this.taken].filter(({ place }) => place);
+    const others = [...this.#taken].filter(({ place }) => place);
     const own = others.reduce((sum, taken) => sum + this.#pages(taken).own, this.#prefixes.pages);
     return more + Math.min(each, all - free - own);
   }
 
   #anyLacks(): boolean {
-    return [...this.taken].some(({ lacks }) => lacks);
+    return [...this.#taken].some(({ lacks }) => lacks);
   }
 
   #over(tokens: number): SpecacheError {
@@ -215,7 +232,7 @@ export class Room<Held extends Taken> {
 
   // Those that are left for who runs.
   #pagesAllLeft(): number {
-    const running = [...this.taken].filter(({ back }) => !back);
+    const running = [...this.#taken].filter(({ back }) => !back);
     return running.reduce((sum, taken) => sum + this.#pagesLeft(taken), 0);
   }
 
@@ -232,7 +249,7 @@ export class Room<Held extends Taken> {
 
   // Those that were set back, but for one, the youngest first.
   #others(held: Held): Held[] {
-    return [...this.taken].filter((each) => each.back && each !== held).reverse();
+    return [...this.#taken].filter((each) => each.back && each !== held).reverse();
   }
 
   // Gives up pages for one, so that `needed` are free; false: nothing is left that could.

@@ -73,11 +73,9 @@ async function alone(ids: readonly number[], options: GenerateOptions): Promise<
 }
 
 // One of them; what it comes to is checked against what it comes to alone.
-async function runOne(server: Server, draws: Draws, sessions: readonly number[]): Promise<void> {
+async function runOne(server: Server, draws: Draws, sessions: number[]): Promise<void> {
   const [ids, options] = [idsOf(draws, 100), optionsOf(draws)];
-  const session = sessions.length > 0 && draws.below(4) === 0
-    ? sessions[draws.below(sessions.length)]
-    : null;
+  const session = draws.below(6) === 0 ? sessions.pop() ?? null : null; // one request at a time
   const whole = session !== null;
   const more = { client: `client ${draws.below(3)}`, salt: `salt ${draws.below(2)}` };
   const { answer, tokens, stop } = server.ask(ids, options, { session, whole, ...more });
@@ -97,6 +95,8 @@ async function runOne(server: Server, draws: Draws, sessions: readonly number[])
     assert(error instanceof SpecacheError && error.code === "capacity", String(error));
     assertEquals(tokens, [], "who runs is not refused");
     assert(server.sessions.size > 0, String(error)); // they may hold what it wants for ever
+  } finally {
+    if (session !== null) sessions.push(session);
   }
 }
 
@@ -118,7 +118,7 @@ for (const [name, options, sessionCount] of servers) {
       const sessions = Array.from({ length: sessionCount }, () => server.openSession());
       const runs = [];
       for (let at = 0; at < 24; at++) {
-        runs.push(runOne(server, draws, at % 6 === 0 ? sessions : []));
+        runs.push(runOne(server, draws, sessions));
         if (draws.below(3) === 0) await new Promise((tick) => setTimeout(tick, draws.below(4)));
       }
       await Promise.all(runs);
