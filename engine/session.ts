@@ -223,8 +223,8 @@ function generation(
   // A call that others share ends by itself soon, and is not made anew for them.
   const stop = () => {
     Atomics.store(cancel, 0, 1);
-    if (!started) host.client.call("gaveUp", null).catch(() => {}); // the answer tells
-    else if (host.started === 1) host.cancel();
+    host.client.call("gaveUp", null).catch(() => {}); // it may wait, again too; the answer tells
+    if (started && host.started === 1) host.cancel();
   };
   const { signal } = options;
   if (signal?.aborted) Atomics.store(cancel, 0, 1);

@@ -111,6 +111,10 @@ test("who is cancelled while set back ends at once, with the tokens that it had"
     const runs = four.map((each, at) => engine.generate({ ...each, signal: clients[at].signal }));
     await untilSetBack(engine);
     for (const client of clients.slice(1)) client.abort();
+    let ended = false;
+    runs[0].result.then(() => ended = true);
+    await Promise.all(runs.slice(1).map((run) => run.result));
+    assertEquals(ended, false);
     const results = await Promise.all(runs.map((run) => run.result));
     const stops = results.map(({ stop }) => stop);
     assertEquals(stops.slice(1), ["cancelled", "cancelled", "cancelled"]);
