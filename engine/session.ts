@@ -28,8 +28,11 @@ export interface SessionHost extends PromptHost {
   readonly device: GenerateResult["device"];
   /** Makes the native call at work end at the next layer. */
   cancel(): void;
-  /** Finds out whether a format can be had; the first time it tells the worker the vocabulary. */
-  prepare(format: Format): Promise<void>;
+  /**
+   * Finds out whether a format can be had that a client asks for; the first time it tells the worker
+   * the vocabulary.
+   */
+  prepare(format: Format, client: string): Promise<void>;
   /** What stops each generation that runs or waits. */
   readonly running: Set<() => void>;
   /** Generations so far. */
@@ -242,7 +245,7 @@ function generation(
       signal?.addEventListener("abort", stop, { once: true });
       host.running.add(stop);
       try {
-        if (request.format !== null) await host.prepare(request.format);
+        if (request.format !== null) await host.prepare(request.format, options.client ?? "");
         const answer = await run((session) => {
           const judged = stops.length > 0;
           const { salt = "", client = "" } = options;
