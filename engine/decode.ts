@@ -76,8 +76,8 @@ export interface ReadAsk {
 
 /**
  * Of a StepAsk: what its inputs predict, null where it was cancelled. Of a ReadAsk: tokens of the
- * piece at most. null, to both: nothing was made, as the sequence was set back or is given up. Of an
- * event: as decode().
+ * piece at most. null, to both: nothing was made, as the sequence was set back or is given up. Of
+ * an event: as decode().
  */
 export type Answer = Likeliest[] | null | number | boolean | void;
 

@@ -90,8 +90,8 @@ export class DecodeState {
   }
 
   /**
-   * The sequence was cut to `tokens`, but the text goes on where it was: it has lost what is beyond.
-   * What is generated must stand behind all that was read.
+   * The sequence was cut to `tokens`, but the text goes on where it was: it has lost what is
+   * beyond. What is generated must stand behind all that was read.
    */
   setBack(tokens: number): void {
     this.#before ??= { tokens: this.#length, read: this.readTokens };

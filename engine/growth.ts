@@ -1,7 +1,7 @@
 // growth.ts - requests that take pages as their texts grow. Where there are none, the youngest
-// request of the client that runs most is set back: it keeps its text, gives up pages from its end as
-// others take them, and waits first of its client's. When its turn comes it has its sequence again as
-// it was (regain.ts), and goes on. The oldest is never set back.
+// request of the client that runs most is set back: it keeps its text, gives up pages from its end
+// as others take them, and waits first of its client's. When its turn comes it has its sequence
+// again as it was (regain.ts), and goes on. The oldest is never set back.
 import type { Line } from "./line.ts";
 import { PAGE_TOKENS } from "./prefixes.ts";
 import type { Room, Taken } from "./room.ts";

@@ -82,7 +82,7 @@ export class Line<Room> {
     }
   }
 
-  // Where nobody runs, the next may wait for what those hold that were set back: one of them goes on.
+  // Where nobody runs, the next may wait for what those hold that were set back: one goes on.
   #admitAgain(): void {
     for (const [first] of this.#clients.values()) {
       if (!this.#idle()) return;

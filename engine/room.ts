@@ -1,6 +1,6 @@
 // room.ts - what requests and sessions may take of a store: a place each, and pages. A request that
-// grows is let in with few, and asks for more; one that does not has all that it may come to, and so
-// has a session's. Where pages are wanted, texts that are kept for reuse give way, then what those
+// grows is let in with few, and asks for more; one that does not has all that it may come to, and
+// so has a session's. Where pages are wanted, texts that are kept for reuse give way, then what those
 // hold that were set back.
 //
 // The longest that a request which grows may come to fits beside what sessions hold: so whichever
@@ -33,7 +33,7 @@ export interface Taken extends Need {
   tokens: number;
   /** Tokens that it has room for behind its text when it is let in; doubled when it is set back. */
   lead: number;
-  /** Whether it takes pages as its text grows, and can be set back; else it has all from the first. */
+  /** Whether it takes pages as its text grows, and can be set back; else it has all at first. */
   grows: boolean;
   /** Whether it was set back, and waits. */
   back: boolean;

@@ -29,8 +29,8 @@ export interface SessionHost extends PromptHost {
   /** Makes the native call at work end at the next layer. */
   cancel(): void;
   /**
-   * Finds out whether a format can be had that a client asks for; the first time it tells the worker
-   * the vocabulary.
+   * Finds out whether a format can be had that a client asks for; the first time it tells the
+   * worker the vocabulary.
    */
   prepare(format: Format, client: string): Promise<void>;
   /** What stops each generation that runs or waits. */

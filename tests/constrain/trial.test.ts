@@ -33,7 +33,7 @@ test("a schema with too many ways to read it is refused, and others pass after i
   await late;
 });
 
-test("a client's schemas hold up its own: another's waits for no more than a free thread", async () => {
+test("a client's schemas hold up its own, another's waits for a free thread alone", async () => {
   const slow = (at: number) => ({ anyOf: Array.from({ length: 13 + at }, () => nested(14)) });
   const all = trials(1500);
   const order: string[] = [];

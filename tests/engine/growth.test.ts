@@ -92,7 +92,7 @@ test("who leaves out maxTokens runs beside others, and not with the whole contex
     await assertNothingLeft(engine);
   }));
 
-test("what would follow from slots is not set back: it has all its pages from the first", async () => {
+test("what follows from slots is not set back: it has all its pages from the first", async () => {
   const two = four.slice(2).map((each) => ({ ...each, maxTokens: 400 }));
   const asked = two.map((each) => ({ ...each, late: "none" as const }));
   assertEquals(await together(scarce, asked, await alone(asked)), 0);

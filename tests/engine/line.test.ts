@@ -108,7 +108,7 @@ test("what can never have room is refused, and the next in line is not held up",
   assertEquals(await next, "b1");
 });
 
-test("who was set back comes first of its client's, and no limit counts or refuses it", async () => {
+test("who was set back comes first of its client's, and no limit counts it", async () => {
   const [line, places] = [new Line<string>(2), new Places(0)];
   const enter = (name: string) => line.enter(places.waiter(name, name[0]));
   const again = (name: string) => line.enterAgain(places.waiter(name, name[0]));

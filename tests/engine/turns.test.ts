@@ -1,5 +1,5 @@
-// Many requests at random over a store that only counts: each comes to its end with the text that it
-// has alone, whoever is set back, cancelled or judged meanwhile, and nothing is left of it.
+// Many requests at random over a store that only counts: each comes to its end with the text that
+// it has alone, whoever is set back, cancelled or judged meanwhile, and nothing is left of it.
 import { DecodeState } from "../../engine/decode_state.ts";
 import { RequestTotals } from "../../engine/engine_stats.ts";
 import type { GenerateAsk } from "../../engine/messages.ts";
