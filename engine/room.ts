@@ -1,7 +1,7 @@
 // room.ts - what requests and sessions may take of a store: a place each, and pages. A request that
 // grows is let in with few, and asks for more; one that does not has all that it may come to, and
-// so has a session's. Where pages are wanted, texts that are kept for reuse give way, then what those
-// hold that were set back.
+// so has a session's. Where pages are wanted, texts that are kept for reuse give way, then what
+// those hold that were set back.
 //
 // The longest that a request which grows may come to fits beside what sessions hold: so whichever
 // is the oldest can always go on, if need be alone.
