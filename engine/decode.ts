@@ -21,6 +21,7 @@ import { filters, type Likeliest, mostProbable, needsLogits, sample } from "./sa
 import { type Logprobs, logprobsOf } from "./sampling/logprobs.ts";
 import { penalises, TokenCounts } from "./sampling/penalties.ts";
 import type { Request } from "./settings.ts";
+import { dropStep, keepStep, regain } from "./regain.ts";
 
 /** Why a generation ended. */
 export type Stop = "eos" | "length" | "stop" | "cancelled";
@@ -75,7 +76,8 @@ export interface ReadAsk {
 
 /**
  * Of a StepAsk: what its inputs predict, null where it was cancelled. Of a ReadAsk: tokens of the
- * piece at most. Of an event: as decode().
+ * piece at most. null, to both: nothing was made, as the sequence was set back or is given up. Of
+ * an event: as decode().
  */
 export type Answer = Likeliest[] | null | number | boolean | void;
 
@@ -146,12 +148,17 @@ interface Predicted {
 
 // A step of `inputs`: what each of them predicts; null: cancelled.
 function* predict(
-  { store, state, request, logits }: Stepping,
+  run: Stepping,
   inputs: readonly number[],
   trusted: number,
 ): Asking<Predicted[] | null> {
+  const { store, state, request, logits } = run;
   const share = { sequence: state.sequence, inputs, trusted, request, logits };
-  const likeliest = (yield { kind: "step", share }) as Likeliest[] | null;
+  let likeliest = (yield { kind: "step", share }) as Likeliest[] | null;
+  while (!state.whole) {
+    if (!(yield* regain(run))) return null;
+    likeliest = (yield { kind: "step", share }) as Likeliest[] | null;
+  }
   if (likeliest === null) return null;
   return likeliest.map((each, input) => ({
     likeliest: each,
@@ -164,12 +171,14 @@ interface Drawn {
   readonly logprobs: Logprobs | null;
 }
 
-function* prefill({ store, state, cancelled }: Run): Asking<boolean> {
+function* prefill(run: Run): Asking<boolean> {
+  const { store, state, cancelled } = run;
   const { vocabulary } = store;
   while (state.unread.length > 0) {
+    if (cancelled() || !(yield* regain(run))) return false;
+    const most = (yield { kind: "read" }) as number | null;
     if (cancelled()) return false;
-    const most = (yield { kind: "read" }) as number;
-    if (cancelled()) return false;
+    if (most === null) continue;
     const piece = state.unread.slice(0, most);
     const last = piece.length === state.unread.length;
     const logits = last ? new Float32Array(vocabulary) : null;
@@ -224,11 +233,12 @@ function* step(run: Stepping, policy: AcceptPolicy, left: number): Asking<Drawn[
   const { name } = trusted.length > 0 || policy.likely && lookups.length > 0
     ? state.text
     : state.guesses;
-  const started = performance.now();
+  const [started, { recomputed }] = [performance.now(), state];
   const inputs = [state.next!, ...guesses];
   const rows = yield* predict(run, inputs, 1 + trusted.length);
   if (rows === null) return null;
-  policy.timed(trusted.length, performance.now() - started);
+  const timed = state.recomputed === recomputed; // it was not set back meanwhile
+  if (timed) policy.timed(trusted.length, performance.now() - started);
   const draws = drawsOf(run, rows, trusted, guesses);
   if (draws === null) return null;
   const { drawn, predicted } = draws;
@@ -249,24 +259,6 @@ interface Draws {
   readonly predicted: number[];
 }
 
-// Ends the step at work; one that cannot be kept is dropped. False: cancelled.
-function keepStep({ store, state }: Run, inputs: number): boolean {
-  try {
-    return store.keep(state.sequence, inputs);
-  } catch (error) {
-    drop({ store, state });
-    throw error;
-  }
-}
-
-function drop({ store, state }: Pick<Run, "store" | "state">): void {
-  try {
-    store.keep(state.sequence, 0);
-  } catch {
-    // A store that cannot drop a step says so at its next call; what came first is told.
-  }
-}
-
 // What the rows of the step at work give; null: cancelled. The step is dropped where they give
 // nothing.
 function drawsOf(
@@ -279,7 +271,7 @@ function drawsOf(
   try {
     draws = drawRows(run, rows, trusted, guesses);
   } catch (error) {
-    drop(run);
+    dropStep(run);
     throw error;
   }
   if (draws === null) run.store.keep(run.state.sequence, 0);

@@ -4,9 +4,18 @@ import { Chain, type TextSource } from "./guesses.ts";
 import { Lookup } from "./lookup.ts";
 import { type GuessStats, noGuesses } from "./stats.ts";
 
+/** Tokens that a sequence has lost and is to have again, in the way in which it had them. */
+export interface Lost {
+  readonly ids: readonly number[];
+  /** Whether they were read; else steps had them as inputs. */
+  readonly read: boolean;
+}
+
 /** One text: its sequence, and what was asked or emitted but is not in the sequence yet. */
 export class DecodeState {
   #length = 0;
+  /** What the sequence held when it was set back: tokens, and those of them that were read. */
+  #before: { readonly tokens: number; readonly read: number } | null = null;
   /** Tokens that steps put into the sequence: [from, end), ascending; the others were read. */
   #stepped: { readonly from: number; readonly end: number }[] = [];
   /** Prompt tokens that are not in the sequence yet. */
@@ -23,12 +32,32 @@ export class DecodeState {
   prompted = 0;
   /** Decode steps so far. */
   steps = 0;
+  /** Tokens that were lost and came into the sequence again. */
+  recomputed = 0;
 
   constructor(readonly sequence: bigint) {}
 
   /** Tokens in the sequence. */
   get length(): number {
     return this.#length;
+  }
+
+  /** Tokens that the sequence has, and those that it has lost. */
+  get reached(): number {
+    return this.#before?.tokens ?? this.#length;
+  }
+
+  /** Whether the sequence has lost none. */
+  get whole(): boolean {
+    return this.#before === null;
+  }
+
+  /** The first tokens that the sequence has lost, `most` at most, and all in one way. */
+  lost(most: number): Lost {
+    const { tokens, read } = this.#before ?? { tokens: this.#length, read: 0 };
+    const reads = this.#length < read;
+    const end = Math.min(this.#length + most, reads ? read : tokens);
+    return { ids: this.text.ids.slice(this.#length, end), read: reads };
   }
 
   /** Tokens from the beginning on that were read, not generated. */
@@ -47,17 +76,26 @@ export class DecodeState {
 
   /** The sequence has `tokens` more, read from a prompt. */
   read(tokens: number): void {
-    this.#length += tokens;
+    this.#grow(tokens);
   }
 
   /** The sequence has `tokens` more, inputs of a step. */
   stepped(tokens: number): void {
     const from = this.#length;
-    this.#length += tokens;
+    this.#grow(tokens);
     const last = this.#stepped.at(-1);
     const joins = last?.end === from;
     if (joins) this.#stepped.pop();
     this.#stepped.push({ from: joins ? last.from : from, end: this.#length });
+  }
+
+  /**
+   * The sequence was cut to `tokens`, but the text goes on where it was: it has lost what is
+   * beyond. What is generated must stand behind all that was read.
+   */
+  setBack(tokens: number): void {
+    this.#before ??= { tokens: this.#length, read: this.readTokens };
+    this.#cutSequence(tokens);
   }
 
   /** Adds a prompt; the token that waits is read with it. */
@@ -104,14 +142,26 @@ export class DecodeState {
 
   /** Forgets what is beyond `tokens`, to which the sequence was cut. */
   cut(tokens: number): void {
-    this.#length = tokens;
-    this.#stepped = this.#stepped.filter(({ from }) => from < tokens)
-      .map(({ from, end }) => ({ from, end: Math.min(end, tokens) }));
+    this.#before = null;
+    this.#cutSequence(tokens);
     this.unread = [];
     this.next = null;
     this.logits = null;
     this.guesses.restart();
     this.text.cut(tokens);
     this.prompted = Math.min(this.prompted, tokens);
+  }
+
+  #cutSequence(tokens: number): void {
+    this.#length = tokens;
+    this.#stepped = this.#stepped.filter(({ from }) => from < tokens)
+      .map(({ from, end }) => ({ from, end: Math.min(end, tokens) }));
+  }
+
+  #grow(tokens: number): void {
+    this.#length += tokens;
+    if (this.#before === null) return;
+    this.recomputed += tokens;
+    if (this.#length === this.#before.tokens) this.#before = null;
   }
 }

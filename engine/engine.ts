@@ -226,8 +226,8 @@ function preparing(
   };
   const trials = new Trials(vocabulary);
   let told: Promise<null> | null = null;
-  return async (format) => {
-    await trials.judge(format);
+  return async (format, whose) => {
+    await trials.judge(format, whose);
     await (told ??= client.call("vocabulary", vocabulary().tokens));
   };
 }

@@ -24,6 +24,10 @@ export interface EngineCounters extends FetchCounts {
     readonly cancelled: number;
     readonly failed: number;
   };
+  /** How often requests that ran were set back, as others needed their pages. */
+  readonly setBack: number;
+  /** Tokens that they held, and came to hold again. */
+  readonly recomputedTokens: number;
   /** Tokens of prompts that were read. */
   readonly promptTokens: number;
   /** Tokens that were held already before prompts. */
@@ -75,7 +79,10 @@ type RequestCounts = Pick<
 
 type RequestSums =
   & RequestCounts
-  & Pick<EngineCounters, "requests" | "rows" | "fetchedBytes" | "fetch" | "guess">;
+  & Pick<
+    EngineCounters,
+    "requests" | "recomputedTokens" | "rows" | "fetchedBytes" | "fetch" | "guess"
+  >;
 
 type Fetched = ReturnType<typeof fetchedOf>;
 
@@ -88,6 +95,7 @@ export class RequestTotals {
     ...{ promptTokens: 0, cachedTokens: 0, cachedGeneratedTokens: 0, completionTokens: 0 },
     ...{ prefillMs: 0, decodeMs: 0 },
   };
+  #recomputed = 0;
   #fetched: Fetched = fetchedOf(noStats("full"));
 
   /** Counts a request; one that failed has nothing to add. */
@@ -96,6 +104,11 @@ export class RequestTotals {
     if (counts === undefined) return;
     const names = Object.keys(this.#sums) as (keyof RequestCounts)[];
     for (const name of names) this.#sums[name] += counts[name];
+  }
+
+  /** Counts tokens that a request came to hold again. */
+  recomputed(tokens: number): void {
+    this.#recomputed += tokens;
   }
 
   /** Counts what was fetched between two looks at a text. */
@@ -111,6 +124,7 @@ export class RequestTotals {
     const { hiddenMs, waitedMs, lateMs, made, right, accepted } = sums;
     return {
       requests: { ...this.#requests },
+      recomputedTokens: this.#recomputed,
       ...this.#sums,
       rows: { prefetched, late, reused },
       fetchedBytes,

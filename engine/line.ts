@@ -13,6 +13,8 @@ export interface Waiter<Room> {
 }
 
 interface Waiting<Room> extends Waiter<Room> {
+  /** It ran before: it is never refused, and no limit counts it. */
+  readonly back: boolean;
   readonly enter: (room: Room | null) => void;
   readonly fail: (error: unknown) => void;
 }
@@ -20,18 +22,21 @@ interface Waiting<Room> extends Waiter<Room> {
 /** Requests that wait. */
 export class Line<Room> {
   readonly #most: number;
+  readonly #idle: () => boolean;
   /** By client; the client whose turn it is comes first. */
   readonly #clients = new Map<string, Waiting<Room>[]>();
-  #waiting = 0;
+  /** Those that have not run before. */
+  #new = 0;
 
-  /** At most `most` wait. */
-  constructor(most: number) {
+  /** At most `most` wait; `idle` tells whether nobody runs. */
+  constructor(most: number, idle: () => boolean = () => false) {
     this.#most = most;
+    this.#idle = idle;
   }
 
   /** Requests that wait. */
   get waiting(): number {
-    return this.#waiting;
+    return [...this.#clients.values()].reduce((sum, all) => sum + all.length, 0);
   }
 
   /**
@@ -42,16 +47,29 @@ export class Line<Room> {
    */
   enter(waiter: Waiter<Room>): Promise<Room | null> {
     const { promise, resolve, reject } = Promise.withResolvers<Room | null>();
-    const waiting = { ...waiter, enter: resolve, fail: reject };
+    const waiting = { ...waiter, back: false, enter: resolve, fail: reject };
     if (waiter.cancelled()) return Promise.resolve(null);
     this.#sweep();
-    if (this.#waiting === 0 && this.#admitted(waiting)) return promise;
+    if (this.#clients.size === 0 && this.#admitted(waiting)) return promise;
     const { client } = waiter;
-    if (this.#waiting >= this.#most && !this.#makeWay(client)) return Promise.reject(this.#full());
+    if (this.#new >= this.#most && !this.#makeWay(client)) return Promise.reject(this.#full());
     const others = this.#clients.get(client);
     if (others === undefined) this.#clients.set(client, [waiting]);
     else others.push(waiting);
-    this.#waiting++;
+    this.#new++;
+    return promise;
+  }
+
+  /**
+   * As `enter`, for one that ran and was set back: it is the next of its client's. Of a client's
+   * that run the youngest is set back first, so those that wait keep their order.
+   */
+  enterAgain(waiter: Waiter<Room>): Promise<Room | null> {
+    const { promise, resolve, reject } = Promise.withResolvers<Room | null>();
+    const waiting = { ...waiter, back: true, enter: resolve, fail: reject };
+    const others = this.#clients.get(waiter.client);
+    if (others === undefined) this.#clients.set(waiter.client, [waiting]);
+    else others.unshift(waiting);
     return promise;
   }
 
@@ -59,18 +77,28 @@ export class Line<Room> {
   admit(): void {
     this.#sweep();
     for (let next = this.#next(); next !== undefined; next = this.#next()) {
-      if (!this.#admitted(next)) return;
+      if (!this.#admitted(next)) return this.#admitAgain();
       this.#leave(next);
+    }
+  }
+
+  // Where nobody runs, the next may wait for what those hold that were set back: one goes on.
+  #admitAgain(): void {
+    for (const [first] of this.#clients.values()) {
+      if (!this.#idle()) return;
+      if (first.back && this.#admitted(first)) this.#leave(first);
     }
   }
 
   // Whether the newest of a client that has more in the line, with this one counted, made way.
   #makeWay(client: string): boolean {
-    const mine = this.#clients.get(client)?.length ?? 0;
-    const most = [...this.#clients.values()].reduce((a, b) => b.length > a.length ? b : a, []);
-    if (most.length <= mine + 1) return false;
-    const newest = most.pop()!;
-    this.#waiting--;
+    const newOf = (all: readonly Waiting<Room>[] = []) => all.filter(({ back }) => !back).length;
+    const mine = newOf(this.#clients.get(client));
+    const all = [...this.#clients.values()];
+    const most = all.reduce((a, b) => newOf(b) > newOf(a) ? b : a, []);
+    if (newOf(most) <= mine + 1) return false;
+    const newest = most.pop()!; // who was set back comes before the new ones
+    this.#new--;
     newest.fail(this.#full());
     return true;
   }
@@ -99,19 +127,22 @@ export class Line<Room> {
 
   // The client's turn is over: the others come before its next request.
   #leave(waiting: Waiting<Room>): void {
-    const { client } = waiting;
+    const { client, back } = waiting;
     const rest = this.#clients.get(client)!.filter((other) => other !== waiting);
     this.#clients.delete(client);
     if (rest.length > 0) this.#clients.set(client, rest);
-    this.#waiting--;
+    if (!back) this.#new--;
   }
 
   // Who gives up takes no turn from its client's others.
   #sweep(): void {
     for (const [client, all] of this.#clients) {
       const stay = all.filter((waiting) => !waiting.cancelled());
-      for (const waiting of all) if (!stay.includes(waiting)) waiting.enter(null);
-      this.#waiting -= all.length - stay.length;
+      for (const waiting of all) {
+        if (stay.includes(waiting)) continue;
+        waiting.enter(null);
+        if (!waiting.back) this.#new--;
+      }
       if (stay.length === 0) this.#clients.delete(client);
       else this.#clients.set(client, stay);
     }

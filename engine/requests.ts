@@ -5,12 +5,13 @@ import type { RequestTotals } from "./engine_stats.ts";
 import type { Constraint } from "./constrain/constraint.ts";
 import { Grammars } from "./constrain/grammar.ts";
 import { SpecacheError } from "./errors.ts";
+import { type Grower, Growth } from "./growth.ts";
 import { Line } from "./line.ts";
 import type { GenerateAnswer, GenerateAsk, PlaceAsk, RequestEvent } from "./messages.ts";
 import type { NativeStore } from "./native.ts";
 import { Observer } from "./observer.ts";
 import { Prefixes } from "./prefixes.ts";
-import { Room, type Taken } from "./room.ts";
+import { type Need, Room } from "./room.ts";
 import { Scheduler } from "./scheduler.ts";
 import { type CacheStats, noStats } from "./stats.ts";
 
@@ -25,7 +26,7 @@ interface Checked extends GenerateAsk {
 }
 
 /** What a request's room has beside it. */
-interface Placed extends Taken {
+interface Placed extends Grower {
   readonly salt: string | null;
   /** Of the tokens that its text held before, those that were generated. */
   readonly generated: number;
@@ -43,6 +44,7 @@ export class Requests {
   readonly #line: Line<unknown>; // each has the room that it takes
   readonly #prefixes: Prefixes;
   readonly #room: Room<Placed>;
+  readonly #growth: Growth<Placed>;
   /** (vocabulary) The bytes of each token, where a request has a format. */
   vocabulary: readonly string[] = [];
   #grammars: Promise<Grammars> | null = null;
@@ -61,9 +63,10 @@ export class Requests {
     this.observer = new Observer(store);
     this.#scheduler = new Scheduler(store, this.observer);
     const { queue, prefixes, reuse, sequences } = store.settings;
-    this.#line = new Line(queue);
+    this.#line = new Line(queue, () => !this.#room.anyRuns);
     this.#prefixes = new Prefixes(store, { most: prefixes, reuse }, () => this.#room.taken);
     this.#room = new Room(store, sequences, this.#prefixes, sessions);
+    this.#growth = new Growth(this.#room, this.#line, this.#scheduler);
   }
 
   /** Requests that wait for room. */
@@ -82,15 +85,21 @@ export class Requests {
     yield* this.#prefixes.states();
   }
 
+  /** How often requests were set back. */
+  get setBack(): number {
+    return this.#growth.count;
+  }
+
   /** Somebody gave up, or gave room back. */
   admit(): void {
     this.#line.admit();
+    this.#scheduler.wake();
   }
 
   /** A session's text is closed: what ran in it has no room any more. */
   closed(state: DecodeState): void {
     for (const placed of this.#room.taken) {
-      if (placed.state === state) this.#room.taken.delete(placed);
+      if (placed.state === state) this.#room.leave(placed);
     }
     this.observer.forget(state);
     this.admit();
@@ -191,16 +200,19 @@ export class Requests {
   }
 
   #take(ask: Checked): Placed | null {
-    const tokens = ask.held + ask.ids.length + Math.max(0, ask.request.maxTokens - 1);
-    const { session, salt, ids } = ask;
-    if (session !== null) return this.#takeInSession(ask, this.#stateOf(session), tokens);
+    const { session, salt, ids, held, request } = ask;
+    const prompt = held + ids.length;
+    const most = prompt + Math.max(0, request.maxTokens - 1);
+    const need = { prompt, most, place: session === null, keeps: held };
+    if (session !== null) return this.#takeInSession(ask, this.#stateOf(session), need);
     let use: () => void = () => {};
-    const placed = this.#room.take({ tokens, place: true, keeps: 0 }, () => {
+    const placed = this.#room.take(need, () => {
       const known = this.#prefixes.fork(salt, ids);
       if (known !== null) use = known.use;
       const { state, generated } = known ??
         { state: new DecodeState(this.#store.openSequence()), generated: 0 };
-      return { tokens, place: true, keeps: state.length, salt, state, generated };
+      const text = { state, generated, salt, keeps: state.length };
+      return this.#placed(ask, { ...need, ...text }, this.#canGrow(ask, generated));
     });
     if (placed === null) return null;
     use();
@@ -208,17 +220,30 @@ export class Requests {
     return placed;
   }
 
+  // Its bits must follow from its text and its own options alone: only then can they be had again.
+  #canGrow({ request }: Checked, generated: number): boolean {
+    return this.#store.settings.mode !== "paper" && request.late === "all" && generated === 0;
+  }
+
+  #placed(
+    ask: Checked,
+    text: Need & Pick<Placed, "state" | "generated" | "salt">,
+    grows: boolean,
+  ): Placed {
+    const state = { grows, tokens: text.most, lead: 0, back: false, lacks: false };
+    return { ...text, ...state, client: ask.client, cancelled: () => isCancelled(ask) };
+  }
+
   // What a whole text does not begin with is cut off at once: others count on the pages.
-  #takeInSession(ask: Checked, state: DecodeState, tokens: number): Placed | null {
+  #takeInSession(ask: Checked, state: DecodeState, need: Need): Placed | null {
     const keeps = ask.whole ? ask.held : state.length;
-    const generated = state.generatedIn(keeps);
-    const room = { tokens, place: false, keeps };
-    const placed = this.#room.take(room, () => ({ ...room, salt: null, state, generated }));
+    const text = { ...need, keeps, salt: null, state, generated: state.generatedIn(keeps) };
+    const placed = this.#room.take(text, () => this.#placed(ask, text, false));
     if (placed === null || !ask.whole) return placed;
     try {
       this.#cut(state, ask.held);
     } catch (error) {
-      this.#room.taken.delete(placed);
+      this.#room.leave(placed);
       throw error;
     }
     return placed;
@@ -231,7 +256,9 @@ export class Requests {
   // What a request that failed has read is not for others.
   #leave(placed: Placed, failed: boolean): void {
     const { state, salt } = placed;
-    this.#room.taken.delete(placed);
+    this.#room.leave(placed);
+    this.#totals.recomputed(state.recomputed);
+    state.recomputed = 0;
     try {
       if (salt !== null && failed) this.#store.closeSequence(state.sequence);
       else if (salt !== null) this.#prefixes.keep(state, salt);
@@ -278,7 +305,7 @@ export class Requests {
       if (event.kind === "prefilled") [decoding, prefilled] = [performance.now(), state.length];
       else completionTokens++;
       return tell(event);
-    });
+    }, (tokens) => this.#growth.mayHold(placed, tokens));
     const ended = performance.now();
     const cache = this.#statsOf(state);
     this.#totals.fetched(before, cache);
@@ -291,7 +318,7 @@ export class Requests {
       begun: state.begun,
       completionTokens,
       cache,
-      stepTokens: state.length - prefilled,
+      stepTokens: state.reached - prefilled,
       steps: state.steps - stepsBefore,
       prefillMs: decoding - started,
       decodeMs: ended - decoding,

@@ -17,10 +17,19 @@ const VERDICT_MS = 5;
 /** Takes a request's events; true, to one that brings a token, makes it the last. */
 export type Tell = (event: DecodeEvent) => boolean | void | Promise<boolean | void>;
 
+/** Whether a request's sequence may come to so many tokens now; others may be set back for it. */
+export type MayHold = (tokens: number) => boolean;
+
 interface Member {
   readonly decode: Asking<Stop>;
   readonly state: DecodeState;
   readonly tell: Tell;
+  readonly mayHold: MayHold;
+  readonly cancelled: () => boolean;
+  /** Which it is of those that came. */
+  readonly came: number;
+  /** It may not hold what its step would bring it to. */
+  lacks: boolean;
   /** What it waits for; null: to begin. */
   ask: StepAsk | ReadAsk | { readonly kind: "verdict" } | null;
   readonly end: (stop: Stop) => void;
@@ -35,6 +44,9 @@ export class Scheduler {
   readonly #observer: Observer;
   /** In the order in which they read: who has read a piece goes to the end. */
   #members: Member[] = [];
+  /** Those that were set back, and have no turns. */
+  readonly #back = new Map<DecodeState, Member>();
+  #came = 0;
   #looping = false;
   /** Told that somebody can go on. */
   #wake: () => void = () => {};
@@ -51,14 +63,57 @@ export class Scheduler {
   }
 
   /** Runs a request to its end; one that fails ends no other. */
-  run(run: Run, tell: Tell): Promise<Stop> {
+  run(run: Run, tell: Tell, mayHold: MayHold = () => true): Promise<Stop> {
     const { promise, resolve, reject } = Promise.withResolvers<Stop>();
-    const decode = decodeAsking(run);
-    const { state } = run;
-    this.#members.push({ decode, state, tell, ask: null, end: resolve, fail: reject });
+    const { state, cancelled } = run;
+    this.#members.push({
+      ...{ decode: decodeAsking(run), state, tell, mayHold, cancelled, came: this.#came++ },
+      ...{ lacks: false, ask: null, end: resolve, fail: reject },
+    });
+    this.#start();
+    return promise;
+  }
+
+  /** Whether a request can be set back now: it waits for a turn. */
+  canSetBack(state: DecodeState): boolean {
+    const member = this.#members.find((each) => each.state === state);
+    return member !== undefined && member.ask?.kind !== "verdict";
+  }
+
+  /** A request that can be set back has no turns until `goOn`; its sequence may be cut. */
+  setBack(state: DecodeState): void {
+    const member = this.#members.find((each) => each.state === state)!;
+    this.#leave(member);
+    member.lacks = false;
+    this.#back.set(state, member);
+  }
+
+  /** A request that was set back goes on where it was, or ends where it was cancelled. */
+  goOn(state: DecodeState): void {
+    const member = this.#back.get(state)!;
+    this.#back.delete(state);
+    this.#members.push(member);
+    const asks = member.ask === null || state.whole && !member.cancelled();
+    if (!asks) this.#goOn(member, attempt(() => member.decode.next(null)));
+    this.#start();
+  }
+
+  /** A request that was set back can never go on. */
+  fail(state: DecodeState, error: unknown): void {
+    const member = this.#back.get(state)!;
+    this.#back.delete(state);
+    member.fail(error);
+  }
+
+  /** Pages came free, or somebody gave up: who lacked pages asks again. */
+  wake(): void {
+    for (const member of this.#members) member.lacks = false;
+    this.#wake();
+  }
+
+  #start(): void {
     if (!this.#looping) this.#loop();
     this.#wake();
-    return promise;
   }
 
   async #loop(): Promise<void> {
@@ -66,7 +121,7 @@ export class Scheduler {
     try {
       while (this.#members.length > 0) {
         await within(VERDICT_MS, this.#turn());
-        if (this.#members.every(({ ask }) => ask?.kind === "verdict")) await this.#woken();
+        if (this.#members.every(waits)) await this.#woken();
         await new Promise((turn) => setImmediate(turn)); // messages
       }
     } catch (error) {
@@ -76,7 +131,7 @@ export class Scheduler {
     }
   }
 
-  // Nobody can go on: all wait for verdicts.
+  // Nobody can go on: all wait for verdicts, or lack pages.
   #woken(): Promise<void> {
     if (this.#members.length === 0) return Promise.resolve();
     return new Promise((answer) => this.#wake = answer);
@@ -86,10 +141,13 @@ export class Scheduler {
   // takes that may stop here, or fork another request's sequence.
   // The answer: verdicts that are awaited.
   #turn(): Promise<void>[] {
-    const came: [Member, () => Came][] = [];
+    this.#judgePages();
+    const came: [Member, () => Came][] = this.#members
+      .filter(({ lacks, cancelled }) => lacks && cancelled())
+      .map((member) => [member, attempt(() => member.decode.next(null))]);
     const beginning = this.#members.filter(({ ask }) => ask === null);
     for (const member of beginning) came.push([member, attempt(() => member.decode.next())]);
-    const stepping = this.#members.filter(({ ask }) => ask?.kind === "step");
+    const stepping = this.#members.filter(({ ask, lacks }) => ask?.kind === "step" && !lacks);
     const reader = this.#members.find(({ ask }) => ask?.kind === "read");
     const shares = stepping.map(({ state, ask }) => ({ state, share: (ask as StepAsk).share }));
     const turn = seen(() => this.#observer.begin(reader?.state ?? null, shares));
@@ -104,6 +162,17 @@ export class Scheduler {
     came.push(...this.#step(stepping));
     seen(() => turn?.stepped());
     return came.flatMap(([member, result]) => this.#goOn(member, result) ?? []);
+  }
+
+  // The oldest ask first: who lacks pages may have others set back.
+  #judgePages(): void {
+    const asking = this.#members.filter(({ ask }) => ask?.kind === "step");
+    for (const member of asking.sort((a, b) => a.came - b.came)) {
+      if (!this.#members.includes(member)) continue;
+      const { state, mayHold, ask } = member;
+      const lacks = !mayHold(state.length + (ask as StepAsk).share.trusted);
+      member.lacks = lacks && !this.#back.has(state); // it may be the one that was set back
+    }
   }
 
   #step(members: readonly Member[]): [Member, () => Came][] {
@@ -164,6 +233,10 @@ export class Scheduler {
   #leave(member: Member): void {
     this.#members = this.#members.filter((other) => other !== member);
   }
+}
+
+function waits({ ask, lacks }: Member): boolean {
+  return ask?.kind === "verdict" || lacks;
 }
 
 // Waits for all, but no longer than that.

@@ -30,8 +30,11 @@ export interface SessionHost extends PromptHost {
   readonly device: GenerateResult["device"];
   /** Makes the native call at work end at the next layer. */
   cancel(): void;
-  /** Finds out whether a format can be had; the first time it tells the worker the vocabulary. */
-  prepare(format: Format): Promise<void>;
+  /**
+   * Finds out whether a format can be had that a client asks for; the first time it tells the
+   * worker the vocabulary.
+   */
+  prepare(format: Format, client: string): Promise<void>;
   /** What stops each generation that runs or waits. */
   readonly running: Set<() => void>;
   /** Generations so far. */
@@ -283,8 +286,8 @@ function generation(
   // A call that others share ends by itself soon, and is not made anew for them.
   const stop = () => {
     Atomics.store(cancel, 0, 1);
-    if (!started) host.client.call("gaveUp", null).catch(() => {}); // the answer tells
-    else if (host.started === 1) host.cancel();
+    host.client.call("gaveUp", null).catch(() => {}); // it may wait, again too; the answer tells
+    if (started && host.started === 1) host.cancel();
   };
   const { signal } = options;
   if (signal?.aborted) Atomics.store(cancel, 0, 1);
@@ -302,7 +305,7 @@ function generation(
       signal?.addEventListener("abort", stop, { once: true });
       host.running.add(stop);
       try {
-        if (request.format !== null) await host.prepare(request.format);
+        if (request.format !== null) await host.prepare(request.format, options.client ?? "");
         const answer = await run((session) => {
           const judged = stops.length > 0;
           const { salt = "", client = "" } = options;

@@ -150,6 +150,7 @@ function engineStats(): EngineCounters {
     sessions: sessions.size,
     waiting: requests.waiting,
     prefixes: requests.prefixes.counts,
+    setBack: requests.setBack,
     pages: store.pages(),
     tokens: sum("tokens"),
     nearBytes: sum("nearBytes"),

@@ -54,6 +54,14 @@ const series: readonly Series[] = [
     of: ({ running }) => ({ "": running }),
   },
   {
+    ...{ ...counter, name: "set_back", help: "Times that requests gave up pages to others" },
+    of: ({ setBack }) => ({ "": setBack }),
+  },
+  {
+    ...{ ...counter, name: "recomputed_tokens", help: "Tokens that were run again for that" },
+    of: ({ recomputedTokens }) => ({ "": recomputedTokens }),
+  },
+  {
     ...{ ...gauge, name: "sessions", help: "Texts that are open" },
     of: ({ sessions }) => ({ "": sessions }),
   },

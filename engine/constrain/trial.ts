@@ -1,7 +1,9 @@
 // trial.ts - whether a schema can be compiled, found out in a thread that is thrown away: what
-// breaks the library, or keeps it busy, breaks nothing else and is cut short. A schema that passes
-// is compiled again where it is used, in about the same time.
+// breaks the library, or keeps it busy, breaks nothing else and is cut short. Two are tried at a
+// time, clients in turn. A schema that passes is compiled again where it is used, in about the same
+// time.
 import { SpecacheError } from "../errors.ts";
+import { Line } from "../line.ts";
 import { workerUrl } from "../worker_url.ts";
 import type { Format } from "./format.ts";
 import type { Vocabulary } from "./grammar.ts";
@@ -13,13 +15,16 @@ const FILE: TrialFile = "./trial_worker.ts";
 export const COMPILE_MS_MAX = 5000;
 
 const PASSED_MAX = 256; // schemas that are known to pass
+const THREADS = 2; // each holds a library of its own
 
 /** Trials of one model's schemas. */
 export class Trials {
   readonly #vocabulary: () => Vocabulary;
   readonly #limitMs: number;
   readonly #passed = new Set<string>(); // the oldest first
-  #last: Promise<unknown> = Promise.resolve(); // one at a time
+  readonly #tried = new Map<string, Promise<void>>(); // those that wait for their trial's end
+  readonly #line = new Line<true>(Infinity);
+  #threads = 0;
 
   /** `vocabulary` is asked for when there is a trial. */
   constructor(vocabulary: () => Vocabulary, limitMs: number = COMPILE_MS_MAX) {
@@ -28,20 +33,39 @@ export class Trials {
   }
 
   /**
-   * Settles when a format is known to compile.
+   * Settles when a format that a client asks for is known to compile.
    *
    * @throws {SpecacheError} argument: it takes too long; unsupported: the library fails
    */
-  async judge(format: Format): Promise<void> {
+  async judge(format: Format, client = ""): Promise<void> {
     if (format === "json") return;
-    const trial = this.#last.then(() => this.#try(format));
-    this.#last = trial.catch(() => {});
+    const key = JSON.stringify(format);
+    if (this.#passed.has(key)) return;
+    let trial = this.#tried.get(key);
+    if (trial === undefined) {
+      trial = this.#judge(key, format, client).finally(() => this.#tried.delete(key));
+      this.#tried.set(key, trial);
+    }
     await trial;
   }
 
-  async #try(format: Format): Promise<void> {
-    const key = JSON.stringify(format);
-    if (this.#passed.has(key)) return;
+  async #judge(key: string, format: Format, client: string): Promise<void> {
+    await this.#line.enter({ client, cancelled: () => false, take: () => this.#takeThread() });
+    try {
+      await this.#try(key, format);
+    } finally {
+      this.#threads--;
+      this.#line.admit();
+    }
+  }
+
+  #takeThread(): true | null {
+    if (this.#threads === THREADS) return null;
+    this.#threads++;
+    return true;
+  }
+
+  async #try(key: string, format: Format): Promise<void> {
     const word = await tried({ ...this.#vocabulary(), format }, this.#limitMs);
     if (word === "failed") throw refused("unsupported", "cannot be compiled");
     if (word === "late") {

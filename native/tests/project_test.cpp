@@ -71,7 +71,7 @@ TEST("neither the number of inputs nor of threads changes a bit of a product") {
 
 TEST("inputs that met other weights of the same type before give the bits that they give anew") {
     std::mt19937 random(18);
-    Stream &stream = near_stream();
+    Stream &stream = fixture::near_stream();
     for (Type type : weight_types) {
         Product first(type, 35, columns_for(type, 300), 17, false, false, random);
         Product small(type, 3, columns_for(type, 300), 17, false, false, random);

@@ -1,7 +1,7 @@
 // A schema that would keep the library busy, or break it, is found out elsewhere.
 import { faultOfSchema, type JsonSchema } from "../../engine/constrain/schema.ts";
 import { Trials } from "../../engine/constrain/trial.ts";
-import { assertEquals, test } from "../harness.ts";
+import { assert, assertEquals, test } from "../harness.ts";
 import { assertRefused } from "../engine/support.ts";
 
 const letters = Array.from({ length: 94 }, (_, at) => String.fromCharCode(33 + at));
@@ -31,6 +31,28 @@ test("a schema with too many ways to read it is refused, and others pass after i
   const late = assertRefused(() => all.judge({ schema }), "argument", sentence);
   await all.judge({ schema: { const: "a" } });
   await late;
+});
+
+test("a client's schemas hold up its own, another's waits for a free thread alone", async () => {
+  const slow = (at: number) => ({ anyOf: Array.from({ length: 13 + at }, () => nested(14)) });
+  const all = trials(1500);
+  const order: string[] = [];
+  const late = [0, 1, 2, 3].map(async (at) => {
+    await assertRefused(() => all.judge({ schema: slow(at) }, "many"), "argument", "above 1500 ms");
+    order.push(`many ${at}`);
+  });
+  await all.judge({ schema: { const: "a" } }, "few");
+  order.push("few");
+  await Promise.all(late);
+  assert(order.indexOf("few") <= 2, order.join()); // two are tried at a time
+});
+
+test("a schema that several ask for at a time is tried once", async () => {
+  let asked = 0;
+  const trials = new Trials(() => (asked++, { tokens, eos: [0] }));
+  const judge = () => trials.judge({ schema: { const: "a" } });
+  await Promise.all([judge(), judge(), judge()]);
+  assertEquals(asked, 1);
 });
 
 test("a schema that breaks the library is refused, and others pass after it", async () => {

@@ -2,6 +2,7 @@
 import { needleModel } from "../../eval/source.ts";
 import { describeModel } from "../../engine/model/describe.ts";
 import { loadTokenizer } from "../../engine/model/tokenizer.ts";
+import type { JsonSchema } from "../../engine/constrain/schema.ts";
 import type { Engine, Format, GenerateOptions } from "../../mod.ts";
 import { goldenModel } from "../parity/golden.ts";
 import { assert, assertEquals, assertGreater, test } from "../harness.ts";
@@ -176,3 +177,22 @@ test("a token's bytes, put together, are the text's", () => {
   assertEquals(level, single.join(""));
   assertEquals([tokenizer.bytes(0), tokenizer.bytes(5000)], ["", ""]);
 });
+
+test("requests without a format do not wait for a schema that takes long", () =>
+  withEngine({ sequences: 2 }, async (engine) => {
+    const nested = (depth: number): JsonSchema =>
+      depth === 0 ? {} : { type: "array", items: nested(depth - 1), maxItems: 1000 };
+    const schema = { anyOf: Array.from({ length: 13 }, () => nested(14)) };
+    let told = false;
+    const sentence = "takes above 5000 ms to be compiled";
+    const late = assertRefused(
+      () => engine.generate({ ids: promptIds, format: { schema } }).result,
+      "argument",
+      sentence,
+    ).finally(() => told = true);
+    for (const seed of [1, 2, 3]) {
+      const { tokens } = await engine.generate({ ids: promptIds, maxTokens: 9, seed }).result;
+      assertEquals([tokens.length, told], [9, false]);
+    }
+    await late;
+  }));

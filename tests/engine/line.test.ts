@@ -107,3 +107,33 @@ test("what can never have room is refused, and the next in line is not held up",
   assertEquals(await assertRejects(() => waits), never);
   assertEquals(await next, "b1");
 });
+
+test("who was set back comes first of its client's, and no limit counts it", async () => {
+  const [line, places] = [new Line<string>(2), new Places(0)];
+  const enter = (name: string) => line.enter(places.waiter(name, name[0]));
+  const again = (name: string) => line.enterAgain(places.waiter(name, name[0]));
+  const all = [enter("a3"), again("a2"), again("a1"), again("b1")];
+  assertEquals(line.waiting, 4);
+  all.push(enter("a4"));
+  await assertRejects(() => enter("a5"), SpecacheError, "2 requests wait");
+  const newest = assertRejects(() => all[4], SpecacheError, "2 requests wait");
+  all.push(enter("c1")); // a's newest makes way, not one that was set back
+  await newest;
+  for (let ended = 0; ended < 5; ended++) places.give(line);
+  assertEquals(places.order, ["a1", "b1", "c1", "a2", "a3"]);
+  assertEquals(line.waiting, 0);
+});
+
+test("where nobody runs one that was set back goes on, though it is not its turn", async () => {
+  let idle = false;
+  const [line, places] = [new Line<string>(9, () => idle), new Places(0)];
+  const full = { client: "a", cancelled: () => false, take: () => null };
+  const never = line.enter(full);
+  const back = line.enterAgain(places.waiter("b1", "b"));
+  places.give(line);
+  assertEquals(places.order, []);
+  idle = true;
+  line.admit();
+  assertEquals([await back, line.waiting], ["b1", 1]);
+  assertEquals(await Promise.race([never, null]), null);
+});

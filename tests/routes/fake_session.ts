@@ -106,7 +106,7 @@ export function engineStats({ open, sessionsMax, running }: FakeHost): EngineSta
     requests: { ended: 1, cancelled: 2, failed: 3 },
     ...{ promptTokens: 11, cachedTokens: 12, completionTokens: 13, running },
     ...{ prefillMs: 1500, decodeMs: 2500 },
-    ...{ waiting: 5, cachedGeneratedTokens: 2 },
+    ...{ waiting: 5, cachedGeneratedTokens: 2, setBack: 6, recomputedTokens: 7 },
     rows: { prefetched: 21, late: 22, reused: 23 },
     fetchedBytes: 24,
     fetch: { hiddenMs: 3000, waitedMs: 500, lateMs: 250 },

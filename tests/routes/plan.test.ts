@@ -64,6 +64,8 @@ test("/metrics tells what the engine counts", async () => {
     'requests_total{end="failed"}': 3,
     requests_waiting: 5,
     requests_running: 0,
+    set_back_total: 6,
+    recomputed_tokens_total: 7,
     sessions: 0,
     sessions_max: 4,
     tokens_held: 0,
