@@ -18,12 +18,12 @@ export interface Grower extends Taken {
 /** Gives pages to requests that run. */
 export class Growth<Held extends Grower> {
   readonly #room: Room<Held>;
-  readonly #line: Line<Held>;
+  readonly #line: Line;
   readonly #scheduler: Scheduler;
   #setBack = 0;
 
   /** Those that run are the room's. */
-  constructor(room: Room<Held>, line: Line<Held>, scheduler: Scheduler) {
+  constructor(room: Room<Held>, line: Line, scheduler: Scheduler) {
     this.#room = room;
     this.#line = line;
     this.#scheduler = scheduler;

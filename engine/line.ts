@@ -12,19 +12,20 @@ export interface Waiter<Room> {
   take(): Room | null;
 }
 
-interface Waiting<Room> extends Waiter<Room> {
+// One of any kind of room.
+interface Waiting extends Waiter<unknown> {
   /** It ran before: it is never refused, and no limit counts it. */
   readonly back: boolean;
-  readonly enter: (room: Room | null) => void;
+  readonly enter: (room: unknown) => void;
   readonly fail: (error: unknown) => void;
 }
 
 /** Requests that wait. */
-export class Line<Room> {
+export class Line {
   readonly #most: number;
   readonly #idle: () => boolean;
   /** By client; the client whose turn it is comes first. */
-  readonly #clients = new Map<string, Waiting<Room>[]>();
+  readonly #clients = new Map<string, Waiting[]>();
   /** Those that have not run before. */
   #new = 0;
 
@@ -45,9 +46,9 @@ export class Line<Room> {
    *
    * @throws {SpecacheError} busy: as many wait as may; what `take` throws
    */
-  enter(waiter: Waiter<Room>): Promise<Room | null> {
+  enter<Room>(waiter: Waiter<Room>): Promise<Room | null> {
     const { promise, resolve, reject } = Promise.withResolvers<Room | null>();
-    const waiting = { ...waiter, back: false, enter: resolve, fail: reject };
+    const waiting = { ...waiter, back: false, enter: resolve as Waiting["enter"], fail: reject };
     if (waiter.cancelled()) return Promise.resolve(null);
     this.#sweep();
     if (this.#clients.size === 0 && this.#admitted(waiting)) return promise;
@@ -64,9 +65,9 @@ export class Line<Room> {
    * As `enter`, for one that ran and was set back: it is the next of its client's. Of a client's
    * that run the youngest is set back first, so those that wait keep their order.
    */
-  enterAgain(waiter: Waiter<Room>): Promise<Room | null> {
+  enterAgain<Room>(waiter: Waiter<Room>): Promise<Room | null> {
     const { promise, resolve, reject } = Promise.withResolvers<Room | null>();
-    const waiting = { ...waiter, back: true, enter: resolve, fail: reject };
+    const waiting = { ...waiter, back: true, enter: resolve as Waiting["enter"], fail: reject };
     const others = this.#clients.get(waiter.client);
     if (others === undefined) this.#clients.set(waiter.client, [waiting]);
     else others.unshift(waiting);
@@ -92,7 +93,7 @@ export class Line<Room> {
 
   // Whether the newest of a client that has more in the line, with this one counted, made way.
   #makeWay(client: string): boolean {
-    const newOf = (all: readonly Waiting<Room>[] = []) => all.filter(({ back }) => !back).length;
+    const newOf = (all: readonly Waiting[] = []) => all.filter(({ back }) => !back).length;
     const mine = newOf(this.#clients.get(client));
     const all = [...this.#clients.values()];
     const most = all.reduce((a, b) => newOf(b) > newOf(a) ? b : a, []);
@@ -110,7 +111,7 @@ export class Line<Room> {
   }
 
   // Whether it need wait no longer: it has its room, or is refused.
-  #admitted({ enter, fail, take }: Waiting<Room>): boolean {
+  #admitted({ enter, fail, take }: Waiting): boolean {
     try {
       const room = take();
       if (room === null) return false;
@@ -121,12 +122,12 @@ export class Line<Room> {
     return true;
   }
 
-  #next(): Waiting<Room> | undefined {
+  #next(): Waiting | undefined {
     for (const [first] of this.#clients.values()) return first;
   }
 
   // The client's turn is over: the others come before its next request.
-  #leave(waiting: Waiting<Room>): void {
+  #leave(waiting: Waiting): void {
     const { client, back } = waiting;
     const rest = this.#clients.get(client)!.filter((other) => other !== waiting);
     this.#clients.delete(client);

@@ -41,7 +41,7 @@ export class Requests {
   readonly #scheduler: Scheduler;
   /** Who looks on sees what runs. */
   readonly observer: Observer;
-  readonly #line: Line<unknown>; // each has the room that it takes
+  readonly #line: Line;
   readonly #prefixes: Prefixes;
   readonly #room: Room<Placed>;
   readonly #growth: Growth<Placed>;
@@ -115,7 +115,7 @@ export class Requests {
       client: ask.client,
       cancelled: () => isCancelled(ask),
       take: () => this.#room.hasPlace() ? open() : null,
-    }) as Opened | null;
+    });
   }
 
   /**
@@ -150,7 +150,7 @@ export class Requests {
       client: ask.client,
       cancelled: () => isCancelled(ask) || this.#isClosed(ask),
       take: () => this.#take(ask),
-    }) as Placed | null;
+    });
     if (placed === null) return this.#nothing(ask);
     tell({ kind: "started" });
     const ended = this.observer.add({

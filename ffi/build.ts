@@ -95,7 +95,7 @@ const unfused: Record<Architecture, readonly string[]> = {
   arm64: ["-ffp-contract=off"],
 };
 const kernels = "cpu/kernels";
-// Instruction sets that better another's kernels here and there have those in a folder of their own.
+// Instruction sets that better another's kernels here and there have those in a folder.
 const folders: Record<string, string> = { amx: "cpu/amx" };
 /** Machine code is made for each major, and PTX of the last for what comes after. */
 export const cudaArchitectures: readonly string[] = ["75", "80", "90", "100", "120"];

@@ -23,7 +23,7 @@ export class Trials {
   readonly #limitMs: number;
   readonly #passed = new Set<string>(); // the oldest first
   readonly #tried = new Map<string, Promise<void>>(); // those that wait for their trial's end
-  readonly #line = new Line<true>(Infinity);
+  readonly #line = new Line(Infinity);
   #threads = 0;
 
   /** `vocabulary` is asked for when there is a trial. */

@@ -57,7 +57,7 @@ void check_sizes(const specache_config &config) {
     in_range("guesses_max", config.guesses_max, 0, inputs_max - 1);
     in_range("threads", config.threads, 0, 256);
     in_range("far", config.far, 0, 1);
-    in_range("isa", config.isa, 0, 5);
+    in_range("isa", config.isa, 0, 6);
     in_range("audit", config.audit, 0, 1);
     in_range("device", config.device, 0, 1);
     in_range("prefetch", config.prefetch, 0, 1);

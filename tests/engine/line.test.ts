@@ -21,14 +21,14 @@ class Places {
     };
   }
 
-  give(line: Line<string>): void {
+  give(line: Line): void {
     this.free++;
     line.admit();
   }
 }
 
 test("clients take turns, and each client's requests come in their order", async () => {
-  const [line, places] = [new Line<string>(100), new Places(1)];
+  const [line, places] = [new Line(100), new Places(1)];
   const names = ["a1", "a2", "a3", "a4", "b1", "b2", "c1"];
   const all = names.map((name) => line.enter(places.waiter(name, name[0])));
   assertEquals(line.waiting, 6);
@@ -39,7 +39,7 @@ test("clients take turns, and each client's requests come in their order", async
 });
 
 test("who gives up is let out, and takes no turn from its client", async () => {
-  const [line, places, gone] = [new Line<string>(100), new Places(0), new Set<string>()];
+  const [line, places, gone] = [new Line(100), new Places(0), new Set<string>()];
   const waits = ["a1", "a2", "b1"].map((name) => line.enter(places.waiter(name, name[0], gone)));
   gone.add("a1");
   line.admit();
@@ -52,7 +52,7 @@ test("who gives up is let out, and takes no turn from its client", async () => {
 
 for (const most of [0, 2]) {
   test(`a line of ${most} lets ${most} wait, and refuses the next with its limit`, async () => {
-    const [line, places] = [new Line<string>(most), new Places(1)];
+    const [line, places] = [new Line(most), new Places(1)];
     const gone = new Set<string>();
     const enter = (name: string) => line.enter(places.waiter(name, "a", gone));
     assertEquals(await enter("first"), "first");
@@ -70,7 +70,7 @@ for (const most of [0, 2]) {
 }
 
 test("of a line that is full, the client with most in it makes way for another", async () => {
-  const [line, places] = [new Line<string>(3), new Places(0)];
+  const [line, places] = [new Line(3), new Places(0)];
   const enter = (name: string) => line.enter(places.waiter(name, name[0]));
   const [a1, a2, a3] = ["a1", "a2", "a3"].map(enter);
   const refused = assertRejects(() => a3, SpecacheError, "3 requests wait, as many as may");
@@ -84,12 +84,12 @@ test("of a line that is full, the client with most in it makes way for another",
 });
 
 test("who has given up already neither waits nor takes room", async () => {
-  const [line, places] = [new Line<string>(0), new Places(0)];
+  const [line, places] = [new Line(0), new Places(0)];
   assertEquals(await line.enter(places.waiter("a1", "a", new Set(["a1"]))), null);
 });
 
 test("what can never have room is refused, and the next in line is not held up", async () => {
-  const [line, places] = [new Line<string>(9), new Places(0)];
+  const [line, places] = [new Line(9), new Places(0)];
   const never = new SpecacheError("capacity", "Cannot generate: no room");
   let told = false;
   const waits = line.enter({
@@ -109,7 +109,7 @@ test("what can never have room is refused, and the next in line is not held up",
 });
 
 test("who was set back comes first of its client's, and no limit counts it", async () => {
-  const [line, places] = [new Line<string>(2), new Places(0)];
+  const [line, places] = [new Line(2), new Places(0)];
   const enter = (name: string) => line.enter(places.waiter(name, name[0]));
   const again = (name: string) => line.enterAgain(places.waiter(name, name[0]));
   const all = [enter("a3"), again("a2"), again("a1"), again("b1")];
@@ -126,7 +126,7 @@ test("who was set back comes first of its client's, and no limit counts it", asy
 
 test("where nobody runs one that was set back goes on, though it is not its turn", async () => {
   let idle = false;
-  const [line, places] = [new Line<string>(9, () => idle), new Places(0)];
+  const [line, places] = [new Line(9, () => idle), new Places(0)];
   const full = { client: "a", cancelled: () => false, take: () => null };
   const never = line.enter(full);
   const back = line.enterAgain(places.waiter("b1", "b"));

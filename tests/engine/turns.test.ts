@@ -44,9 +44,12 @@ class Server {
     return { answer, tokens, stop };
   }
 
-  openSession(): number {
-    this.requests.takePlace();
-    this.sessions.set(this.sessions.size + 1, new DecodeState(this.store.openSequence()));
+  async openSession(): Promise<number> {
+    const ask = { client: "", cancel: new Int32Array(new SharedArrayBuffer(4)) };
+    await this.requests.place(ask, () => {
+      this.sessions.set(this.sessions.size + 1, new DecodeState(this.store.openSequence()));
+      return true;
+    });
     return this.sessions.size;
   }
 }
@@ -115,7 +118,8 @@ for (const [name, options, sessionCount] of servers) {
     for (let seed = 1; seed <= 4; seed++) {
       const draws = new Draws(seed);
       const server = new Server(options);
-      const sessions = Array.from({ length: sessionCount }, () => server.openSession());
+      const sessions: number[] = [];
+      while (sessions.length < sessionCount) sessions.push(await server.openSession());
       const runs = [];
       for (let at = 0; at < 24; at++) {
         runs.push(runOne(server, draws, sessions));
@@ -148,7 +152,7 @@ test("of several clients the one that runs most is set back first, not the young
 
 test("a session's request that waits for those that were set back does not stop them", async () => {
   const server = new Server({ sequences: 3, poolTokens: CONTEXT });
-  const session = server.openSession();
+  const session = await server.openSession();
   const asks = [1, 2].map((at) => server.ask([at, 6, 7], { maxTokens: 600 }));
   const ids = Array.from({ length: 130 }, (_, at) => 1 + at % 50);
   // It is next in the line before one of them is set back; and with it that could not go on alone.
