@@ -1,7 +1,7 @@
 // More requests than run at a time: they wait, client by client, and each has the answer that it
 // has alone; who gives up while it waits costs nobody anything; what never has room is told so.
 import { assert, assertEquals, assertRejects, test } from "../harness.ts";
-import { SpecacheError } from "../../mod.ts";
+import { type Engine, SpecacheError } from "../../mod.ts";
 import {
   answer,
   asked,
@@ -12,6 +12,23 @@ import {
   textIds,
   withEngine,
 } from "./support.ts";
+
+// A request that runs until it is disposed of, however long a machine stands still.
+function runsOn(engine: Engine): AsyncDisposable & { readonly started: Promise<boolean> } {
+  const end = new AbortController();
+  const { signal } = end;
+  const { started, result } = engine.generate({ ids: promptIds, maxTokens: "rest", signal });
+  return {
+    started,
+    async [Symbol.asyncDispose]() {
+      end.abort();
+      assertEquals((await result).stop, "cancelled");
+    },
+  };
+}
+
+// Room for what runs on: many thousand steps.
+const LONG = { contextTokens: 16_384, poolTokens: 16_384 };
 
 const chatTemplate = "{% for m in messages %}{{ m.content }}{% endfor %}";
 const texts = [1, 2, 3, 4, 5, 6, 7].map((seed) => textIds(60 + 50 * seed, seed));
@@ -52,27 +69,28 @@ test("a client with many requests does not keep another waiting for all of them"
   }));
 
 test("who gives up while it waits ends at once, and has not started", () =>
-  withEngine({ sequences: 1 }, async (engine) => {
+  withEngine({ ...LONG, sequences: 1 }, async (engine) => {
     const client = new AbortController();
-    const long = engine.generate({ ids: promptIds, maxTokens: 99 });
+    await using long = runsOn(engine);
     const waits = engine.generate({ ids: promptIds, maxTokens: 9, signal: client.signal });
     assertEquals(await long.started, true);
     client.abort();
     const { stop, tokens } = await waits.result;
     assertEquals([await waits.started, stop, tokens], [false, "cancelled", []]);
     assertEquals((await engine.stats()).running, 1);
-    assertEquals((await long.result).tokens.length, 99);
   }));
 
 test("a queue that is full refuses the next request with both numbers", () =>
-  withEngine({ sequences: 1, queue: 1 }, async (engine) => {
-    const runs = [1, 2].map(() => engine.generate({ ids: promptIds, maxTokens: 30 }));
-    await runs[0].started;
+  withEngine({ ...LONG, sequences: 1, queue: 1 }, async (engine) => {
+    const long = runsOn(engine);
+    await long.started;
+    const waits = engine.generate({ ids: promptIds, maxTokens: 30 });
     const refused = engine.generate({ ids: promptIds, maxTokens: 9 });
     const error = await assertRejects(() => refused.result, SpecacheError, "1 requests wait");
     assertEquals([error.code, error.details.queue], ["busy", 1]);
     await assertRejects(() => refused.started, SpecacheError);
-    assertEquals((await runs[1].result).tokens.length, 30);
+    await long[Symbol.asyncDispose]();
+    assertEquals((await waits.result).tokens.length, 30);
   }));
 
 test("sessions take places, and what they leave no room for is told so, not kept waiting", () =>
@@ -99,9 +117,9 @@ test("a pool that sessions have filled refuses, and what was truncated makes roo
   }));
 
 test("a session that is closed while it generates gives its pages to who waits", () =>
-  withEngine({ sequences: 2, poolTokens: CONTEXT }, async (engine) => {
+  withEngine({ ...LONG, sequences: 2 }, async (engine) => {
     const session = await engine.session();
-    const long = session.generate({ ids: promptIds, maxTokens: 99 });
+    const long = session.generate({ ids: promptIds, maxTokens: "rest" });
     await long.started;
     const waits = engine.generate({ ids: promptIds, maxTokens: 9 });
     await session.close();
@@ -122,25 +140,23 @@ test("`rest` is all that the context has room for: the last token is in no seque
   }));
 
 test("a signal that is aborted already does not wait, and takes no place in a queue", () =>
-  withEngine({ sequences: 1, queue: 0 }, async (engine) => {
-    const long = engine.generate({ ids: promptIds, maxTokens: 99 });
+  withEngine({ ...LONG, sequences: 1, queue: 0 }, async (engine) => {
+    await using long = runsOn(engine);
     await long.started;
     const signal = AbortSignal.abort();
     const { stop } = await engine.generate({ ids: promptIds, maxTokens: 9, signal }).result;
     assertEquals([stop, (await engine.stats()).running], ["cancelled", 1]);
-    await long.result;
   }));
 
 test("a session that is closed while its request waits tells it at once", () =>
-  withEngine({ sequences: 2, poolTokens: CONTEXT }, async (engine) => {
-    const long = engine.generate({ ids: promptIds, maxTokens: 99 });
+  withEngine({ ...LONG, sequences: 2 }, async (engine) => {
+    await using long = runsOn(engine);
     await long.started;
     const session = await engine.session();
     const waits = session.generate({ ids: promptIds, maxTokens: 99 });
     await session.close();
     await assertRefused(() => waits.result, "closed", "the session: it is closed");
     assertEquals((await engine.stats()).running, 1);
-    await long.result;
   }));
 
 test("a conversation that shares pages with a fork is let in when there are pages for it", () =>
