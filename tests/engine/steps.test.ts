@@ -202,6 +202,43 @@ function readsOf(store: NativeStore): { sequence: bigint; tokens: number }[] {
   return reads;
 }
 
+test("a text whose verdict does not come keeps no other waiting, and goes on with it", () =>
+  withModel({}, async (store) => {
+    const expected = alone(store);
+    const runs = runsOf(store);
+    const scheduler = new Scheduler(store, new Observer(store));
+    const tokens: Token[][] = runs.map(() => []);
+    const verdict = Promise.withResolvers<boolean>();
+    const all = runs.map((run, at) =>
+      scheduler.run(run, (event) => {
+        if (event.kind !== "token") return;
+        return tokens[at].push(event) === 2 && at === 0 ? verdict.promise : false;
+      })
+    );
+    await Promise.all(all.slice(1)); // for ever, if they waited for it
+    assertEquals([scheduler.running, tokens[0].length], [1, 2]);
+    verdict.resolve(false);
+    assertEquals(await all[0], "length");
+    assertEquals(tokens, expected);
+  }));
+
+test("a turn that fails as a whole fails all that run: none waits for ever", () =>
+  withModel({}, async (store) => {
+    const fault = new Error("no settings");
+    const runs = runsOf(store);
+    const broken = Object.create(store, {
+      settings: {
+        get() {
+          throw fault;
+        },
+      },
+    });
+    const scheduler = new Scheduler(broken, new Observer(store));
+    const outcomes = await Promise.allSettled(runs.map((run) => scheduler.run(run, () => {})));
+    assertEquals(outcomes, runs.map(() => ({ status: "rejected", reason: fault })));
+    assertEquals(scheduler.running, 0);
+  }));
+
 test("a step of several sequences is refused with whose it is, its value and its limit", () =>
   withModel({}, async (store) => {
     const sequences = [idsOf(100, 1), idsOf(70, 2)].map((ids) => {
