@@ -116,6 +116,17 @@ test("a pool that sessions have filled refuses, and what was truncated makes roo
     assertEquals((await ask()).tokens.length, 5);
   }));
 
+test("who runs is never refused a page: another waits that wants what it may still take", () =>
+  withEngine({ sequences: 2, poolTokens: 10 * 64 }, async (engine) => {
+    const one = engine.generate({ ids: promptIds.slice(0, 70), maxTokens: 430 }); // 8 pages, 1 of them now
+    await one.started;
+    const two = engine.generate({ ids: texts[1].slice(0, 120), maxTokens: 330 }); // 8
+    const { running, waiting, pages } = await engine.stats();
+    assertEquals([running, waiting, pages.free >= 2 + 1], [1, 1, true]);
+    const lengths = [await one.result, await two.result].map(({ tokens }) => tokens.length);
+    assertEquals(lengths, [430, 330]);
+  }));
+
 test("a session that is closed while it generates gives its pages to who waits", () =>
   withEngine({ ...LONG, sequences: 2 }, async (engine) => {
     const session = await engine.session();
