@@ -14,10 +14,13 @@ import {
 } from "./support.ts";
 
 // A request that runs until it is disposed of, however long a machine stands still.
-function runsOn(engine: Engine): AsyncDisposable & { readonly started: Promise<boolean> } {
+function runsOn(
+  engine: Engine,
+  maxTokens: number | "rest" = "rest",
+): AsyncDisposable & { readonly started: Promise<boolean> } {
   const end = new AbortController();
   const { signal } = end;
-  const { started, result } = engine.generate({ ids: promptIds, maxTokens: "rest", signal });
+  const { started, result } = engine.generate({ ids: promptIds, maxTokens, signal });
   return {
     started,
     async [Symbol.asyncDispose]() {
@@ -125,6 +128,20 @@ test("who runs is never refused a page: another waits that wants what it may sti
     assertEquals([running, waiting, pages.free >= 2 + 1], [1, 1, true]);
     const lengths = [await one.result, await two.result].map(({ tokens }) => tokens.length);
     assertEquals(lengths, [430, 330]);
+  }));
+
+test("who has to wait anyhow takes nothing of the texts that are kept", () =>
+  withEngine({ ...LONG, sequences: 3, prefixes: 1 }, async (engine) => { // 256 pages
+    await engine.generate({ ids: textIds(330, 2), maxTokens: 1 }).result; // keeps 5
+    await using long = runsOn(engine, 15_000); // 242
+    await long.started;
+    const client = new AbortController();
+    const { signal } = client;
+    const waits = engine.generate({ ids: textIds(400, 3), maxTokens: 900, signal }); // 20
+    const { waiting, prefixes } = await engine.stats();
+    assertEquals([waiting, prefixes.kept, prefixes.evictedPages], [1, 1, 0]);
+    client.abort();
+    assertEquals((await waits.result).stop, "cancelled");
   }));
 
 test("a session that is closed while it generates gives its pages to who waits", () =>
