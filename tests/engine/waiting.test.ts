@@ -188,14 +188,14 @@ test("a session that is closed while its request waits tells it at once", () =>
   }));
 
 test("a conversation that shares pages with a fork is let in when there are pages for it", () =>
-  withEngine({ sequences: 3, poolTokens: 20 * 64, chatTemplate }, async (engine) => {
+  withEngine({ sequences: 3, poolTokens: 18 * 64, chatTemplate }, async (engine) => {
     await using session = await engine.session();
     await session.append({ ids: promptIds });
     await using _fork = await session.fork(); // 7 pages are shared, and an eighth is begun
     const beside = engine.generate({ ids: promptIds.slice(0, 70), maxTokens: 520 }); // 10 pages
     await beside.started;
     // It begins otherwise, so of its 8 pages only the one that is not shared comes free; it wants
-    // 4, and there are 20 - 8 - 10 = 2.
+    // 4, and there are 18 - 8 - 10 = 0.
     const content = engine.tokenizer!.decode(textIds(200, 3));
     const run = session.generate({ messages: [{ role: "user", content }], maxTokens: 20 });
     assertEquals((await run.result).usage.cachedTokens, 0);
