@@ -1,4 +1,5 @@
 // Several answers to one request: which begin when, and what ends them.
+import type { GenerateOptions } from "../../mod.ts";
 import { createApp } from "../../routes/app.ts";
 import { assert, assertEquals, test } from "../harness.ts";
 import { chatBody, eventsOf, FakeEngine, post } from "./fake.ts";
@@ -111,6 +112,26 @@ test("an answer that is refused or fails ends the others, and is told", async ()
     const text = await response.text();
     assertEquals(response.status, stream ? 200 : 500);
     assert(text.includes("server_error") && !text.includes("/home"), text);
+    await until(() => engine.running === 0);
+  }
+});
+
+test("where one of several answers fails, the others that still run are ended", async () => {
+  const failing = new FakeEngine({ sequences: 4, fails: new Error("no more") });
+  class Engine extends FakeEngine {
+    override generate(options: GenerateOptions) {
+      return options.seed === 8 ? failing.generate(options) : super.generate(options);
+    }
+  }
+  for (const stream of [false, true]) {
+    const gate = new Gate();
+    const engine = new Engine({ sequences: 4, token: () => gate.pass() });
+    const asked = post(path, chatBody({ n: 3, seed: 7, stream }));
+    const answer = createApp(engine).fetch(asked);
+    await until(() => engine.running === 1);
+    gate.open(1); // the others begin by it, and wait for a second token
+    const text = await (await answer).text();
+    assert(text.includes("server_error"), text);
     await until(() => engine.running === 0);
   }
 });
