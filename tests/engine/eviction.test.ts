@@ -53,3 +53,13 @@ test("a text that was only looked at, and not let in, stays no longer for it", (
   prefixes.evict();
   assertEquals([prefixes.fork("", [...idsOf(1), 7]), prefixes.counts.kept], [null, 1]);
 });
+
+test("as many texts as may are kept; behind them the one used least recently leaves whole", () => {
+  const { prefixes, text, open } = keeping();
+  for (let each = 1; each <= 8; each++) prefixes.keep(text(idsOf(each)), "");
+  assertEquals([prefixes.counts.kept, prefixes.counts.evictedPages], [8, 0]);
+  prefixes.keep(text(idsOf(9)), "");
+  assertEquals([prefixes.counts.kept, prefixes.counts.evictedPages, open.size], [8, PAGES, 8]);
+  assertEquals(prefixes.fork("", [...idsOf(1), 7]), null);
+  assertEquals(prefixes.fork("", [...idsOf(2), 7])!.state.length, TOKENS);
+});
