@@ -121,9 +121,10 @@ test("a pool that sessions have filled refuses, and what was truncated makes roo
 
 test("who runs is never refused a page: another waits that wants what it may still take", () =>
   withEngine({ sequences: 2, poolTokens: 10 * 64 }, async (engine) => {
-    const one = engine.generate({ ids: promptIds.slice(0, 70), maxTokens: 430 }); // 8 pages, 1 of them now
+    // 8 pages each at their end, 1 or 2 now.
+    const one = engine.generate({ ids: promptIds.slice(0, 70), maxTokens: 430 });
     await one.started;
-    const two = engine.generate({ ids: texts[1].slice(0, 120), maxTokens: 330 }); // 8
+    const two = engine.generate({ ids: texts[1].slice(0, 120), maxTokens: 330 });
     const { running, waiting, pages } = await engine.stats();
     assertEquals([running, waiting, pages.free >= 2 + 1], [1, 1, true]);
     const lengths = [await one.result, await two.result].map(({ tokens }) => tokens.length);

@@ -1,5 +1,5 @@
-// load_server.ts - the server of a load in a process of its own: prints its address, and its resident
-// bytes for each line that it reads; ends with its input.
+// load_server.ts - the server of a load in a process of its own: prints its address, and its
+// resident bytes for each line that it reads; ends with its input.
 import process from "node:process";
 import { createInterface } from "node:readline";
 import { setTimeout } from "node:timers/promises";

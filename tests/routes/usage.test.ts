@@ -1,4 +1,4 @@
-// Usage of several answers to several prompts: what counts once, what is a sum, what is the first's.
+// Usage of several answers to several prompts: what counts once, what is a sum, what the first's.
 import type { GenerateResult } from "../../mod.ts";
 import { usageOf } from "../../routes/usage.ts";
 import { assertEquals, test } from "../harness.ts";
