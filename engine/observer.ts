@@ -9,7 +9,8 @@ import type { ObserveAnswer, ObserveAsk, SeenText } from "./observed.ts";
 import { ObservedRequest, type Running } from "./observed_request.ts";
 import { ObservedTurn, type Stepping } from "./observed_turn.ts";
 
-const QUIET_MS = 5000;
+/** Milliseconds after which somebody who has not asked again looks on no more. */
+export const QUIET_MS = 5000;
 const ENDED_KEPT = 4;
 const TOKENS_BEFORE = 4; // a character may be that many tokens
 
@@ -23,6 +24,7 @@ interface Onlooker {
 /** Watches the turns of one store's requests. */
 export class Observer {
   readonly #store: NativeStore;
+  readonly #quietMs: number;
   readonly #opened = performance.now();
   readonly #running = new Set<Running>();
   readonly #onlookers = new Map<string, Onlooker>();
@@ -36,8 +38,9 @@ export class Observer {
   #quiet: ReturnType<typeof setTimeout> | undefined;
 
   /** Nobody looks on yet. */
-  constructor(store: NativeStore) {
+  constructor(store: NativeStore, quietMs: number = QUIET_MS) {
     this.#store = store;
+    this.#quietMs = quietMs;
   }
 
   /** A request begins to run; the answer is to be told how it ends. */
@@ -138,14 +141,14 @@ export class Observer {
     const asked = performance.now();
     this.#onlookers.set(`${watch} ${salt}`, { salt, watch, asked });
     for (const [name, onlooker] of this.#onlookers) {
-      if (asked - onlooker.asked > QUIET_MS) this.#onlookers.delete(name);
+      if (asked - onlooker.asked > this.#quietMs) this.#onlookers.delete(name);
     }
     for (const running of this.#running) {
       if (this.#requests.has(running.state)) continue;
       this.#requests.set(running.state, new ObservedRequest(running, "unseen"));
     }
     clearTimeout(this.#quiet);
-    this.#quiet = setTimeout(() => this.stop(), QUIET_MS);
+    this.#quiet = setTimeout(() => this.stop(), this.#quietMs);
   }
 
   // The request that was named, else the newest, one that runs before one that has ended.

@@ -20,6 +20,7 @@ async function main([baseURL, key, prompt]: readonly string[]): Promise<void> {
     model: specache(model.id),
     prompt,
     maxOutputTokens: 64,
+    temperature: 0,
     onError: ({ error }) => failed.reject(error),
   });
   for await (const text of textStream) process.stdout.write(text);

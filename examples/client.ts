@@ -11,6 +11,7 @@ async function main([url, key, content]: readonly string[]): Promise<void> {
       model: models[0].id,
       messages: [{ role: "user", content }],
       max_tokens: 64,
+      temperature: 0,
       stream: true,
     }),
   });

@@ -12,6 +12,7 @@ async function main([baseURL, key, content]: readonly string[]): Promise<void> {
     model: model.id,
     messages: [{ role: "user", content }],
     max_tokens: 64,
+    temperature: 0,
     stream: true,
     stream_options: { include_usage: true },
   });

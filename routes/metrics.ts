@@ -76,20 +76,25 @@ function watched(
   end: () => void,
 ): ReadableStream<Uint8Array> {
   const reader = body.getReader();
+  let over = false;
+  const once = () => {
+    if (!over) end();
+    over = true;
+  };
   return new ReadableStream({
     async pull(controller) {
       try {
         const { value, done } = await reader.read();
         if (!done) return controller.enqueue(value);
         controller.close();
-        end();
+        once();
       } catch (error) {
         controller.error(error);
-        end();
+        once();
       }
     },
     async cancel(reason) {
-      end();
+      once(); // a read that waits ends by it
       await reader.cancel(reason);
     },
   }, { highWaterMark: 0 }); // reads no more than is asked for: who leaves is noticed at once

@@ -91,18 +91,21 @@ TEST("after kept guesses a cut or forked sequence goes on as one of single steps
 }
 
 TEST("counters after kept guesses are of each chosen row once, late or reused") {
-    specache_config config = small_config();
-    config.far = 1;
-    config.slots = 40;
-    std::string path = far_path();
-    Run run(config, path.c_str());
-    CHECK(run.prefill(0, start) == SPECACHE_OK);
-    Outputs outputs;
-    for (uint32_t at = start; at < 540; at += 2) step(run, at, 2, 2, 0, 32, outputs);
-    std::vector<uint64_t> stats = run.stats();
-    CHECK(stats[SPECACHE_STATS_LATE_ROWS] + stats[SPECACHE_STATS_REUSED_ROWS] ==
-          40ull * 32 * config.layers * config.kv_heads);
-    CHECK(stats[SPECACHE_STATS_TOKENS] == 540);
+    for (uint32_t slots : {40u, 0u}) {  // without slots far is RAM, and a layer is one loop
+        specache_config config = small_config();
+        config.far = slots != 0;
+        config.slots = slots;
+        std::string path = far_path();
+        Run run(config, config.far == 1 ? path.c_str() : nullptr);
+        CHECK(run.prefill(0, start) == SPECACHE_OK);
+        Outputs outputs;
+        for (uint32_t at = start; at < 540; at += 2) step(run, at, 2, 2, 0, 32, outputs);
+        std::vector<uint64_t> stats = run.stats();
+        CHECK(stats[SPECACHE_STATS_REUSED_ROWS] > 0);
+        CHECK(stats[SPECACHE_STATS_LATE_ROWS] + stats[SPECACHE_STATS_REUSED_ROWS] ==
+              40ull * 32 * config.layers * config.kv_heads);
+        CHECK(stats[SPECACHE_STATS_TOKENS] == 540);
+    }
 }
 
 TEST("more trusted tokens than inputs, and any but one in mode paper, are refused") {

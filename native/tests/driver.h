@@ -129,7 +129,9 @@ inline std::string last_error() {
 }
 
 inline bool same_bits(const std::vector<float> &a, const std::vector<float> &b) {
-    return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * 4) == 0;
+    // memcmp takes no null pointer, which is what an empty vector may have.
+    return a.size() == b.size() &&
+           (a.empty() || std::memcmp(a.data(), b.data(), a.size() * 4) == 0);
 }
 
 inline std::string far_path() {

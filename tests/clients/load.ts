@@ -78,40 +78,45 @@ export function assertWhole(
   assert(after.prefixes.hits > before.prefixes.hits);
 }
 
-/** Runs a load against a server of its own. */
-export async function load({ clients, requests, seed }: Load): Promise<Loaded> {
-  const asked = await kinds(seed);
+/** Opens a server for loads, and tells its address. */
+export async function servingLoad(body: (url: string) => Promise<void>): Promise<void> {
   await using engine = await Engine.open({
     ...{ model: needleModel, contextTokens: CONTEXT, sequences: 4, prefixes: PREFIXES, k: 32 },
     chatTemplate: "{% for m in messages %}{{ m.content }}\n{% endfor %}",
   });
   const app = createApp(engine, { name: "needle" });
   const server = await listen((request) => app.fetch(request), { hostname: "127.0.0.1", port: 0 });
-  const url = `${server.url}/v1/chat/completions`;
   try {
-    for (const each of asked) each.answer = (await ask(url, each.body, null))!;
-    const before = await settled(engine);
-    const counts = { answered: 0, cancelled: 0, lost: [] as string[], mixed: [] as string[] };
-    const client = async (name: number) => {
-      const draws = new Draws(seed + 1 + name);
-      for (let at = 0; at < requests; at++) {
-        const { body, answer } = draws.of(asked);
-        const leaves = draws.chance() < 1 / 3 ? 200 * draws.chance() ** 3 : null; // milliseconds
-        try {
-          const text = await ask(url, body, leaves);
-          if (text === null) counts.cancelled++;
-          else if (text === answer) counts.answered++;
-          else counts.mixed.push(`client ${name}, request ${at}: ${text} is not ${answer}`);
-        } catch (error) {
-          counts.lost.push(`client ${name}, request ${at}: ${error}`);
-        }
-      }
-    };
-    await Promise.all(Array.from({ length: clients }, (_, name) => client(name)));
-    return { ...counts, stats: [before, await settled(engine)] };
+    await body(server.url);
   } finally {
     await server.end();
   }
+}
+
+/** Runs a load against a server of servingLoad(). */
+export async function load(server: string, { clients, requests, seed }: Load): Promise<Loaded> {
+  const asked = await kinds(seed);
+  const url = `${server}/v1/chat/completions`;
+  for (const each of asked) each.answer = (await ask(url, each.body, null))!;
+  const before = await settled(server);
+  const counts = { answered: 0, cancelled: 0, lost: [] as string[], mixed: [] as string[] };
+  const client = async (name: number) => {
+    const draws = new Draws(seed + 1 + name);
+    for (let at = 0; at < requests; at++) {
+      const { body, answer } = draws.of(asked);
+      const leaves = draws.chance() < 1 / 3 ? 200 * draws.chance() ** 3 : null; // milliseconds
+      try {
+        const text = await ask(url, body, leaves);
+        if (text === null) counts.cancelled++;
+        else if (text === answer) counts.answered++;
+        else counts.mixed.push(`client ${name}, request ${at}: ${text} is not ${answer}`);
+      } catch (error) {
+        counts.lost.push(`client ${name}, request ${at}: ${error}`);
+      }
+    }
+  };
+  await Promise.all(Array.from({ length: clients }, (_, name) => client(name)));
+  return { ...counts, stats: [before, await settled(server)] };
 }
 
 // The text of an answer; null: the client left before it was whole.
@@ -146,10 +151,10 @@ function streamed(text: string): string {
 }
 
 // Once nothing runs: a client that has left is heard of a moment later.
-async function settled(engine: Engine): Promise<EngineStats> {
+async function settled(server: string): Promise<EngineStats> {
   const end = performance.now() + 20_000;
   while (true) {
-    const stats = await engine.stats();
+    const stats: EngineStats = await (await fetch(`${server}/v1/stats`)).json();
     if (stats.running + stats.waiting === 0) return stats;
     if (performance.now() > end) throw new Error(`${stats.running} still run`);
     await new Promise((answer) => setTimeout(answer, 10));

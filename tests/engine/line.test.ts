@@ -8,13 +8,13 @@ class Places {
   readonly order: string[] = [];
   constructor(public free: number) {}
 
-  waiter(name: string, client: string, gone: Set<string> = new Set()): Waiter<string> {
+  waiter(name: string, client: string, gone = new Set<string>(), wants = 1): Waiter<string> {
     return {
       client,
       cancelled: () => gone.has(name),
       take: () => {
-        if (this.free === 0) return null;
-        this.free--;
+        if (this.free < wants) return null;
+        this.free -= wants;
         this.order.push(name);
         return name;
       },
@@ -36,6 +36,19 @@ test("clients take turns, and each client's requests come in their order", async
   assertEquals(await Promise.all(all), names);
   assertEquals(places.order, ["a1", "a2", "b1", "c1", "a3", "b2", "a4"]);
   assertEquals(line.waiting, 0);
+});
+
+test("the next in line is overtaken by none that wants less, newcomer or not", async () => {
+  const [line, places] = [new Line<string>(100), new Places(1)];
+  const wide = line.enter(places.waiter("wide", "a", new Set(), 3));
+  const waits = ["b", "c"].map((client) => line.enter(places.waiter(client, client)));
+  places.give(line);
+  assertEquals([places.order, places.free, line.waiting], [[], 2, 3]);
+  places.give(line);
+  assertEquals([await wide, places.order, line.waiting], ["wide", ["wide"], 2]);
+  places.give(line);
+  places.give(line);
+  assertEquals([await Promise.all(waits), places.order], [["b", "c"], ["wide", "b", "c"]]);
 });
 
 test("who gives up is let out, and takes no turn from its client", async () => {

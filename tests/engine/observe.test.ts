@@ -4,7 +4,7 @@ import { SpecacheError } from "../../mod.ts";
 import { DecodeState } from "../../engine/decode_state.ts";
 import type { NativeStore } from "../../engine/native.ts";
 import { ObservedSteps } from "../../engine/observed_steps.ts";
-import { Observer } from "../../engine/observer.ts";
+import { Observer, QUIET_MS } from "../../engine/observer.ts";
 import { noStats } from "../../engine/stats.ts";
 import { assert, assertEquals, assertGreater, assertLessOrEqual, test } from "../harness.ts";
 import {
@@ -162,16 +162,6 @@ test("two onlookers watch two requests of one engine", async () => {
   });
 });
 
-test("an engine watches nothing once nobody has asked for 5 seconds", async () => {
-  await withEngine({}, async (engine) => {
-    const { turn } = await engine.observe();
-    await new Promise((quiet) => setTimeout(quiet, 5500));
-    await answer(engine);
-    const { turn: after, turns, watched } = await engine.observe();
-    assertEquals([after, turns, watched], [turn, [], null]);
-  });
-});
-
 test("steps that cannot be watched are made, and it is said why", async () => {
   const open = { contextTokens: 600, sequences: 1 };
   await using roomy = await openNeedle(open);
@@ -189,29 +179,48 @@ test("Engine.observe() refuses what is no ticket, and an engine that is closed",
   await assertRefused(() => engine.observe(), "closed", "it is closed");
 });
 
+// An observer of a store whose calls answer what `call` gives, and a step of one text.
+function observing(call: () => unknown, quietMs?: number) {
+  const settings = { mode: "specache", slots: 0, kMax: 1 };
+  const store = { settings, shape: {}, stats: call, watched: call, watch() {} };
+  const observer = new Observer(store as unknown as NativeStore, quietMs);
+  const state = new DecodeState(1n);
+  const running = { ticket: 1, salt: "", session: false, state, maxTokens: 1, started: 0 };
+  const request = { k: 1, late: "all" } as const;
+  const share = { sequence: 1n, inputs: [1], trusted: 1, request, logits: null };
+  const ask = { salt: "" };
+  return { observer, state, running, steps: [{ state, share }], ask };
+}
+
+test("an observer watches nothing once nobody has asked for a while, 5 seconds", async () => {
+  assertEquals(QUIET_MS, 5000);
+  const { observer, running, steps, ask } = observing(() => noStats("specache"), 20);
+  assertEquals(observer.begin(null, steps), null);
+  observer.observe(ask);
+  observer.add(running);
+  observer.begin(null, steps)!.stepped();
+  assertEquals(observer.observe(ask).turns.length, 1);
+  await new Promise((quiet) => setTimeout(quiet, 100));
+  assertEquals(observer.begin(null, steps), null);
+  assertEquals(observer.observe(ask).turns, []);
+  observer.stop();
+});
+
 test("a store that fails ends what is watched, and no turn fails for it", () => {
   for (const failsAt of [0, 1, 2]) { // a store's calls of a turn: stats before and after, watched
     let calls = 0;
-    const call = () => {
+    const { observer, state, running, steps, ask } = observing(() => {
       if (calls++ === failsAt) throw new SpecacheError("device", "Cannot read counters: it failed");
       return noStats("specache");
-    };
-    const settings = { mode: "specache", slots: 0, kMax: 1 };
-    const store = { settings, shape: {}, stats: call, watched: call, watch() {} };
-    const observer = new Observer(store as unknown as NativeStore);
-    const ask = { salt: "" };
+    });
     observer.observe(ask);
-    const state = new DecodeState(1n);
-    const running = { ticket: 1, salt: "", session: false, state, maxTokens: 1, started: 0 };
     const ended = observer.add(running);
-    const request = { k: 1, late: "all" } as const;
-    const share = { sequence: 1n, inputs: [1], trusted: 1, request, logits: null };
-    const turn = observer.begin(null, [{ state, share }]);
+    const turn = observer.begin(null, steps);
     assertEquals(turn === null, failsAt === 0);
     state.steps++;
     turn?.read();
     turn?.stepped();
-    assertEquals(observer.begin(null, [{ state, share }]), null);
+    assertEquals(observer.begin(null, steps), null);
     assertEquals(observer.observe(ask).turns, []);
     ended("failed");
     observer.stop();

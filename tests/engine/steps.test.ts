@@ -8,7 +8,14 @@ import { PIECE_TOKENS, Scheduler } from "../../engine/scheduler.ts";
 import { settleRequest } from "../../engine/settings.ts";
 import { type CacheOptions, type GenerateOptions, SpecacheError } from "../../mod.ts";
 import { needleModel } from "../../eval/source.ts";
-import { assert, assertEquals, assertInstanceOf, assertLess, test } from "../harness.ts";
+import {
+  assert,
+  assertEquals,
+  assertGreater,
+  assertInstanceOf,
+  assertLess,
+  test,
+} from "../harness.ts";
 import { openModel } from "../parity/run.ts";
 import { assertRefused, K, textIds } from "./support.ts";
 
@@ -151,16 +158,85 @@ test("a sequence that is closed meanwhile fails alone, in the library's words", 
 test("a prompt is read in pieces between the steps of others, and changes no token of theirs", () =>
   withModel({}, async (store) => {
     const expected = alone(store);
-    const reads: number[] = [];
-    const prefill = store.prefill.bind(store);
-    store.prefill = (sequence, ids, logits) => {
-      reads.push(ids.length);
-      return prefill(sequence, ids, logits);
-    };
+    const reads = readsOf(store);
+    const order: string[] = [];
+    const { prefill, steps } = store;
+    store.prefill = (...given) => (order.push("read"), prefill.apply(store, given));
+    store.steps = (...given) => (order.push("step"), steps.apply(store, given));
     const { tokens } = await together(store, runsOf(store));
     assertEquals(tokens, expected);
-    assertEquals(Math.max(...reads), PIECE_TOKENS);
-    assertEquals(reads.reduce((sum, read) => sum + read), 3 + 63 + 128 + 200 + 319 + 330);
+    const last = order.lastIndexOf("read");
+    for (let at = 1; at < last; at++) { // from then on some text decodes
+      if (order[at] === "read") assertEquals(order[at + 1], "step", order.join());
+    }
+    const sizes = reads.map(({ tokens }) => tokens);
+    assertEquals(Math.max(...sizes), PIECE_TOKENS);
+    assertEquals(sizes.reduce((sum, read) => sum + read), 3 + 63 + 128 + 200 + 319 + 330);
+  }));
+
+test("prompts are read in turn, a piece of each; one that is alone is read at once", () =>
+  withModel({ sequences: SEQUENCES + 1 }, async (store) => {
+    const [, , , three, four, five] = runsOf(store); // prompts of 200, 319 and 330 tokens
+    const reads = readsOf(store);
+    await together(store, [three, four, five]);
+    const all = [three, four, five].map(({ state }) => state.sequence);
+    const ofAll = (from: number) => reads.slice(from, from + 3).map(({ sequence }) => sequence);
+    assertEquals([ofAll(0), ofAll(3)], [all, all]);
+    assertEquals(ofAll(6), all.slice(1));
+    reads.length = 0;
+    const alone = { ...three, state: new DecodeState(store.openSequence()) };
+    alone.state.ask(idsOf(330, 9));
+    await together(store, [alone]);
+    assertEquals(reads.map(({ tokens }) => tokens), [330]);
+    assertGreater(330, PIECE_TOKENS);
+  }));
+
+// What is read of prompts from now on.
+function readsOf(store: NativeStore): { sequence: bigint; tokens: number }[] {
+  const reads: { sequence: bigint; tokens: number }[] = [];
+  const prefill = store.prefill.bind(store);
+  store.prefill = (sequence, ids, logits) => {
+    reads.push({ sequence, tokens: ids.length });
+    return prefill(sequence, ids, logits);
+  };
+  return reads;
+}
+
+test("a text whose verdict does not come keeps no other waiting, and goes on with it", () =>
+  withModel({}, async (store) => {
+    const expected = alone(store);
+    const runs = runsOf(store);
+    const scheduler = new Scheduler(store, new Observer(store));
+    const tokens: Token[][] = runs.map(() => []);
+    const verdict = Promise.withResolvers<boolean>();
+    const all = runs.map((run, at) =>
+      scheduler.run(run, (event) => {
+        if (event.kind !== "token") return;
+        return tokens[at].push(event) === 2 && at === 0 ? verdict.promise : false;
+      })
+    );
+    await Promise.all(all.slice(1)); // for ever, if they waited for it
+    assertEquals([scheduler.running, tokens[0].length], [1, 2]);
+    verdict.resolve(false);
+    assertEquals(await all[0], "length");
+    assertEquals(tokens, expected);
+  }));
+
+test("a turn that fails as a whole fails all that run: none waits for ever", () =>
+  withModel({}, async (store) => {
+    const fault = new Error("no settings");
+    const runs = runsOf(store);
+    const broken = Object.create(store, {
+      settings: {
+        get() {
+          throw fault;
+        },
+      },
+    });
+    const scheduler = new Scheduler(broken, new Observer(store));
+    const outcomes = await Promise.allSettled(runs.map((run) => scheduler.run(run, () => {})));
+    assertEquals(outcomes, runs.map(() => ({ status: "rejected", reason: fault })));
+    assertEquals(scheduler.running, 0);
   }));
 
 test("a step of several sequences is refused with whose it is, its value and its limit", () =>

@@ -1,7 +1,7 @@
 // More requests than run at a time: they wait, client by client, and each has the answer that it
 // has alone; who gives up while it waits costs nobody anything; what never has room is told so.
 import { assert, assertEquals, assertRejects, test } from "../harness.ts";
-import { SpecacheError } from "../../mod.ts";
+import { type Engine, SpecacheError } from "../../mod.ts";
 import {
   answer,
   asked,
@@ -12,6 +12,26 @@ import {
   textIds,
   withEngine,
 } from "./support.ts";
+
+// A request that runs until it is disposed of, however long a machine stands still.
+function runsOn(
+  engine: Engine,
+  maxTokens: number | "rest" = "rest",
+): AsyncDisposable & { readonly started: Promise<boolean> } {
+  const end = new AbortController();
+  const { signal } = end;
+  const { started, result } = engine.generate({ ids: promptIds, maxTokens, signal });
+  return {
+    started,
+    async [Symbol.asyncDispose]() {
+      end.abort();
+      assertEquals((await result).stop, "cancelled");
+    },
+  };
+}
+
+// Room for what runs on: many thousand steps.
+const LONG = { contextTokens: 16_384, poolTokens: 16_384 };
 
 const chatTemplate = "{% for m in messages %}{{ m.content }}{% endfor %}";
 const texts = [1, 2, 3, 4, 5, 6, 7].map((seed) => textIds(60 + 50 * seed, seed));
@@ -52,27 +72,28 @@ test("a client with many requests does not keep another waiting for all of them"
   }));
 
 test("who gives up while it waits ends at once, and has not started", () =>
-  withEngine({ sequences: 1 }, async (engine) => {
+  withEngine({ ...LONG, sequences: 1 }, async (engine) => {
     const client = new AbortController();
-    const long = engine.generate({ ids: promptIds, maxTokens: 99 });
+    await using long = runsOn(engine);
     const waits = engine.generate({ ids: promptIds, maxTokens: 9, signal: client.signal });
     assertEquals(await long.started, true);
     client.abort();
     const { stop, tokens } = await waits.result;
     assertEquals([await waits.started, stop, tokens], [false, "cancelled", []]);
     assertEquals((await engine.stats()).running, 1);
-    assertEquals((await long.result).tokens.length, 99);
   }));
 
 test("a queue that is full refuses the next request with both numbers", () =>
-  withEngine({ sequences: 1, queue: 1 }, async (engine) => {
-    const runs = [1, 2].map(() => engine.generate({ ids: promptIds, maxTokens: 30 }));
-    await runs[0].started;
+  withEngine({ ...LONG, sequences: 1, queue: 1 }, async (engine) => {
+    const long = runsOn(engine);
+    await long.started;
+    const waits = engine.generate({ ids: promptIds, maxTokens: 30 });
     const refused = engine.generate({ ids: promptIds, maxTokens: 9 });
     const error = await assertRejects(() => refused.result, SpecacheError, "1 requests wait");
     assertEquals([error.code, error.details.queue], ["busy", 1]);
     await assertRejects(() => refused.started, SpecacheError);
-    assertEquals((await runs[1].result).tokens.length, 30);
+    await long[Symbol.asyncDispose]();
+    assertEquals((await waits.result).tokens.length, 30);
   }));
 
 test("sessions take places, and what they leave no room for is told so, not kept waiting", () =>
@@ -98,10 +119,36 @@ test("a pool that sessions have filled refuses, and what was truncated makes roo
     assertEquals((await ask()).tokens.length, 5);
   }));
 
+test("who runs is never refused a page: another waits that wants what it may still take", () =>
+  withEngine({ sequences: 2, poolTokens: 10 * 64 }, async (engine) => {
+    // 8 pages each at their end, 1 or 2 now.
+    const one = engine.generate({ ids: promptIds.slice(0, 70), maxTokens: 430 });
+    await one.started;
+    const two = engine.generate({ ids: texts[1].slice(0, 120), maxTokens: 330 });
+    const { running, waiting, pages } = await engine.stats();
+    assertEquals([running, waiting, pages.free >= 2 + 1], [1, 1, true]);
+    const lengths = [await one.result, await two.result].map(({ tokens }) => tokens.length);
+    assertEquals(lengths, [430, 330]);
+  }));
+
+test("who has to wait anyhow takes nothing of the texts that are kept", () =>
+  withEngine({ ...LONG, sequences: 3, prefixes: 1 }, async (engine) => { // 256 pages
+    await engine.generate({ ids: textIds(330, 2), maxTokens: 1 }).result; // keeps 5
+    await using long = runsOn(engine, 15_000); // 242
+    await long.started;
+    const client = new AbortController();
+    const { signal } = client;
+    const waits = engine.generate({ ids: textIds(400, 3), maxTokens: 900, signal }); // 20
+    const { waiting, prefixes } = await engine.stats();
+    assertEquals([waiting, prefixes.kept, prefixes.evictedPages], [1, 1, 0]);
+    client.abort();
+    assertEquals((await waits.result).stop, "cancelled");
+  }));
+
 test("a session that is closed while it generates gives its pages to who waits", () =>
-  withEngine({ sequences: 2, poolTokens: CONTEXT }, async (engine) => {
+  withEngine({ ...LONG, sequences: 2 }, async (engine) => {
     const session = await engine.session();
-    const long = session.generate({ ids: promptIds, maxTokens: 99 });
+    const long = session.generate({ ids: promptIds, maxTokens: "rest" });
     await long.started;
     const waits = engine.generate({ ids: promptIds, maxTokens: 9 });
     await session.close();
@@ -122,36 +169,34 @@ test("`rest` is all that the context has room for: the last token is in no seque
   }));
 
 test("a signal that is aborted already does not wait, and takes no place in a queue", () =>
-  withEngine({ sequences: 1, queue: 0 }, async (engine) => {
-    const long = engine.generate({ ids: promptIds, maxTokens: 99 });
+  withEngine({ ...LONG, sequences: 1, queue: 0 }, async (engine) => {
+    await using long = runsOn(engine);
     await long.started;
     const signal = AbortSignal.abort();
     const { stop } = await engine.generate({ ids: promptIds, maxTokens: 9, signal }).result;
     assertEquals([stop, (await engine.stats()).running], ["cancelled", 1]);
-    await long.result;
   }));
 
 test("a session that is closed while its request waits tells it at once", () =>
-  withEngine({ sequences: 2, poolTokens: CONTEXT }, async (engine) => {
-    const long = engine.generate({ ids: promptIds, maxTokens: 99 });
+  withEngine({ ...LONG, sequences: 2 }, async (engine) => {
+    await using long = runsOn(engine);
     await long.started;
     const session = await engine.session();
     const waits = session.generate({ ids: promptIds, maxTokens: 99 });
     await session.close();
     await assertRefused(() => waits.result, "closed", "the session: it is closed");
     assertEquals((await engine.stats()).running, 1);
-    await long.result;
   }));
 
 test("a conversation that shares pages with a fork is let in when there are pages for it", () =>
-  withEngine({ sequences: 3, poolTokens: 20 * 64, chatTemplate }, async (engine) => {
+  withEngine({ sequences: 3, poolTokens: 18 * 64, chatTemplate }, async (engine) => {
     await using session = await engine.session();
     await session.append({ ids: promptIds });
     await using _fork = await session.fork(); // 7 pages are shared, and an eighth is begun
     const beside = engine.generate({ ids: promptIds.slice(0, 70), maxTokens: 520 }); // 10 pages
     await beside.started;
     // It begins otherwise, so of its 8 pages only the one that is not shared comes free; it wants
-    // 4, and there are 20 - 8 - 10 = 2.
+    // 4, and there are 18 - 8 - 10 = 0.
     const content = engine.tokenizer!.decode(textIds(200, 3));
     const run = session.generate({ messages: [{ role: "user", content }], maxTokens: 20 });
     assertEquals((await run.result).usage.cachedTokens, 0);

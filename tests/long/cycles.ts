@@ -1,11 +1,11 @@
 // cycles.ts - does a thing 200 times and prints the resident bytes after 20 and after 200: opening
 // an engine, generating, aborting and closing; or, for comparison, a worker that does nothing. A
 // process of its own, so that its flags keep the runtime's own heap still.
-import { readFileSync } from "node:fs";
 import process from "node:process";
 import { setTimeout } from "node:timers/promises";
 import { needleModel } from "../../eval/source.ts";
 import { Engine } from "../../mod.ts";
+import { residentBytes, tidy } from "./resident.ts";
 
 const CYCLES = 200;
 const WARM_CYCLES = 20;
@@ -43,26 +43,6 @@ async function workerCycle(): Promise<void> {
     worker.postMessage(0);
   });
   worker.terminate();
-}
-
-function residentBytes(): number {
-  const pages = Number(readFileSync("/proc/self/statm", "utf8").split(" ")[1]);
-  return pages * 4096;
-}
-
-interface BunMemory {
-  gc(synchronous: boolean): void;
-  /** Drops the machine code that was made of JavaScript, too. */
-  shrink(): void;
-}
-
-// What a runtime gives back on its own, later: garbage; in Bun machine code too, which grows for
-// as long as functions get warm.
-function tidy(): void {
-  const { gc, Bun } = globalThis as { gc?: () => void; Bun?: BunMemory };
-  gc?.();
-  Bun?.gc(true);
-  Bun?.shrink();
 }
 
 const cycle = process.argv[2] === "worker" ? workerCycle : engineCycle;

@@ -163,3 +163,23 @@ test("a client that leaves while its other answers wait for the queue ends them"
   await new Promise((later) => setTimeout(later, 500));
   assertEquals([engine.running, engine.tries <= tries + 2], [0, true]);
 });
+
+test("where one of several answers fails, the others that still run are ended", async () => {
+  const failing = new FakeEngine({ sequences: 4, fails: new Error("no more") });
+  class Engine extends FakeEngine {
+    override generate(options: GenerateOptions) {
+      return options.seed === 8 ? failing.generate(options) : super.generate(options);
+    }
+  }
+  for (const stream of [false, true]) {
+    const gate = new Gate();
+    const engine = new Engine({ sequences: 4, token: () => gate.pass() });
+    const asked = post(path, chatBody({ n: 3, seed: 7, stream }));
+    const answer = createApp(engine).fetch(asked);
+    await until(() => engine.running === 1);
+    gate.open(1); // the others begin by it, and wait for a second token
+    const text = await (await answer).text();
+    assert(text.includes("server_error"), text);
+    await until(() => engine.running === 0);
+  }
+});

@@ -1,56 +1,73 @@
-// A stream of events with more than one sender: progress is told beside tokens, for instance.
+// A stream of events: whose reader is slow or leaves, and what fails behind its head.
 import { Hono } from "hono";
+import { SpecacheError } from "../../mod.ts";
 import { eventStream, type Send } from "../../routes/event_stream.ts";
 import { assert, assertEquals, test } from "../harness.ts";
 
-const moment = () => new Promise((answer) => setTimeout(answer, 1));
-
-async function answered(write: (send: Send) => Promise<void>): Promise<Response> {
+async function streamed(
+  write: (send: Send) => Promise<void>,
+  left = new AbortController(),
+  reported: unknown[] = [],
+): Promise<Response> {
   const app = new Hono();
-  const left = new AbortController();
-  const report = (error: unknown) => {
-    throw error;
-  };
-  app.get("/", (c) => eventStream(c, { left, report }, write));
-  return await app.fetch(new Request("http://localhost/"));
+  const parts = { left, report: (error: unknown) => void reported.push(error) };
+  app.get("/", (c) => eventStream(c, parts, write));
+  return await app.request("/");
 }
 
-// Each sends more than what may wait for the client.
-async function send(send: Send, name: string): Promise<void> {
-  for (let at = 0; at < 40; at++) await send({ name, at });
-}
-
-test("two that send on one stream are both let go on by a client that reads", async () => {
-  const ended: string[] = [];
-  const response = await answered(async (sender) => {
-    await Promise.all(["one", "two"].map(async (name) => {
-      await send(sender, name);
-      ended.push(name);
-    }));
+test("two who send at a time both go on when the reader does, and nothing is lost", async () => {
+  const response = await streamed(async (send) => {
+    const one = async (name: string) => {
+      for (let at = 0; at < 50; at++) await send(`${name}${at}`);
+    };
+    await Promise.all([one("a"), one("b")]);
   });
-  await moment(); // both wait now
-  const events = (await response.text()).split("\n\n").filter((each) => each !== "")
-    .map((each) => JSON.parse(each.replace("data: ", "")));
-  assertEquals(ended.sort(), ["one", "two"]);
-  for (const name of ended) {
-    const told = events.filter((event) => event.name === name).map(({ at }) => at);
-    assertEquals(told, Array.from({ length: 40 }, (_, at) => at));
+  await new Promise((turn) => setTimeout(turn, 20)); // both wait for the reader
+  const events = (await response.text()).trim().split("\n\n");
+  for (const name of ["a", "b"]) {
+    const own = events.filter((event) => event.startsWith(`data: ${name}`));
+    assertEquals(own, Array.from({ length: 50 }, (_, at) => `data: ${name}${at}`));
   }
 });
 
-test("two that send on one stream both wait for a client that does not read", async () => {
+test("who sends waits while nobody reads", async () => {
   let sent = 0;
-  const response = await answered(async (sender) => {
-    await Promise.all([1, 2].map(async () => {
-      for (let at = 0; at < 100; at++) {
-        await sender("x");
-        sent++;
-      }
-    }));
+  const response = await streamed(async (send) => {
+    for (; sent < 1000; sent++) await send("word");
   });
-  for (let at = 0; at < 5; at++) await moment();
-  assert(sent < 40, `${sent} events ahead`);
-  await response.body!.cancel(); // it leaves, and both are let go
-  for (let at = 0; at < 2000 && sent < 200; at++) await moment();
-  assertEquals(sent, 200);
+  await new Promise((turn) => setTimeout(turn, 20));
+  assert(sent < 40, `${sent} events are ahead`);
+  assertEquals((await response.text()).match(/word/g)!.length, 1000);
+});
+
+test("a reader that leaves is heard of, and keeps no sender waiting", async () => {
+  const left = new AbortController();
+  const sent = Promise.withResolvers<void>();
+  const response = await streamed(async (send) => {
+    for (let at = 0; at < 1000; at++) await send("word");
+    sent.resolve();
+  }, left);
+  assertEquals(left.signal.aborted, false);
+  await response.body!.cancel();
+  assertEquals(left.signal.aborted, true);
+  await sent.promise;
+});
+
+test("a failure is the last event; the server hears of its own alone", async () => {
+  const ours = new Error("/home/me");
+  const theirs = new SpecacheError("argument", "Cannot generate: k 9 is above 8");
+  for (const [error, told, reports] of [[ours, "server_error", 1], [theirs, "k 9", 0]] as const) {
+    const reported: unknown[] = [];
+    const response = await streamed(
+      async (send) => {
+        await send("word");
+        throw error;
+      },
+      undefined,
+      reported,
+    );
+    const events = (await response.text()).trim().split("\n\n");
+    assertEquals([events.length, events[0], reported.length], [2, "data: word", reports]);
+    assert(events[1].includes(told) && !events[1].includes("/home"), events[1]);
+  }
 });

@@ -142,6 +142,24 @@ test("a stream is counted when its reader has it whole, or has left", async () =
   assertEquals(await seen(), 2);
 });
 
+test("a stream whose reader leaves while it waits is counted once", async () => {
+  const gate = Promise.withResolvers<void>();
+  const asker = asking({}, { token: (at) => at === 0 ? undefined : gate.promise });
+  const answer = await asker.app.fetch(post("/v1/generate", { prompt: "a", stream: true }));
+  const reader = answer.body!.getReader();
+  let told = "";
+  while (!told.includes('"piece"')) told += new TextDecoder().decode((await reader.read()).value);
+  const waits = reader.read(); // there is no second token
+  await new Promise((turn) => setTimeout(turn, 20));
+  await reader.cancel();
+  await waits;
+  gate.resolve();
+  await new Promise((turn) => setTimeout(turn, 20));
+  const samples = samplesOf((await asker.get("/metrics")).body);
+  const total = 'specache_http_requests_total{route="/v1/generate",status="200"}';
+  assertEquals(samples.get(total), 1);
+});
+
 test("what the engine refuses of its stats is an error in the one shape", async () => {
   const engine = new FakeEngine();
   engine.stats = () => {

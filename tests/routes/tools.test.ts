@@ -112,6 +112,12 @@ test("a call that was cut is text, and the reason is length", async () => {
   assertEquals(choice.message.tool_calls, undefined);
 });
 
+test("an answer that was cut behind a call tells the call, and that it was cut", async () => {
+  const text = `${call("Bonn")}\n${call("Rome")}`;
+  const { choice } = await chat({ ...given, max_tokens: text.length - 20 }, text);
+  assertEquals([choice.finish_reason, choice.message.tool_calls.length], ["length", 1]);
+});
+
 test("what looks like a call is text where no tools are given", async () => {
   for (const fields of [{}, { tools: [] }, { ...given, tool_choice: "none" }]) {
     const { choice } = await chat(fields, call("Bonn"));
