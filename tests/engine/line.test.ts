@@ -39,7 +39,7 @@ test("clients take turns, and each client's requests come in their order", async
 });
 
 test("the next in line is overtaken by none that wants less, newcomer or not", async () => {
-  const [line, places] = [new Line<string>(100), new Places(1)];
+  const [line, places] = [new Line(100), new Places(1)];
   const wide = line.enter(places.waiter("wide", "a", new Set(), 3));
   const waits = ["b", "c"].map((client) => line.enter(places.waiter(client, client)));
   places.give(line);
