@@ -17,6 +17,10 @@ inline double logit(double head_dim, double norms, double scale) {
     return (2 * sum(head_dim, norms) + 8 * unit * norms) * scale;
 }
 
+// A softmax's weight of two, both below 1: the vector exponential's 2e-7, and a unit each for the
+// logit, the difference, the denominator, the product, the sum and the quotient.
+constexpr double weight = 2e-7 + 6 * unit;
+
 // An output: weights e^(logit - largest) are off by a share of `logits_off` + 2e-7 (the vector
 // exponential) each, so is their mean of values, whose coded ones are below twice the `largest`.
 // Sums of n tokens round in n places independently: four standard deviations are 4 sqrt(n) units;

@@ -4,10 +4,10 @@
 #include <algorithm>
 
 #include "columns.h"
+#include "thirds.h"
 
 namespace specache::SPECACHE_ISA {
 
-constexpr uint32_t input_thirds = 3;  // bf16 of a float
 constexpr uint32_t input_numbers = input_thirds * tile_numbers;
 
 // All inputs of a product.
@@ -40,13 +40,8 @@ static inline float split(const float *in, uint32_t columns, __m512i *thirds) {
     }
     float sum = sum_of(x[0] + x[1]);
     for (uint32_t third = 0; third < input_thirds; third++) {
-        Words high[2];
-        for (uint32_t half = 0; half < 2; half++) {
-            high[half] = (Words)x[half] & 0xFFFF0000u;
-            x[half] -= (Floats)high[half];
-        }
-        thirds[third * lanes] =
-            _mm512_maskz_permutex2var_epi16(0xFFFFFFFF, (__m512i)high[0], order, (__m512i)high[1]);
+        __m512i low = (__m512i)next_third(x[0]), high = (__m512i)next_third(x[1]);
+        thirds[third * lanes] = _mm512_maskz_permutex2var_epi16(0xFFFFFFFF, low, order, high);
     }
     return sum;
 }

@@ -1,10 +1,11 @@
-// table.cpp - avx512's kernels, with AMX's matrix product.
+// table.cpp - avx512's kernels, with AMX's prefill.
 #include "../../reference/reference.h"
 #include "../tables.h"
 
 namespace specache::amx {
 
 void project(Stream &, const Project &);
+void prefill_attend(Stream &, const PrefillAttend &);
 
 namespace {
 
@@ -12,6 +13,7 @@ Kernels with_tiles() {
     Kernels kernels = avx512::kernels;
     kernels.isa = "amx";
     kernels.project = project;
+    kernels.prefill_attend = prefill_attend;
     return kernels;
 }
 

@@ -114,12 +114,17 @@ static inline void transpose(__m512i *rows) {
     std::memcpy(rows, out, sizeof out);
 }
 
-// grown() whose first number begins a line of the cache, as rows of tiles do.
+// Scratch from the first number on that begins a line of the cache, as rows of tiles do.
+constexpr uint64_t line = 64;
+template <class T>
+static inline T *aligned(std::vector<T> &scratch) {
+    auto at = reinterpret_cast<uintptr_t>(scratch.data());
+    return reinterpret_cast<T *>((at + line - 1) / line * line);
+}
 template <class T>
 static inline T *grown_aligned(std::vector<T> &scratch, uint64_t count) {
-    constexpr uint64_t line = 64;
-    auto at = reinterpret_cast<uintptr_t>(grown(scratch, count + line / sizeof(T)));
-    return reinterpret_cast<T *>((at + line - 1) / line * line);
+    grown(scratch, count + line / sizeof(T));
+    return aligned(scratch);
 }
 
 }  // namespace specache::SPECACHE_ISA

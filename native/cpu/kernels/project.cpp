@@ -24,7 +24,10 @@ void dot(const Project &project, uint32_t row, uint32_t first) {
     uint64_t row_bytes = weight_row_bytes(type, columns);
     const uint8_t *weights = row_at(project.weights, row);
     const float *in = project.in + uint64_t(first) * columns;
-    Floats low[Rows][Inputs] = {}, high[Rows][Inputs] = {};
+    Floats low[Rows][Inputs], high[Rows][Inputs];
+    for (uint32_t r = 0; r < Rows; r++) {  // `= {}` would clear them in memory
+        for (uint32_t c = 0; c < Inputs; c++) low[r][c] = high[r][c] = Floats{};
+    }
     const uint8_t *block = weights;  // of the first row
     for (; i + block_values(type) <= columns; block += block_bytes(type)) {
         const Unpacked<type> unpacked[2] = {Unpacked<type>(block),
@@ -41,9 +44,23 @@ void dot(const Project &project, uint32_t row, uint32_t first) {
             i += part_values;
         });
     }
+    float sums[lanes];
+    if constexpr (Rows * Inputs >= lanes / 2) {
+        Floats both[lanes] = {};
+        for (uint32_t r = 0; r < Rows; r++) {
+            for (uint32_t c = 0; c < Inputs; c++) both[r * Inputs + c] = low[r][c] + high[r][c];
+        }
+        store(sums, sums_of(both));
+    } else {
+        for (uint32_t r = 0; r < Rows; r++) {
+            for (uint32_t c = 0; c < Inputs; c++) {
+                sums[r * Inputs + c] = sum_of(low[r][c] + high[r][c]);
+            }
+        }
+    }
     for (uint32_t r = 0; r < Rows; r++) {
         for (uint32_t c = 0; c < Inputs; c++) {
-            float sum = sum_of(low[r][c] + high[r][c]);
+            float sum = sums[r * Inputs + c];
             for (uint32_t rest = i; rest < columns; rest++) {
                 sum += dequantize_number(type, weights + r * row_bytes, rest) *
                        in[uint64_t(c) * columns + rest];
