@@ -1,7 +1,7 @@
 // More requests than run at a time: they wait, client by client, and each has the answer that it
 // has alone; who gives up while it waits costs nobody anything; what never has room is told so.
 import { assert, assertEquals, assertRejects, test } from "../harness.ts";
-import { type Engine, SpecacheError } from "../../mod.ts";
+import { type Engine, type Session, SpecacheError } from "../../mod.ts";
 import {
   answer,
   asked,
@@ -15,7 +15,7 @@ import {
 
 // A request that runs until it is disposed of, however long a machine stands still.
 function runsOn(
-  engine: Engine,
+  engine: Engine | Session,
   maxTokens: number | "rest" = "rest",
 ): AsyncDisposable & { readonly started: Promise<boolean> } {
   const end = new AbortController();
@@ -119,22 +119,11 @@ test("a pool that sessions have filled refuses, and what was truncated makes roo
     assertEquals((await ask()).tokens.length, 5);
   }));
 
-test("who runs is never refused a page: another waits that wants what it may still take", () =>
-  withEngine({ sequences: 2, poolTokens: 10 * 64 }, async (engine) => {
-    // 8 pages each at their end, 1 or 2 now.
-    const one = engine.generate({ ids: promptIds.slice(0, 70), maxTokens: 430 });
-    await one.started;
-    const two = engine.generate({ ids: texts[1].slice(0, 120), maxTokens: 330 });
-    const { running, waiting, pages } = await engine.stats();
-    assertEquals([running, waiting, pages.free >= 2 + 1], [1, 1, true]);
-    const lengths = [await one.result, await two.result].map(({ tokens }) => tokens.length);
-    assertEquals(lengths, [430, 330]);
-  }));
-
 test("who has to wait anyhow takes nothing of the texts that are kept", () =>
   withEngine({ ...LONG, sequences: 3, prefixes: 1 }, async (engine) => { // 256 pages
     await engine.generate({ ids: textIds(330, 2), maxTokens: 1 }).result; // keeps 5
-    await using long = runsOn(engine, 15_000); // 242
+    await using session = await engine.session(); // which has all its pages at first
+    await using long = runsOn(session, 15_000); // 242
     await long.started;
     const client = new AbortController();
     const { signal } = client;
