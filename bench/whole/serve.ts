@@ -30,6 +30,7 @@ const flags = {
   tokens: { value: "128", what: "tokens of an answer" },
   prefix: { value: "4000", what: "tokens of the beginning that is known" },
   streams: { value: "8", what: "at once" },
+  threads: { value: "all", what: "that compute, of both sides" },
   model: { value: "smollm2", what: "a model's path, or smollm2" },
 };
 type Names = keyof typeof flags;
@@ -84,9 +85,11 @@ async function rows(wanted: Asked<Names>): Promise<ServeRow[]> {
   const model = named === "smollm2" ? await smollm2() : named;
   const [rounds, tokens] = [wanted.number("rounds"), wanted.number("tokens")];
   const [streams, prefix] = [wanted.number("streams"), wanted.number("prefix")];
-  const options = { model, contextTokens: 8192 };
+  const threads = wanted.text("threads") === "all" ? undefined : wanted.number("threads");
+  const options = { model, contextTokens: 8192, threads };
   await using engine = await Engine.open(options);
   const sizes = ["--context", "8192", "--sequences", `${streams}`];
+  if (threads !== undefined) sizes.push("--threads", `${threads}`);
   await using server = await Server.start(model, sizes);
   const text = (tokens: number, name: string) => textOf(engine, tokens, name);
   const all = [
