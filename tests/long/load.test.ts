@@ -8,6 +8,7 @@ import { assertWhole, load } from "../clients/load.ts";
 import { pathOf } from "../cli/command.ts";
 import { assertEquals, assertLess, fail, runtime, test } from "../harness.ts";
 
+const READS = 6; // of resident memory, a second apart
 const LOADS = 3;
 const [CLIENTS, REQUESTS] = [24, 200];
 
@@ -41,10 +42,16 @@ class Server {
     return value;
   }
 
+  /** The least of some seconds: a runtime gives memory back when it comes to it. */
   async residentBytes(): Promise<number> {
     await this.url;
-    this.#child.stdin.write("\n");
-    return Number(await this.#line());
+    let least = Infinity;
+    for (let at = 0; at < READS; at++) {
+      if (at > 0) await new Promise((later) => setTimeout(later, 1000));
+      this.#child.stdin.write("\n");
+      least = Math.min(least, Number(await this.#line()));
+    }
+    return least;
   }
 
   async end(): Promise<void> {
