@@ -63,6 +63,7 @@ import cpuKernelsAheadH from "../native/cpu/kernels/ahead.h" with { type: "text"
 import cpuKernelsAttendCpp from "../native/cpu/kernels/attend.cpp" with { type: "text" };
 import cpuKernelsAuditCpp from "../native/cpu/kernels/audit.cpp" with { type: "text" };
 import cpuKernelsChooseCpp from "../native/cpu/kernels/choose.cpp" with { type: "text" };
+import cpuKernelsChunkH from "../native/cpu/kernels/chunk.h" with { type: "text" };
 import cpuKernelsDecoderCpp from "../native/cpu/kernels/decoder.cpp" with { type: "text" };
 import cpuKernelsEncodeCpp from "../native/cpu/kernels/encode.cpp" with { type: "text" };
 import cpuKernelsExactH from "../native/cpu/kernels/exact.h" with { type: "text" };
@@ -191,6 +192,7 @@ export const sources: Readonly<Record<string, string>> = {
   "native/cpu/kernels/attend.cpp": cpuKernelsAttendCpp,
   "native/cpu/kernels/audit.cpp": cpuKernelsAuditCpp,
   "native/cpu/kernels/choose.cpp": cpuKernelsChooseCpp,
+  "native/cpu/kernels/chunk.h": cpuKernelsChunkH,
   "native/cpu/kernels/decoder.cpp": cpuKernelsDecoderCpp,
   "native/cpu/kernels/encode.cpp": cpuKernelsEncodeCpp,
   "native/cpu/kernels/exact.h": cpuKernelsExactH,

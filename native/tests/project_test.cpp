@@ -76,12 +76,13 @@ TEST("inputs that met other weights of the same type before give the bits that t
         Product first(type, 35, columns_for(type, 300), 17, false, false, random);
         Product small(type, 3, columns_for(type, 300), 17, false, false, random);
         Product others(type, 48, columns_for(type, 300), 17, true, true, random);
+        Product strange(type, 35, columns_for(type, 300), 17, false, false, random);
         others.in = small.in = first.in;
         for (const Kernels *kernels : kernel_tables()) {
             for (bool prefill : {false, true}) {
                 Near<float> anew = others.by(kernels->project, prefill, 17, stream);
                 for (const Product *before : {&first, &small}) {
-                    first.by(kernels->project, !prefill, 17, stream);
+                    strange.by(kernels->project, prefill, 17, stream);  // of other inputs
                     before->by(kernels->project, prefill, 17, stream);
                     CHECK(others.by(kernels->project, prefill, 17, stream, true) == anew);
                 }

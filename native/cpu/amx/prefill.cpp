@@ -4,8 +4,8 @@
 #include <algorithm>
 #include <limits>
 
+#include "../kernels/chunk.h"
 #include "../tables.h"
-#include "../threads.h"
 #include "thirds.h"
 #include "tiles.h"
 
@@ -26,21 +26,10 @@ struct Panels {
     alignas(64) uint16_t thirds[token_parts * input_thirds * tile_numbers];  // tiles A of them
 };
 
-struct Piece {
-    const PrefillAttend &attend;
+struct Piece : ChunkPiece {
     Panels &panels;
-    uint32_t head, first, tokens;  // of the chunk
-    const Shape &shape = attend.shape;
-    uint32_t dim = shape.head_dim, group = shape.query_heads / shape.kv_heads;
-    uint32_t parts = dim / part_values, queries = tokens * group;
+    uint32_t parts = dim / part_values;
     uint32_t blocks = (queries + tile_rows - 1) / tile_rows;
-
-    uint32_t position(uint32_t query) const {
-        return attend.first_position + first + query / group;
-    }
-    uint64_t at(uint32_t query) const {  // [token][query head]
-        return uint64_t(first + query / group) * shape.query_heads + head * group + query % group;
-    }
 };
 
 void load_state(const Piece &piece) {
@@ -217,14 +206,10 @@ void prefill_attend(Stream &stream, const PrefillAttend &attend) {
     }
     uint32_t group = shape.query_heads / shape.kv_heads;
     uint32_t tokens = std::max(1u, queries_at_a_time / group);
-    uint32_t blocks = (attend.tokens + tokens - 1) / tokens;
     Tiles::release();
-    parallel_until_cancelled(stream, shape.kv_heads * blocks, [&](uint32_t index) {
+    for_chunk_pieces(stream, attend, tokens, [](const ChunkPiece &piece) {
         static thread_local Panels panels;
-        // Later blocks see more pages: the longest go first, so that threads end together.
-        uint32_t first = (blocks - 1 - index / shape.kv_heads) * tokens;
-        attend_piece({attend, panels, index % shape.kv_heads, first,
-                      std::min(tokens, attend.tokens - first)});
+        attend_piece({piece, panels});
     });
     Tiles::release();
 }

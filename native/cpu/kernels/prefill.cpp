@@ -9,7 +9,7 @@
 
 #include "../kernels.h"
 #include "../simd.h"
-#include "../threads.h"
+#include "chunk.h"
 
 namespace specache::SPECACHE_ISA {
 namespace {
@@ -66,21 +66,10 @@ void product_wide(const float *a, uint32_t a_stride, const float *b, uint32_t b_
     }
 }
 
-struct Piece {
-    const PrefillAttend &attend;
+struct Piece : ChunkPiece {
     Panels &panels;
-    uint32_t head, first, tokens;  // of the chunk
-    const Shape &shape = attend.shape;
-    uint32_t dim = shape.head_dim, group = shape.query_heads / shape.kv_heads;
     uint32_t wide = (dim + lanes - 1) / lanes * lanes;
-    uint32_t queries = tokens * group, padded = (queries + tile - 1) / tile * tile;
-
-    uint32_t position(uint32_t query) const {
-        return attend.first_position + first + query / group;
-    }
-    uint64_t at(uint32_t query) const {  // [token][query head]
-        return uint64_t(first + query / group) * shape.query_heads + head * group + query % group;
-    }
+    uint32_t padded = (queries + tile - 1) / tile * tile;
 };
 
 void load_state(const Piece &piece) {
@@ -176,14 +165,9 @@ void attend_piece(const Piece &piece) {
 }  // namespace
 
 void prefill_attend(Stream &stream, const PrefillAttend &attend) {
-    uint32_t blocks = (attend.tokens + tokens_at_a_time - 1) / tokens_at_a_time;
-    parallel_until_cancelled(stream, attend.shape.kv_heads * blocks, [&](uint32_t index) {
+    for_chunk_pieces(stream, attend, tokens_at_a_time, [](const ChunkPiece &piece) {
         static thread_local Panels panels;
-        // Later blocks see more pages: the longest go first, so that threads end together.
-        uint32_t block = blocks - 1 - index / attend.shape.kv_heads;
-        uint32_t first = block * tokens_at_a_time;
-        attend_piece({attend, panels, index % attend.shape.kv_heads, first,
-                      std::min(tokens_at_a_time, attend.tokens - first)});
+        attend_piece({piece, panels});
     });
 }
 
