@@ -28,8 +28,8 @@ inline constexpr uint32_t part_columns(Type type) {
 }
 
 // A thread's tiles: 0 and 1 are C, 2 and 3 A, 4 to 7 B; of parts of 32 columns all are alike, and
-// attention takes 0 to 3 for C. Setting them up takes as long as unpacking hundreds of weights, so a
-// thread keeps them from one piece of work to the next.
+// attention takes 0 to 3 for C. Setting them up takes as long as unpacking hundreds of weights, so
+// a thread keeps them from one piece of work to the next.
 class Tiles {
 public:
     static void hold(uint32_t columns) {  // of a part

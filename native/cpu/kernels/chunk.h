@@ -1,5 +1,5 @@
-// chunk.h - a piece of a prompt's attention: some tokens of the chunk in one KV head, whose group of
-// query heads see its rows together. What every instruction set that attends counts alike.
+// chunk.h - a piece of a prompt's attention: some tokens of the chunk in one KV head, whose group
+// of query heads see its rows together. What every instruction set that attends counts alike.
 #pragma once
 #include <algorithm>
 
