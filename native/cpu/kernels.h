@@ -6,7 +6,8 @@ namespace specache::SPECACHE_ISA {
 
 void embed(Stream &, const Embed &);
 void project(Stream &, const Project &);
-void project_int8(Stream &, const Project &);  // project() where its inputs are 8 bits
+void project_int8(Stream &, const Project &);   // project() where its inputs are 8 bits
+bool project_whole(Stream &, const Project &);  // the same where it can: by whole numbers
 void normalize(Stream &, const Normalize &);
 void rotate(Stream &, const Rotate &);
 void gate(Stream &, const Gate &);

@@ -41,48 +41,55 @@ struct Product {
         return result;
     }
 
-    // How far rounding to 8 bits may move each input: [count][columns].
-    std::vector<double> rounding() const {
+    // How far rounding to 8 bits, or to 24, may move each input: [count][columns].
+    std::vector<double> rounding(double (*far_of)(double most)) const {
         std::vector<double> far(in.size());
-        for (size_t i = 0; int8 && i < in.size(); i += part_values) {
+        for (size_t i = 0; in_blocks(weights.tensor.type) && i < in.size(); i += part_values) {
             float most = 0;
             for (size_t j = i; j < i + part_values; j++) most = std::max(most, std::fabs(in[j]));
-            for (size_t j = i; j < i + part_values; j++) far[j] = tolerance::quantized(most);
+            for (size_t j = i; j < i + part_values; j++) far[j] = far_of(most);
         }
         return far;
     }
 
-    // The sum of the magnitudes of all that goes into each output: [count][rows]. With inputs of 8
-    // bits least numbers are summed apart from the rest of their weights, which they may cancel.
-    std::vector<double> masses() const {
-        std::vector<double> half_steps = rounding();
+    struct Bounds {
+        std::vector<double> mass;  // of the magnitudes of all that goes into each output
+        std::vector<double> moved;  // what rounded inputs may change it by
+    };
+    // [count][rows]. Least numbers may be summed apart from the rest of their weights, which they
+    // may cancel.
+    Bounds bounds() const {
+        std::vector<double> half_steps = rounding(int8 ? tolerance::quantized : tolerance::whole);
         uint32_t rows = weights.tensor.rows, columns = weights.tensor.columns;
-        std::vector<double> mass(out.size());
+        Bounds bounds{std::vector<double>(out.size()), std::vector<double>(out.size())};
         for (uint32_t r = 0; r < rows; r++) {
             std::vector<float> row = weights.row(r);
             for (uint32_t c = 0; c < count; c++) {
-                double &sum = mass[uint64_t(c) * rows + r];
+                double &sum = bounds.mass[uint64_t(c) * rows + r];
+                double &moved = bounds.moved[uint64_t(c) * rows + r];
                 if (accumulate) sum += std::fabs(double(out[uint64_t(c) * rows + r]));
                 if (!bias.empty()) sum += std::fabs(double(bias[r]));
                 for (uint32_t i = 0; i < columns; i++) {
                     uint64_t at = uint64_t(c) * columns + i;
                     double weight = std::fabs(double(row[i]));
-                    if (int8) weight += 2 * std::fabs(double(weights.least(r, i)));
+                    weight += 2 * std::fabs(double(weights.least(r, i)));
                     sum += weight * (std::fabs(double(in[at])) + half_steps[at]);
+                    if (!int8) moved += weight * half_steps[at];
                 }
             }
         }
-        return mass;
+        return bounds;
     }
 
     void check(const std::vector<Kernel> &kernels) const {
-        std::vector<double> mass = masses();
+        Bounds far = bounds();
         for (bool prefill : {false, true}) {
             Near<float> truth = by(reference_project, prefill, count);
             for (Kernel kernel : kernels) {
                 Near<float> got = by(kernel, prefill, count);
                 for (size_t i = 0; i < got.size(); i++) {
-                    double off = tolerance::product(weights.tensor.columns, mass[i]);
+                    double off = tolerance::product(weights.tensor.columns, far.mass[i]) +
+                                 far.moved[i];
                     CHECK_NEAR(got[i], truth[i], off);
                 }
             }

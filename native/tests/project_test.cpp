@@ -1,6 +1,7 @@
 // project_test.cpp - the matrix products of every kernel table against the reference: each stored
 // type, decode and prefill, odd rows, columns and numbers of inputs.
 #include <algorithm>
+#include <bit>
 
 #include "product.h"
 #include "tables.h"
@@ -139,6 +140,66 @@ TEST("weights without blocks have inputs as they are") {
             Near<float> floats = product.by(kernels->project, false, 4);
             product.int8 = true;
             CHECK(product.by(kernels->project, false, 4) == floats);
+        }
+    }
+}
+
+namespace {
+
+// What a decode product makes of 32 inputs: each meets a weight of 1 in its own row of q8_0, and
+// weights of 0.
+std::vector<float> inputs_seen(const Kernels &kernels, const std::vector<float> &in) {
+    constexpr uint32_t bytes = block_bytes(Type::q8_0);
+    Near<uint8_t> blocks(part_values * bytes);
+    for (uint32_t row = 0; row < part_values; row++) {
+        blocks[row * bytes + 1] = 0x3C;  // of the scale, 1
+        blocks[row * bytes + 2 + row] = 1;
+    }
+    Near<float> near_in(in.begin(), in.end()), out(part_values);
+    kernels.project(fixture::near_stream(),
+                    {{blocks.data(), Type::q8_0, part_values, part_values}, nullptr,
+                     near_in.data(), out.data(), 1, false, false});
+    fixture::finish_near();
+    return {out.begin(), out.end()};
+}
+
+}  // namespace
+
+TEST("an input of decode moves by no more than its part's largest one's 8,355,710th part") {
+    std::mt19937 random(19);
+    for (const Kernels *kernels : fast_tables()) {
+        // Fractions of the largest about the one above which it has a bit less.
+        for (uint32_t bits : {0x3F800000u, 0x3F800001u, 0x3FFEFEFEu, 0x3FFEFEFFu, 0x3FFFFFFFu,
+                              0x7F7FFFF0u, 0x0E000000u}) {
+            float most = std::bit_cast<float>(bits);
+            Near<float> shares = fixture::normals(part_values, random, .3f);
+            std::vector<float> in;
+            for (float share : shares) in.push_back(most * std::clamp(share, -1.0f, 1.0f));
+            in[5] = -most;
+            std::vector<float> seen = inputs_seen(*kernels, in);
+            for (uint32_t i = 0; i < part_values; i++) {
+                CHECK_NEAR(seen[i], in[i], tolerance::whole(most));
+            }
+        }
+    }
+}
+
+TEST("inputs of 8 bits each, within 2^15 of their part's largest, are met as they are") {
+    for (const Kernels *kernels : fast_tables()) {
+        std::vector<float> in;
+        for (uint32_t i = 0; i < part_values; i++) {
+            in.push_back(std::ldexp(float(128 + 4 * i) * (i % 2 ? -1 : 1), -int(i % 16)));
+        }
+        CHECK(inputs_seen(*kernels, in) == in);
+    }
+}
+
+TEST("a part of inputs that has a NaN or an infinity leaves no output finite that it meets") {
+    for (const Kernels *kernels : fast_tables()) {
+        for (float bad : {INFINITY, -INFINITY, NAN}) {
+            std::vector<float> in(part_values, 1);
+            in[17] = bad;
+            for (float out : inputs_seen(*kernels, in)) CHECK(!std::isfinite(out));
         }
     }
 }

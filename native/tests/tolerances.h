@@ -40,6 +40,11 @@ inline double product(double columns, double mass) { return sum(columns + 3, mas
 // of the integer's own.
 inline double quantized(double most) { return most / 127 * .5 + 4 * unit * most; }
 
+// An input as a whole number of 24 bits: half a unit, where the largest input is no more than
+// 8,355,711 units and would be more than that of half as large ones (native/cpu/kernels/
+// whole_inputs.h).
+inline double whole(double most) { return most / 8355710; }
+
 // A norm, as a share of its result: the sum of squares has no negative term, so n products and
 // additions leave it within n + 1 units, the division by n and epsilon make n + 3; the root halves
 // that and rounds; 1/x, the two products and the reference's rounding add four.

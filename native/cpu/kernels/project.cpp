@@ -146,6 +146,7 @@ void project(Stream &stream, const Project &project) {
     if (!project.prefill && project.int8 && has_int8(project.weights.type)) {
         return project_int8(stream, project);
     }
+    if (project_whole(stream, project)) return;
     with_type(project.weights.type, [&]<Type type>() {
         if (project.prefill) {
             uint32_t panels = (rows + panel_rows - 1) / panel_rows;
