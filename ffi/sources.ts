@@ -73,9 +73,7 @@ import cpuKernelsPrefillCpp from "../native/cpu/kernels/prefill.cpp" with { type
 import cpuKernelsProjectCpp from "../native/cpu/kernels/project.cpp" with { type: "text" };
 import cpuKernelsProjectH from "../native/cpu/kernels/project.h" with { type: "text" };
 import cpuKernelsProjectInt8Cpp from "../native/cpu/kernels/project_int8.cpp" with { type: "text" };
-import cpuKernelsProjectWholeCpp from "../native/cpu/kernels/project_whole.cpp" with {
-  type: "text",
-};
+import cpuKernelsProjectWholeCpp from "../native/cpu/kernels/project_whole.cpp" with { type: "text" };
 import cpuKernelsQuadsH from "../native/cpu/kernels/quads.h" with { type: "text" };
 import cpuKernelsRotateH from "../native/cpu/kernels/rotate.h" with { type: "text" };
 import cpuKernelsRowsCpp from "../native/cpu/kernels/rows.cpp" with { type: "text" };

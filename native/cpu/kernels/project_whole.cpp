@@ -40,8 +40,8 @@ const WholePart *whole_inputs(Stream &stream, const Project &project) {
     return out;
 }
 
-// Sums of `count` quads' products with a run of inputs, as float: the upper digit's sum has 20 bits,
-// the lower ones' together 28.
+// Sums of `count` quads' products with a run of inputs, as float: the upper digit's sum has 20
+// bits, the lower ones' together 28.
 template <Type type, uint32_t count>
 Floats product_of(const Words *weights, const WholePart &inputs, uint32_t run) {
     __m512i sums[digits];

@@ -65,7 +65,8 @@ struct SixteenRows {
         turn(rows, turned);
         turn(rows + 4, turned + 4);
         for (uint32_t i = 0; i < 4; i++) {
-            __m512i low = (__m512i)turned[i], high = (__m512i)turned[4 + i];  // of rows 0 to 7, and 8 to 15
+            // Rows 0 to 7, and 8 to 15.
+            __m512i low = (__m512i)turned[i], high = (__m512i)turned[4 + i];
             words[i] = (Words)_mm512_maskz_shuffle_i32x4(0xFFFF, low, high, 0x88);
             words[4 + i] = (Words)_mm512_maskz_shuffle_i32x4(0xFFFF, low, high, 0xDD);
         }

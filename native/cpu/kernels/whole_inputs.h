@@ -43,8 +43,8 @@ static inline int32_t whole_sum(Ints x) {
     return joined(x, [](Ints a, Ints b) { return a + b; });
 }
 
-// A part's unit, as its exponent's bits. Numbers that are all below 2^-100 count as zeros. Where one
-// is a NaN or an infinity, so is the unit.
+// A part's unit. Numbers that are all below 2^-100 count as zeros. Where one is a NaN or an
+// infinity, the unit is a NaN.
 static inline float unit_of(Floats low, Floats high, float &inverse) {
     auto larger_of = [](Ints a, Ints b) { return a > b ? a : b; };
     Ints bits = (Ints)low & 0x7FFFFFFF, others = (Ints)high & 0x7FFFFFFF;
