@@ -10,11 +10,17 @@ struct Part {  // of one query's softmax: its largest logit, and the sum of weig
     float largest, sum;
 };
 
-// All of `count` logits in whole vectors.
+// All of `count` logits in whole vectors. Four run side by side: one would wait for itself.
 static inline float largest_logit(const float *logits, uint32_t count) {
-    Floats most = spread(lowest);
-    for (uint32_t j = 0; j < count; j += lanes) most = larger(most, load(logits + j));
-    return largest_of(most);
+    constexpr uint32_t chains = 4;
+    Floats most[chains];
+    for (Floats &chain : most) chain = spread(lowest);
+    uint32_t j = 0;
+    for (; j + chains * lanes <= count; j += chains * lanes) {
+        for (uint32_t i = 0; i < chains; i++) most[i] = larger(most[i], load(logits + j + i * lanes));
+    }
+    for (; j < count; j += lanes) most[0] = larger(most[0], load(logits + j));
+    return largest_of(larger(larger(most[0], most[1]), larger(most[2], most[3])));
 }
 
 // Weights beside a logit that none is above, which may be in place; returns their sum. ask() may
