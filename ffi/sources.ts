@@ -73,7 +73,6 @@ import cpuKernelsPrefillCpp from "../native/cpu/kernels/prefill.cpp" with { type
 import cpuKernelsProjectCpp from "../native/cpu/kernels/project.cpp" with { type: "text" };
 import cpuKernelsProjectH from "../native/cpu/kernels/project.h" with { type: "text" };
 import cpuKernelsProjectInt8Cpp from "../native/cpu/kernels/project_int8.cpp" with { type: "text" };
-import cpuKernelsProjectWholeCpp from "../native/cpu/kernels/project_whole.cpp" with { type: "text" };
 import cpuKernelsQuadsH from "../native/cpu/kernels/quads.h" with { type: "text" };
 import cpuKernelsRotateH from "../native/cpu/kernels/rotate.h" with { type: "text" };
 import cpuKernelsRowsCpp from "../native/cpu/kernels/rows.cpp" with { type: "text" };
@@ -85,6 +84,7 @@ import cpuKernelsValuesCpp from "../native/cpu/kernels/values.cpp" with { type: 
 import cpuKernelsValuesH from "../native/cpu/kernels/values.h" with { type: "text" };
 import cpuKernelsWeighH from "../native/cpu/kernels/weigh.h" with { type: "text" };
 import cpuKernelsWeightsH from "../native/cpu/kernels/weights.h" with { type: "text" };
+import cpuKernelsWholeCpp from "../native/cpu/kernels/whole.cpp" with { type: "text" };
 import cpuKernelsWholeInputsH from "../native/cpu/kernels/whole_inputs.h" with { type: "text" };
 import cpuNeonH from "../native/cpu/neon.h" with { type: "text" };
 import cpuReadersCpp from "../native/cpu/readers.cpp" with { type: "text" };
@@ -205,7 +205,6 @@ export const sources: Readonly<Record<string, string>> = {
   "native/cpu/kernels/project.cpp": cpuKernelsProjectCpp,
   "native/cpu/kernels/project.h": cpuKernelsProjectH,
   "native/cpu/kernels/project_int8.cpp": cpuKernelsProjectInt8Cpp,
-  "native/cpu/kernels/project_whole.cpp": cpuKernelsProjectWholeCpp,
   "native/cpu/kernels/quads.h": cpuKernelsQuadsH,
   "native/cpu/kernels/rotate.h": cpuKernelsRotateH,
   "native/cpu/kernels/rows.cpp": cpuKernelsRowsCpp,
@@ -217,6 +216,7 @@ export const sources: Readonly<Record<string, string>> = {
   "native/cpu/kernels/values.h": cpuKernelsValuesH,
   "native/cpu/kernels/weigh.h": cpuKernelsWeighH,
   "native/cpu/kernels/weights.h": cpuKernelsWeightsH,
+  "native/cpu/kernels/whole.cpp": cpuKernelsWholeCpp,
   "native/cpu/kernels/whole_inputs.h": cpuKernelsWholeInputsH,
   "native/cpu/neon.h": cpuNeonH,
   "native/cpu/readers.cpp": cpuReadersCpp,

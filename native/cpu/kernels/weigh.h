@@ -17,7 +17,9 @@ static inline float largest_logit(const float *logits, uint32_t count) {
     for (Floats &chain : most) chain = spread(lowest);
     uint32_t j = 0;
     for (; j + chains * lanes <= count; j += chains * lanes) {
-        for (uint32_t i = 0; i < chains; i++) most[i] = larger(most[i], load(logits + j + i * lanes));
+        for (uint32_t i = 0; i < chains; i++) {
+            most[i] = larger(most[i], load(logits + j + i * lanes));
+        }
     }
     for (; j < count; j += lanes) most[0] = larger(most[0], load(logits + j));
     return largest_of(larger(larger(most[0], most[1]), larger(most[2], most[3])));

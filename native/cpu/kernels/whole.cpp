@@ -1,4 +1,4 @@
-// project_whole.cpp - decode's matrix products of weights in blocks, on CPUs with AVX-512 VNNI:
+// whole.cpp - decode's matrix products of weights in blocks, on CPUs with AVX-512 VNNI:
 // inputs are whole numbers of 24 bits (whole_inputs.h) and meet 16 rows at a time (quads.h), four
 // columns an instruction. A part's sum is exact; then scale and unit are met in float, part after
 // part, so that an output's bits are its own row's and input's alone.
