@@ -119,9 +119,7 @@ template <Type type, class Meet>
 static inline void unpack_k4(const SixteenRows &rows, uint64_t byte, Meet meet) {
     Words head[4], fifth[quads];
     rows.read(byte, head);
-    if constexpr (type == Type::q5_k) {
-        rows.read_twice(byte + 16, fifth);
-    }
+    if constexpr (type == Type::q5_k) rows.read_twice(byte + 16, fifth);
     Floats d = halves_of(head[0]), least = -halves_of(head[0] >> 16);
     // Bytes of part p: scales in 0 and 1, leasts in 2 and 3, as part_numbers() has them of a row.
     const Words numbers[4] = {
@@ -136,7 +134,7 @@ static inline void unpack_k4(const SixteenRows &rows, uint64_t byte, Meet meet) 
         rows.read_twice(at, bytes);
         for (uint32_t part = 2 * pair; part < 2 * pair + 2; part++) {
             Quads out;
-                for (uint32_t i = 0; i < quads; i++) {
+            for (uint32_t i = 0; i < quads; i++) {
                 out.of[i] = bytes[i] >> 4 * (part % 2) & low_nibbles;
                 if constexpr (type == Type::q5_k) {
                     out.of[i] |= (fifth[i] >> part & 0x01010101u) << 4;
