@@ -1,5 +1,6 @@
 // grammar_worker.ts - texts drawn at random under random schemas; in a worker, where the grammar
 // library is at home. Answers with the texts that ended, and their schemas.
+import { Constraint } from "../../engine/constrain/constraint.ts";
 import { Grammars } from "../../engine/constrain/grammar.ts";
 import { faultOfSchema } from "../../engine/constrain/schema.ts";
 import { byteLevelOfPiece } from "../../engine/model/token_bytes.ts";
@@ -51,7 +52,9 @@ async function held(count: number, seed: number): Promise<Held[]> {
       throw new Error(`${JSON.stringify(schema)}: ${fault.path} ${fault.sentence}`);
     }
     const around = at % 3 === 0 ? { begin: "<tool_call>\n", end: "\n</tool_call>" } : {};
-    const constraint = await grammars.constraint({ schema, ...around });
+    const grammar = await grammars.compile({ schema, ...around });
+    const constraint = new Constraint(await grammar.text(), tokens.length);
+    grammar.close();
     const ids: number[] = [];
     // What closes is likelier, so that texts end.
     const closing = (id: number) =>
