@@ -31,16 +31,21 @@ const SEPARATORS: [string, string] = [", ", ": "];
 export class Grammars {
   readonly #library: Library;
   readonly #compiler: XGrammar.GrammarCompiler;
-  readonly #vocabulary: number;
+  readonly #vocabulary: Vocabulary;
 
-  private constructor(library: Library, compiler: XGrammar.GrammarCompiler, vocabulary: number) {
+  private constructor(
+    library: Library,
+    compiler: XGrammar.GrammarCompiler,
+    vocabulary: Vocabulary,
+  ) {
     this.#library = library;
     this.#compiler = compiler;
     this.#vocabulary = vocabulary;
   }
 
   /** Loads the library for a model. */
-  static async open({ tokens, eos }: Vocabulary): Promise<Grammars> {
+  static async open(vocabulary: Vocabulary): Promise<Grammars> {
+    const { tokens, eos } = vocabulary;
     const library = await loaded();
     const info = await library.TokenizerInfo.createTokenizerInfo(
       [...tokens],
@@ -50,7 +55,7 @@ export class Grammars {
       [...eos],
     );
     const compiler = await library.GrammarCompiler.createGrammarCompiler(info, false);
-    return new Grammars(library, compiler, tokens.length);
+    return new Grammars(library, compiler, vocabulary);
   }
 
   /** A format's grammar; it must be closed, and may be before its texts. */
@@ -85,10 +90,10 @@ const anyObject: { schema: JsonSchema; begin?: string; end?: string } = {
 export class Grammar {
   readonly #library: Library;
   readonly #compiled: XGrammar.CompiledGrammar;
-  readonly #vocabulary: number;
+  readonly #vocabulary: Vocabulary;
 
   /** Grammars.compile makes grammars. */
-  constructor(library: Library, compiled: XGrammar.CompiledGrammar, vocabulary: number) {
+  constructor(library: Library, compiled: XGrammar.CompiledGrammar, vocabulary: Vocabulary) {
     this.#library = library;
     this.#compiled = compiled;
     this.#vocabulary = vocabulary;
@@ -119,9 +124,9 @@ interface Words {
 
 class MatchedText implements TextState {
   readonly #matcher: XGrammar.GrammarMatcher;
-  readonly #vocabulary: number;
+  readonly #vocabulary: Vocabulary;
 
-  constructor(matcher: XGrammar.GrammarMatcher, vocabulary: number) {
+  constructor(matcher: XGrammar.GrammarMatcher, vocabulary: Vocabulary) {
     this.#matcher = matcher;
     this.#vocabulary = vocabulary;
   }
@@ -150,8 +155,11 @@ class MatchedText implements TextState {
     return taken;
   }
 
+  // Of a token without text the library would write a warning to the process's standard error.
   #takes(id: number): boolean {
-    return !this.#matcher.isTerminated() && this.#matcher.acceptToken(id);
+    const { tokens, eos } = this.#vocabulary;
+    if (!tokens[id] && !eos.includes(id) || this.#matcher.isTerminated()) return false;
+    return this.#matcher.acceptToken(id);
   }
 
   #lets(id: number): boolean {
@@ -161,7 +169,8 @@ class MatchedText implements TextState {
   }
 
   #fill(mask: Int32Array): void {
-    const words = (this.#matcher as unknown as Bound).handle.GetNextTokenBitmask(this.#vocabulary);
+    const { length } = this.#vocabulary.tokens;
+    const words = (this.#matcher as unknown as Bound).handle.GetNextTokenBitmask(length);
     try {
       for (let word = 0; word < mask.length; word++) mask[word] = words.get(word);
     } finally {
