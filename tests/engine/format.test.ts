@@ -182,7 +182,7 @@ const nested = (depth: number): JsonSchema =>
   depth === 0 ? {} : { type: "array", items: nested(depth - 1), maxItems: 1000 };
 
 test("tokens of others, of another format too, come while a heavy schema is compiled", () =>
-  withEngine({ sequences: 3 }, async (engine) => {
+  withEngine({ sequences: 3, threads: 1 }, async (engine) => {
     // Time in timers of this thread: those of a process that stands still stand still too.
     let [time, over] = [0, false];
     const came: number[][] = [[], []]; // of each stream, the time of each token
@@ -204,11 +204,11 @@ test("tokens of others, of another format too, come while a heavy schema is comp
       clearInterval(timer);
       await Promise.all(streams);
     }
-    // Compiled where requests run, it would keep them for at least a third of the time.
+    // Compiled where requests run, it would keep them for a third of the time.
     for (const times of came) {
       const all = [started, ...times.filter((each) => each > started), time];
       const gaps = all.slice(1).map((each, at) => each - all[at]);
-      assertLess(Math.max(...gaps), (time - started) / 4);
+      assertLess(Math.max(...gaps), (time - started) / 5);
     }
   }));
 
