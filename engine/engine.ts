@@ -11,7 +11,7 @@ import {
 } from "./config_generate.ts";
 import type { Message, Tool } from "./conversation.ts";
 import type { EngineStats } from "./engine_stats.ts";
-import { Trials } from "./constrain/trial.ts";
+import { GrammarThreads } from "./constrain/grammar_threads.ts";
 import { SpecacheError } from "./errors.ts";
 import type { Generation } from "./generation.ts";
 import { type Observation, type ObserveOptions, observeOptions } from "./observation.ts";
@@ -89,7 +89,7 @@ export class Engine implements AsyncDisposable {
         loadMs: performance.now() - started,
         device: { name: opened.device, isa: opened.isa, threads: opened.threads },
         cancel: () => library.symbols.specache_cancel(opened.store),
-        prepare: preparing(client, prompts),
+        grammars: grammarsOf(prompts),
         running: new Set(),
         tickets: 0,
         started: 0,
@@ -198,6 +198,7 @@ export class Engine implements AsyncDisposable {
     try {
       await client.call("close", null);
     } finally {
+      this.#host.grammars.close();
       client.end(new SpecacheError("closed", "Cannot use the engine: it is closed"));
     }
   }
@@ -212,24 +213,17 @@ export class Engine implements AsyncDisposable {
   }
 }
 
-// What a format needs beforehand; without one nothing is done.
-function preparing(
-  client: WorkerClient,
+// What formats need; without one nothing is done.
+function grammarsOf(
   { tokenizer, description }: PromptHost & { readonly description: ModelDescription },
-): SessionHost["prepare"] {
+): GrammarThreads {
   const tokens: string[] = []; // (vocabulary) bytes of each, once they are needed
-  const vocabulary = () => {
+  return new GrammarThreads(() => {
     while (tokens.length < description.vocabulary) {
       tokens.push(tokenizer.load!.bytes(tokens.length));
     }
     return { tokens, eos: description.eos };
-  };
-  const trials = new Trials(vocabulary);
-  let told: Promise<null> | null = null;
-  return async (format, whose) => {
-    await trials.judge(format, whose);
-    await (told ??= client.call("vocabulary", vocabulary().tokens));
-  };
+  });
 }
 
 function expectedParts(asked: EngineOptions): ProfileParts | null {

@@ -17,8 +17,6 @@ export interface Calls {
   measure: { ask: MeasureAsk; answer: MeasuredProfile | null };
   open: { ask: OpenAsk; answer: OpenAnswer };
   session: { ask: PlaceAsk; answer: SessionAnswer | null };
-  /** (vocabulary) The bytes of each token; comes before the first request that has a format. */
-  vocabulary: { ask: readonly string[]; answer: null };
   generate: { ask: GenerateAsk; answer: GenerateAnswer };
   verdict: { ask: VerdictAsk; answer: null };
   /** Somebody who waits has given up. */
@@ -91,6 +89,8 @@ export interface GenerateAsk {
   /** Whether `ids` are the whole text, of which the session keeps what it holds already. */
   readonly whole: boolean;
   readonly request: Request;
+  /** Of the Mailbox where the text is asked about that is held to a format; null: it is free. */
+  readonly grammar: SharedArrayBuffer | null;
   /** Whether each token waits for a verdict before the next is made. */
   readonly judged: boolean;
   readonly cancel: Int32Array;

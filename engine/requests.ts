@@ -2,8 +2,8 @@
 // leaves its text to its session, or to later prompts that begin with it.
 import { DecodeState } from "./decode_state.ts";
 import type { RequestTotals } from "./engine_stats.ts";
-import type { Constraint } from "./constrain/constraint.ts";
-import { Grammars } from "./constrain/grammar.ts";
+import { Constraint } from "./constrain/constraint.ts";
+import { Mailbox } from "./constrain/mailbox.ts";
 import { SpecacheError } from "./errors.ts";
 import { type Grower, Growth } from "./growth.ts";
 import { Line } from "./line.ts";
@@ -45,9 +45,6 @@ export class Requests {
   readonly #prefixes: Prefixes;
   readonly #room: Room<Placed>;
   readonly #growth: Growth<Placed>;
-  /** (vocabulary) The bytes of each token, where a request has a format. */
-  vocabulary: readonly string[] = [];
-  #grammars: Promise<Grammars> | null = null;
 
   /** Nothing runs yet. */
   constructor(
@@ -126,23 +123,14 @@ export class Requests {
    */
   async generate(asked: GenerateAsk, tell: Tell): Promise<GenerateAnswer> {
     const ask = this.#checked(asked);
-    const { format } = ask.request;
-    if (format === null) return await this.#generate(ask, tell);
-    const constraint = await (await this.#grammarsOf()).constraint(format);
+    if (ask.grammar === null) return await this.#generate(ask, tell);
+    const { vocabulary } = this.#store;
+    const constraint = new Constraint(new Mailbox(vocabulary, ask.grammar).open(), vocabulary);
     try {
       return await this.#generate({ ...ask, constraint }, tell);
     } finally {
       constraint.close();
     }
-  }
-
-  #grammarsOf(): Promise<Grammars> {
-    this.#grammars ??= Grammars.open({ tokens: this.vocabulary, eos: this.#eos })
-      .catch((error) => {
-        this.#grammars = null; // the next request tries anew
-        throw error;
-      });
-    return this.#grammars;
   }
 
   async #generate(ask: Checked, tell: Tell): Promise<GenerateAnswer> {

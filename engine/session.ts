@@ -9,7 +9,7 @@ import {
   type SessionOptions,
   sessionOptions,
 } from "./config_generate.ts";
-import type { Format } from "./constrain/format.ts";
+import type { GrammarThreads, HeldFormat } from "./constrain/grammar_threads.ts";
 import { SpecacheError } from "./errors.ts";
 import { type GenerateResult, Generation } from "./generation.ts";
 import type { PlaceAsk, SessionAnswer } from "./messages.ts";
@@ -30,11 +30,8 @@ export interface SessionHost extends PromptHost {
   readonly device: GenerateResult["device"];
   /** Makes the native call at work end at the next layer. */
   cancel(): void;
-  /**
-   * Finds out whether a format can be had that a client asks for; the first time it tells the
-   * worker the vocabulary.
-   */
-  prepare(format: Format, client: string): Promise<void>;
+  /** Grammars of the formats that texts are held to. */
+  readonly grammars: GrammarThreads;
   /** What stops each generation that runs or waits. */
   readonly running: Set<() => void>;
   /** Generations so far. */
@@ -289,7 +286,7 @@ function generation(
     host.client.call("gaveUp", null).catch(() => {}); // it may wait, again too; the answer tells
     if (started && host.started === 1) host.cancel();
   };
-  const { signal } = options;
+  const { signal, salt = "", client = "" } = options;
   if (signal?.aborted) Atomics.store(cancel, 0, 1);
   const { name, layers, kvHeads, queryHeads, headDim } = host.description;
   return new Generation({
@@ -304,13 +301,14 @@ function generation(
     async start(event) {
       signal?.addEventListener("abort", stop, { once: true });
       host.running.add(stop);
+      let held: HeldFormat | null = null;
       try {
-        if (request.format !== null) await host.prepare(request.format, options.client ?? "");
+        if (request.format !== null) held = await host.grammars.hold(request.format, client);
+        const grammar = held?.memory ?? null;
         const answer = await run((session) => {
           const judged = stops.length > 0;
-          const { salt = "", client = "" } = options;
           const whose = { ticket, session, salt, client };
-          const ask = { ...whose, ids, whole: whole !== null, request, judged, cancel };
+          const ask = { ...whose, ids, whole: whole !== null, request, grammar, judged, cancel };
           return host.client.call("generate", ask, (told) => {
             if (told.kind === "started") {
               started = true;
@@ -327,6 +325,7 @@ function generation(
         if (!host.closed) return answer;
         throw new SpecacheError("closed", "Cannot use the engine: it is closed");
       } finally {
+        held?.release();
         host.running.delete(stop);
         if (started) host.started--;
         signal?.removeEventListener("abort", stop);

@@ -73,10 +73,6 @@ const handlers: Handlers = {
       atWork.delete(request);
     }
   },
-  vocabulary(tokens) {
-    requestsOf().vocabulary = tokens;
-    return null;
-  },
   verdict({ ticket, stop }) {
     judges.get(ticket)?.(stop);
     return null;

@@ -1,11 +1,11 @@
 // grammar.ts - formats as grammars over a model's tokens, by xgrammar (WebAssembly). It is loaded
-// when the first request asks for a format, in the worker alone: its module wants a `location`.
+// in threads of grammars alone (grammar_worker.ts): its module wants a `location`, and what it
+// compiles nobody else should wait for.
 import type * as XGrammar from "@mlc-ai/web-xgrammar";
-import { SpecacheError } from "../errors.ts";
-import { Constraint } from "./constraint.ts";
 import type { Format } from "./format.ts";
 import { plainSchema } from "./plain.ts";
 import type { JsonSchema } from "./schema.ts";
+import type { Place, TextState, Verdict } from "./text_state.ts";
 
 /** What a grammar must know of a model. */
 export interface Vocabulary {
@@ -23,28 +23,29 @@ type Library = Pick<
   "Grammar" | "GrammarCompiler" | "GrammarMatcher" | "TokenizerInfo"
 >;
 
-const COMPILED_MAX = 16; // grammars kept; the library's own cache would grow without end
 // JSON on one line, as models know it too: where any space may stand, small models write nothing
 // else, and grammars take several times as long to compile.
 const SEPARATORS: [string, string] = [", ", ": "];
 
-/** Grammars of one model. */
+/** Compiles grammars of one model. What it says after it has thrown means nothing. */
 export class Grammars {
   readonly #library: Library;
   readonly #compiler: XGrammar.GrammarCompiler;
-  readonly #compiled = new Map<string, XGrammar.CompiledGrammar>(); // the oldest first
-  readonly #vocabulary: number;
-  #failure: SpecacheError | null = null;
-  #last: Promise<unknown> = Promise.resolve();
+  readonly #vocabulary: Vocabulary;
 
-  private constructor(library: Library, compiler: XGrammar.GrammarCompiler, vocabulary: number) {
+  private constructor(
+    library: Library,
+    compiler: XGrammar.GrammarCompiler,
+    vocabulary: Vocabulary,
+  ) {
     this.#library = library;
     this.#compiler = compiler;
     this.#vocabulary = vocabulary;
   }
 
   /** Loads the library for a model. */
-  static async open({ tokens, eos }: Vocabulary): Promise<Grammars> {
+  static async open(vocabulary: Vocabulary): Promise<Grammars> {
+    const { tokens, eos } = vocabulary;
     const library = await loaded();
     const info = await library.TokenizerInfo.createTokenizerInfo(
       [...tokens],
@@ -54,57 +55,17 @@ export class Grammars {
       [...eos],
     );
     const compiler = await library.GrammarCompiler.createGrammarCompiler(info, false);
-    return new Grammars(library, compiler, tokens.length);
+    return new Grammars(library, compiler, vocabulary);
   }
 
-  /**
-   * Holds one text to a format; it must be closed.
-   *
-   * @throws {SpecacheError} internal: the library failed
-   */
-  constraint(format: Format): Promise<Constraint> {
-    // One after another: a grammar is not given up for a newer one before its matcher is made, and
-    // equal formats are compiled once.
-    const next = this.#last.then(() => this.#constraint(format));
-    this.#last = next.catch(() => {});
-    return next;
-  }
-
-  async #constraint(format: Format): Promise<Constraint> {
-    if (this.#failure !== null) throw this.#failure;
-    try {
-      const compiled = await this.#compile(format);
-      const matcher = await this.#library.GrammarMatcher.createGrammarMatcher(compiled);
-      return new Constraint(matcher, this.#vocabulary);
-    } catch (cause) {
-      // Its memory is as the failure left it: what it says from now on means nothing.
-      const sentence = `Cannot generate: the library of grammars has failed (${cause})`;
-      this.#failure = new SpecacheError("internal", sentence, { cause });
-      throw this.#failure;
-    }
-  }
-
-  async #compile(format: Format): Promise<XGrammar.CompiledGrammar> {
-    const key = JSON.stringify(format);
-    const known = this.#compiled.get(key);
-    this.#compiled.delete(key);
-    const compiled = known ?? await this.#compileNew(format);
-    this.#compiled.set(key, compiled);
-    const [oldest] = this.#compiled.keys();
-    if (this.#compiled.size > COMPILED_MAX) {
-      this.#compiled.get(oldest)!.dispose();
-      this.#compiled.delete(oldest);
-    }
-    return compiled;
-  }
-
-  // What the library is given is its own memory's until it is disposed of.
-  async #compileNew(format: Format): Promise<XGrammar.CompiledGrammar> {
+  /** A format's grammar; it must be closed, and may be before its texts. */
+  async compile(format: Format): Promise<Grammar> {
     const grammar = await this.#grammar(format);
     try {
-      return await this.#compiler.compileGrammar(grammar);
+      const compiled = await this.#compiler.compileGrammar(grammar);
+      return new Grammar(this.#library, compiled, this.#vocabulary);
     } finally {
-      grammar.dispose();
+      grammar.dispose(); // until then what the library is given is its own memory's
     }
   }
 
@@ -124,6 +85,99 @@ export class Grammars {
 const anyObject: { schema: JsonSchema; begin?: string; end?: string } = {
   schema: { type: "object" },
 };
+
+/** One format's grammar. */
+export class Grammar {
+  readonly #library: Library;
+  readonly #compiled: XGrammar.CompiledGrammar;
+  readonly #vocabulary: Vocabulary;
+
+  /** Grammars.compile makes grammars. */
+  constructor(library: Library, compiled: XGrammar.CompiledGrammar, vocabulary: Vocabulary) {
+    this.#library = library;
+    this.#compiled = compiled;
+    this.#vocabulary = vocabulary;
+  }
+
+  /** The state of a text that begins; it must be closed. */
+  async text(): Promise<TextState> {
+    const matcher = await this.#library.GrammarMatcher.createGrammarMatcher(this.#compiled);
+    return new MatchedText(matcher, this.#vocabulary);
+  }
+
+  /** Gives its memory back. */
+  close(): void {
+    this.#compiled.dispose();
+  }
+}
+
+// The library's own method answers by a promise, for loading's sake; what it calls does not.
+interface Bound {
+  readonly handle: { GetNextTokenBitmask(vocabulary: number): Words };
+}
+
+interface Words {
+  size(): number;
+  get(word: number): number;
+  delete(): void;
+}
+
+class MatchedText implements TextState {
+  readonly #matcher: XGrammar.GrammarMatcher;
+  readonly #vocabulary: Vocabulary;
+
+  constructor(matcher: XGrammar.GrammarMatcher, vocabulary: Vocabulary) {
+    this.#matcher = matcher;
+    this.#vocabulary = vocabulary;
+  }
+
+  judge({ added, ahead, id }: Place, mask: Int32Array): Verdict {
+    this.#take(added);
+    const taken = this.#take(ahead);
+    try {
+      if (taken < ahead.length || this.#matcher.isTerminated()) return "free";
+      if (id !== null && this.#lets(id)) return "lets";
+      this.#fill(mask);
+      return "mask";
+    } finally {
+      if (taken > 0) this.#matcher.rollBack(taken);
+    }
+  }
+
+  close(): void {
+    this.#matcher.dispose();
+  }
+
+  // Tokens that the grammar takes, of `ids` from the first on.
+  #take(ids: readonly number[]): number {
+    let taken = 0;
+    while (taken < ids.length && this.#takes(ids[taken])) taken++;
+    return taken;
+  }
+
+  // Of a token without text the library would write a warning to the process's standard error.
+  #takes(id: number): boolean {
+    const { tokens, eos } = this.#vocabulary;
+    if (!tokens[id] && !eos.includes(id) || this.#matcher.isTerminated()) return false;
+    return this.#matcher.acceptToken(id);
+  }
+
+  #lets(id: number): boolean {
+    const lets = this.#takes(id);
+    if (lets) this.#matcher.rollBack(1);
+    return lets;
+  }
+
+  #fill(mask: Int32Array): void {
+    const { length } = this.#vocabulary.tokens;
+    const words = (this.#matcher as unknown as Bound).handle.GetNextTokenBitmask(length);
+    try {
+      for (let word = 0; word < mask.length; word++) mask[word] = words.get(word);
+    } finally {
+      words.delete();
+    }
+  }
+}
 
 // A script that a browser would load: some runtimes give its exports, others make a global of it.
 async function loaded(): Promise<Library> {

@@ -1,6 +1,6 @@
 // schema.ts - which JSON Schemas a text can be held to: those of which the grammar library enforces
-// every word, small enough to be compiled while others wait. A word that it would pass over is
-// refused by name: an answer would be taken for one that obeys it.
+// every word, small enough to be compiled soon. A word that it would pass over is refused by name:
+// an answer would be taken for one that obeys it.
 
 /** A JSON Schema of words. */
 export type SchemaObject = Readonly<Record<string, unknown>>;
@@ -14,9 +14,8 @@ export interface SchemaFault {
   readonly sentence: string;
 }
 
-// A schema is compiled while other requests wait: at these limits for about a second with a
-// vocabulary of 50,000, and mostly for hundredths of one. The library's stack is small: it breaks
-// at about twice the depth.
+// A schema at these limits mostly takes about a second to be compiled with a vocabulary of 50,000,
+// others hundredths of one. The library's stack is small: it breaks at about twice the depth.
 
 /** Characters of a schema as JSON at most. */
 export const SCHEMA_TEXT_MAX = 1 << 14;

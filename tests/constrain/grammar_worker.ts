@@ -1,5 +1,6 @@
 // grammar_worker.ts - texts drawn at random under random schemas; in a worker, where the grammar
 // library is at home. Answers with the texts that ended, and their schemas.
+import { Constraint } from "../../engine/constrain/constraint.ts";
 import { Grammars } from "../../engine/constrain/grammar.ts";
 import { faultOfSchema } from "../../engine/constrain/schema.ts";
 import { byteLevelOfPiece } from "../../engine/model/token_bytes.ts";
@@ -7,6 +8,7 @@ import { randomOf, randomSchema } from "./schemas.ts";
 
 const TOKENS_MAX = 300;
 const EOS = 0;
+const SILENT = 1;
 
 // Each byte, and tokens of several that end and begin words of JSON.
 const bytes = Array.from({ length: 256 }, (_, byte) => Uint8Array.of(byte));
@@ -24,7 +26,13 @@ const words = [
   "é",
   "</tool_call>",
 ];
-const raw = [new Uint8Array(), ...bytes, ...words.map((word) => new TextEncoder().encode(word))];
+// The first ends a text, the second has no text either, and may never come.
+const raw = [
+  new Uint8Array(),
+  new Uint8Array(),
+  ...bytes,
+  ...words.map((word) => new TextEncoder().encode(word)),
+];
 const byteToken = (byte: number) => `<0x${byte.toString(16).padStart(2, "0")}>`;
 const tokens = raw.map((each) =>
   [...each].map((byte) => byteLevelOfPiece(byteToken(byte))).join("")
@@ -51,7 +59,9 @@ async function held(count: number, seed: number): Promise<Held[]> {
       throw new Error(`${JSON.stringify(schema)}: ${fault.path} ${fault.sentence}`);
     }
     const around = at % 3 === 0 ? { begin: "<tool_call>\n", end: "\n</tool_call>" } : {};
-    const constraint = await grammars.constraint({ schema, ...around });
+    const grammar = await grammars.compile({ schema, ...around });
+    const constraint = new Constraint(await grammar.text(), tokens.length);
+    grammar.close();
     const ids: number[] = [];
     // What closes is likelier, so that texts end.
     const closing = (id: number) =>
@@ -64,6 +74,7 @@ async function held(count: number, seed: number): Promise<Held[]> {
       const id = constraint.draw({ logits, ahead: [], unfiltered }, best);
       const other = constraint.draw({ logits, ahead: [], unfiltered: !unfiltered }, best);
       if (id !== other) throw new Error(`${id} is drawn, and by the mask ${other}`);
+      if (id === SILENT) throw new Error("a token without text is drawn");
       // Guesses leave no trace, right or wrong.
       const guess = Math.floor(random() * tokens.length);
       constraint.draw({ logits, ahead: [id, guess, guess], unfiltered }, best);

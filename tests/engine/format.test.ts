@@ -5,7 +5,7 @@ import { loadTokenizer } from "../../engine/model/tokenizer.ts";
 import type { JsonSchema } from "../../engine/constrain/schema.ts";
 import type { Engine, Format, GenerateOptions } from "../../mod.ts";
 import { goldenModel } from "../parity/golden.ts";
-import { assert, assertEquals, assertGreater, test } from "../harness.ts";
+import { assert, assertEquals, assertGreater, assertLess, test } from "../harness.ts";
 import { assertRefused, openNeedle, promptIds, withEngine } from "./support.ts";
 
 const person: Format = {
@@ -178,10 +178,42 @@ test("a token's bytes, put together, are the text's", () => {
   assertEquals([tokenizer.bytes(0), tokenizer.bytes(5000)], ["", ""]);
 });
 
+const nested = (depth: number): JsonSchema =>
+  depth === 0 ? {} : { type: "array", items: nested(depth - 1), maxItems: 1000 };
+
+test("tokens of others, of another format too, come while a heavy schema is compiled", () =>
+  withEngine({ sequences: 3, threads: 1 }, async (engine) => {
+    // Time in timers of this thread: those of a process that stands still stand still too.
+    let [time, over] = [0, false];
+    const came: number[][] = [[], []]; // of each stream, the time of each token
+    const timer = setInterval(() => time++, 2);
+    const others: GenerateOptions[] = [{}, { format: { schema: { type: "array", items: {} } } }];
+    const streams = others.map(async (other, at) => {
+      for (let seed = 1; !over; seed++) {
+        const asked = { ids: promptIds.slice(0, 9), maxTokens: 90, temperature: 1, seed, ...other };
+        for await (const _ of engine.generate(asked)) came[at].push(time);
+      }
+    });
+    while (came.some(({ length }) => length === 0)) await new Promise((on) => setTimeout(on, 2));
+    const started = time;
+    try {
+      const format = { schema: { anyOf: [nested(10), nested(12)] } };
+      await engine.generate({ ids: [5, 6, 7], maxTokens: 1, format }).result;
+    } finally {
+      over = true;
+      clearInterval(timer);
+      await Promise.all(streams);
+    }
+    // Compiled where requests run, it would keep them for a third of the time.
+    for (const times of came) {
+      const all = [started, ...times.filter((each) => each > started), time];
+      const gaps = all.slice(1).map((each, at) => each - all[at]);
+      assertLess(Math.max(...gaps), (time - started) / 5);
+    }
+  }));
+
 test("requests without a format do not wait for a schema that takes long", () =>
   withEngine({ sequences: 2 }, async (engine) => {
-    const nested = (depth: number): JsonSchema =>
-      depth === 0 ? {} : { type: "array", items: nested(depth - 1), maxItems: 1000 };
     const schema = { anyOf: Array.from({ length: 13 }, () => nested(14)) };
     let told = false;
     const sentence = "takes above 5000 ms to be compiled";

@@ -30,7 +30,7 @@ class Server {
     const cancel = new Int32Array(new SharedArrayBuffer(4));
     const ask: GenerateAsk = {
       ...{ ticket: ++this.#tickets, session: null, salt: "", client: "", ids, whole: false },
-      ...{ request, judged: false, cancel, ...more },
+      ...{ request, grammar: null, judged: false, cancel, ...more },
     };
     const tokens: number[] = [];
     const answer = (verdict: (count: number) => Promise<boolean> | void = () => {}) =>

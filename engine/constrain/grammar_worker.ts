@@ -1,0 +1,44 @@
+// grammar_worker.ts - the thread of one format's grammar: compiles it, says whether it could, and
+// then answers those who draw the texts that are held to it, until it is ended.
+import type { Format } from "./format.ts";
+import { Grammars, type Vocabulary } from "./grammar.ts";
+import { Mailbox } from "./mailbox.ts";
+
+/** This module; by the threads' import of the type a packager sees that it is needed. */
+export type GrammarFile = "./grammar_worker.ts";
+
+/** What is compiled, and where its texts are asked about. */
+export interface GrammarAsk extends Vocabulary {
+  readonly format: Format;
+  /** Of a Mailbox. */
+  readonly memory: SharedArrayBuffer;
+}
+
+/** What is said, in this order: `loaded`, then one of the others. */
+export type GrammarWord = "loaded" | "compiled" | "failed";
+
+interface GrammarScope {
+  onmessage: ((event: { readonly data: GrammarAsk }) => void) | null;
+  postMessage(word: GrammarWord): void;
+}
+
+const scope = globalThis as unknown as GrammarScope;
+
+scope.onmessage = async ({ data: { format, memory, ...vocabulary } }) => {
+  const words = vocabulary.tokens.length;
+  const mailbox = new Mailbox(words, memory);
+  try {
+    const grammars = await Grammars.open(vocabulary);
+    scope.postMessage("loaded");
+    const grammar = await grammars.compile(format);
+    // A first mask may be what takes long, or what breaks.
+    const text = await grammar.text();
+    text.judge({ added: [], ahead: [], id: null }, new Int32Array(Math.ceil(words / 32)));
+    text.close();
+    scope.postMessage("compiled");
+    await mailbox.serve(() => grammar.text());
+  } catch {
+    scope.postMessage("failed"); // whoever asked says so
+    mailbox.end();
+  }
+};
