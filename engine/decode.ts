@@ -15,7 +15,7 @@ import { AcceptPolicy } from "./accept.ts";
 import { SpecacheError } from "./errors.ts";
 import type { DecodeState } from "./decode_state.ts";
 import { countGuess } from "./guesses.ts";
-import type { NativeStore, StepShare } from "./native.ts";
+import { type NativeStore, optionsOf, type StepShare } from "./native.ts";
 import type { Constraint } from "./constrain/constraint.ts";
 import { filters, type Likeliest, mostProbable, needsLogits, sample } from "./sampler.ts";
 import { type Logprobs, logprobsOf } from "./sampling/logprobs.ts";
@@ -29,7 +29,14 @@ export type Stop = "eos" | "length" | "stop" | "cancelled";
 /** What a decode tells as it goes. */
 export type DecodeEvent =
   | { readonly kind: "prefilled"; readonly tokens: number; readonly left: number }
-  | { readonly kind: "token"; readonly id: number; readonly logprobs: Logprobs | null };
+  | Drawn;
+
+/** A token of the text. */
+export interface Drawn {
+  readonly kind: "token";
+  readonly id: number;
+  readonly logprobs: Logprobs | null;
+}
 
 /** A request at work on a state. */
 export interface Run {
@@ -90,7 +97,7 @@ export function* decodeAsking(run: Run): Asking<Stop> {
   if (!(yield* prefill(run))) return "cancelled";
   const policy = new AcceptPolicy(request.accept);
   const counts = penalises(request) ? TokenCounts.of(state.text.ids, state.prompted) : null;
-  const stepping: Stepping = { ...run, counts, logits: logitsOf(run) };
+  const stepping: Stepping = { ...run, counts, options: optionsOf(request), ...rowsOf(run) };
   let emitted = 0;
   while (emitted < request.maxTokens) {
     if (run.cancelled()) return "cancelled";
@@ -98,17 +105,19 @@ export function* decodeAsking(run: Run): Asking<Stop> {
       ? [first(stepping)]
       : yield* step(stepping, policy, request.maxTokens - emitted);
     if (drawn === null) continue; // cancelled for another request: the flag above decides
-    const ended = run.eos.includes(drawn.at(-1)!.id);
-    const tokens = ended ? drawn.slice(0, -1) : drawn;
-    state.next = ended ? null : drawn.at(-1)!.id;
-    const ids = tokens.map(({ id }) => id);
+    const last = drawn[drawn.length - 1].id;
+    const ended = run.eos.includes(last);
+    if (ended) drawn.pop();
+    state.next = ended ? null : last;
+    const ids: number[] = [];
+    for (let at = 0; at < drawn.length; at++) ids.push(drawn[at].id);
     state.text.add(ids);
     counts?.add(ids);
     run.constraint?.add(ids);
-    emitted += tokens.length;
-    for (const [at, token] of tokens.entries()) {
-      if (!(yield { kind: "token", ...token })) continue;
-      endAt(run, token.id, tokens.length - 1 - at);
+    emitted += drawn.length;
+    for (let at = 0; at < drawn.length; at++) {
+      if (!(yield drawn[at])) continue;
+      endAt(run, drawn[at].id, drawn.length - 1 - at);
       return "stop";
     }
     if (ended) return "eos";
@@ -128,47 +137,45 @@ function endAt({ store, state }: Run, id: number, more: number): void {
 }
 
 interface Stepping extends Run {
+  /** What the request asks of each step, as the library takes it. */
+  readonly options: Uint32Array;
   /** The text's tokens, where penalties count them. */
   readonly counts: TokenCounts | null;
   /** (1 + guesses, vocabulary) of a step; null: the likeliest tokens say all that is asked. */
   readonly logits: Float32Array | null;
+  /** Its rows (vocabulary): a view takes as long to make as a call into the library. */
+  readonly rows: readonly Float32Array[] | null;
 }
 
-function logitsOf({ store, request, draw }: Run): Float32Array | null {
-  if (draw === undefined && !needsLogits(request)) return null;
+function rowsOf({ store, request, draw }: Run): Pick<Stepping, "logits" | "rows"> {
+  if (draw === undefined && !needsLogits(request)) return { logits: null, rows: null };
+  const { vocabulary } = store;
   const inputs = 1 + Math.max(request.guesses, request.lookups);
-  return new Float32Array(inputs * store.vocabulary);
+  const logits = new Float32Array(inputs * vocabulary);
+  const rows = Array.from(
+    { length: inputs },
+    (_, row) => logits.subarray(row * vocabulary, (row + 1) * vocabulary),
+  );
+  return { logits, rows };
 }
 
-/** What an input predicts, and its logits (vocabulary) where they are needed. */
-interface Predicted {
-  readonly likeliest: Likeliest;
-  readonly logits: Float32Array | null;
-}
-
-// A step of `inputs`: what each of them predicts; null: cancelled.
-function* predict(
-  run: Stepping,
-  inputs: readonly number[],
-  trusted: number,
-): Asking<Predicted[] | null> {
-  const { store, state, request, logits } = run;
-  const share = { sequence: state.sequence, inputs, trusted, request, logits };
-  let likeliest = (yield { kind: "step", share }) as Likeliest[] | null;
-  while (!state.whole) {
+// What the inputs of a step predict that its sequence was set back for: as it was, it steps again.
+// null: cancelled.
+function* stepAgain(run: Stepping, ask: StepAsk): Asking<Likeliest[] | null> {
+  let likeliest: Likeliest[] | null = null;
+  while (!run.state.whole) {
     if (!(yield* regain(run))) return null;
-    likeliest = (yield { kind: "step", share }) as Likeliest[] | null;
+    likeliest = (yield ask) as Likeliest[] | null;
   }
-  if (likeliest === null) return null;
-  return likeliest.map((each, input) => ({
-    likeliest: each,
-    logits: logits?.subarray(input * store.vocabulary, (input + 1) * store.vocabulary) ?? null,
-  }));
+  return likeliest;
 }
 
-interface Drawn {
-  readonly id: number;
-  readonly logprobs: Logprobs | null;
+// The newest token and guesses of what follows it, of which the first `trusted` inputs may be kept.
+function askOf(run: Stepping, guesses: readonly number[], trusted: number): StepAsk {
+  const { state, options, logits } = run;
+  const inputs = [state.next!];
+  for (let at = 0; at < guesses.length; at++) inputs.push(guesses[at]);
+  return { kind: "step", share: { sequence: state.sequence, inputs, trusted, options, logits } };
 }
 
 function* prefill(run: Run): Asking<boolean> {
@@ -202,8 +209,8 @@ function first(run: Stepping): Drawn {
     );
   }
   state.logits = null;
-  const id = draw(run, logits, state.length, [], 0);
-  return { id, logprobs: toldOf(logits, id, request) };
+  const id = draw(run, logits, null, { position: state.length, ahead: [], input: 0 });
+  return { kind: "token", id, logprobs: toldOf(logits, id, request) };
 }
 
 // Passes over the codes alone that bring the guesses to what the request asks; false: cancelled.
@@ -211,13 +218,13 @@ function* predecode(run: Stepping): Asking<boolean> {
   const { store, state, request } = run;
   const { guesses, sequence } = state;
   while (guesses.length < request.guesses) {
-    const inputs = [state.next!, ...guesses.after(request.guesses)];
-    const predicted = yield* predict(run, inputs, 0);
-    if (predicted === null) return false;
+    const before = guesses.after(request.guesses);
+    const ask = askOf(run, before, 0);
+    const answer = (yield ask) as Likeliest[] | null;
+    const likeliest = state.whole ? answer : yield* stepAgain(run, ask);
+    if (likeliest === null) return false;
     store.keep(sequence, 0);
-    const input = inputs.length - 1;
-    const position = state.length + 1 + input;
-    guesses.extend(drawOf(run, predicted[input], position, inputs.slice(1), input + 1));
+    guesses.extend(predictedOf(run, likeliest, before.length, before, before.length + 1));
   }
   return true;
 }
@@ -226,29 +233,36 @@ function* predecode(run: Stepping): Asking<boolean> {
 function* step(run: Stepping, policy: AcceptPolicy, left: number): Asking<Drawn[] | null> {
   const { state, request } = run;
   const lookups = state.text.after(request.lookups); // the next true token is the text's last
-  const trusted = lookups.slice(0, Math.min(policy.inputs(lookups.length), left - 1));
-  const ahead = trusted.length > 0 ? [] : yield* guessesAhead(run, lookups, policy);
-  if (ahead === null) return null;
-  const guesses = [...trusted, ...ahead];
-  const { name } = trusted.length > 0 || policy.likely && lookups.length > 0
-    ? state.text
-    : state.guesses;
-  const [started, { recomputed }] = [performance.now(), state];
-  const inputs = [state.next!, ...guesses];
-  const rows = yield* predict(run, inputs, 1 + trusted.length);
-  if (rows === null) return null;
+  const found = lookups.length > 0;
+  const trusted = found ? Math.min(policy.inputs(lookups.length), left - 1) : 0;
+  // Guesses of a lookup while lookups are right, else the chain's, which may have to begin anew.
+  const copied = trusted > 0 || found && policy.likely;
+  if (!copied && state.guesses.length < request.guesses && !(yield* predecode(run))) return null;
+  const guesses = copied
+    ? lookups.slice(0, trusted > 0 ? trusted : request.guesses)
+    : state.guesses.after(request.guesses);
+  const { name } = copied ? state.text : state.guesses;
+  const { recomputed } = state;
+  const started = performance.now();
+  const ask = askOf(run, guesses, 1 + trusted);
+  const answer = (yield ask) as Likeliest[] | null;
+  const likeliest = state.whole ? answer : yield* stepAgain(run, ask);
+  if (likeliest === null) return null;
   const timed = state.recomputed === recomputed; // it was not set back meanwhile
-  if (timed) policy.timed(trusted.length, performance.now() - started);
-  const draws = drawsOf(run, rows, trusted, guesses);
-  if (draws === null) return null;
+  if (timed) policy.timed(trusted, performance.now() - started);
+  const draws = drawsOf(run, likeliest, guesses, trusted);
+  if (draws === null) {
+    run.store.keep(state.sequence, 0);
+    return null;
+  }
   const { drawn, predicted } = draws;
   if (!keepStep(run, drawn.length)) return null;
   state.stepped(drawn.length);
   state.steps++;
   state.guessStats.accepted += drawn.length - 1;
-  if (lookups.length > 0) policy.heard(lookups[0] === drawn[0].id);
+  if (found) policy.heard(lookups[0] === drawn[0].id);
   if (guesses.length > 0) countGuess(state.guessStats, name, guesses[0], drawn[0].id);
-  state.guesses.advance([0, ...predicted]);
+  state.guesses.advance(predicted);
   return drawn;
 }
 
@@ -259,101 +273,74 @@ interface Draws {
   readonly predicted: number[];
 }
 
-// What the rows of the step at work give; null: cancelled. The step is dropped where they give
-// nothing.
+// What the rows of the step at work give; null: cancelled. An error drops the step.
+// What input i predicts stands behind the guesses before it; those of true rows are true. A draw
+// from a large vocabulary takes as long as a layer, so each looks for a cancel.
 function drawsOf(
   run: Stepping,
-  rows: readonly Predicted[],
-  trusted: readonly number[],
+  likeliest: readonly Likeliest[],
   guesses: readonly number[],
+  trusted: number,
 ): Draws | null {
-  let draws: Draws | null;
+  const { request, rows } = run;
+  const drawn: Drawn[] = [];
+  const predicted: number[] = [];
   try {
-    draws = drawRows(run, rows, trusted, guesses);
+    for (let row = 0, right = true; right; row++) {
+      if (run.cancelled()) return null;
+      const id = predictedOf(run, likeliest, row, guesses, 0);
+      drawn.push({ kind: "token", id, logprobs: rows && toldOf(rows[row], id, request) });
+      right = row < trusted && id === guesses[row] && !run.eos.includes(id);
+    }
+    // What inputs behind the last true one predict is the chain's; a lookup leaves it nothing.
+    for (let row = drawn.length; row < likeliest.length; row++) {
+      if (run.cancelled()) return null;
+      predicted.push(predictedOf(run, likeliest, row, guesses, row));
+    }
   } catch (error) {
     dropStep(run);
     throw error;
   }
-  if (draws === null) run.store.keep(run.state.sequence, 0);
-  return draws;
-}
-
-// What input i predicts stands behind the guesses before it; those of true rows are true. A draw
-// from a large vocabulary takes as long as a layer, so each looks for a cancel.
-function drawRows(
-  run: Stepping,
-  rows: readonly Predicted[],
-  trusted: readonly number[],
-  guesses: readonly number[],
-): Draws | null {
-  const after = run.state.length + 1;
-  const drawn: Drawn[] = [];
-  do {
-    if (run.cancelled()) return null;
-    const row = drawn.length;
-    drawn.push(drawTrue(run, rows[row], after + row, guesses.slice(0, row)));
-  } while (
-    drawn.length <= trusted.length && drawn.at(-1)!.id === trusted[drawn.length - 1] &&
-    !run.eos.includes(drawn.at(-1)!.id)
-  );
-  // What inputs behind the last true one predict is the chain's; a lookup leaves it nothing.
-  const predicted: number[] = [];
-  for (let input = drawn.length; input < rows.length; input++) {
-    if (run.cancelled()) return null;
-    predicted.push(drawOf(run, rows[input], after + input, guesses.slice(0, input), input));
-  }
   return { drawn, predicted };
-}
-
-// Guesses that run for the prefetch alone: a lookup's while lookups are right, else the chain's,
-// which may have to begin anew. null: cancelled.
-function* guessesAhead(
-  run: Stepping,
-  lookups: readonly number[],
-  policy: AcceptPolicy,
-): Asking<readonly number[] | null> {
-  const { state, request } = run;
-  if (lookups.length > 0 && policy.likely) return lookups.slice(0, request.guesses);
-  return (yield* predecode(run)) ? state.guesses.after(request.guesses) : null;
-}
-
-function drawTrue(
-  run: Stepping,
-  predicted: Predicted,
-  position: number,
-  ahead: readonly number[],
-): Drawn {
-  const id = drawOf(run, predicted, position, ahead, 0);
-  const { logits } = predicted;
-  return { id, logprobs: logits === null ? null : toldOf(logits, id, run.request) };
 }
 
 function toldOf(logits: Float32Array, id: number, { logprobs }: Request): Logprobs | null {
   return logprobs === 0 ? null : logprobsOf(logits, id, logprobs);
 }
 
-// The token of `position`, where the text has `ahead` behind the newest true token.
-function drawOf(
+// The token that a step's row predicts, behind the guesses before it.
+function predictedOf(
   run: Stepping,
-  { likeliest, logits }: Predicted,
-  position: number,
-  ahead: readonly number[],
+  likeliest: readonly Likeliest[],
+  row: number,
+  guesses: readonly number[],
   input: number,
 ): number {
-  return logits === null ? mostProbable(likeliest) : draw(run, logits, position, ahead, input);
+  if (run.rows === null) return mostProbable(likeliest[row]);
+  const position = run.state.length + 1 + row;
+  const place = { position, ahead: guesses.slice(0, row), input };
+  return draw(run, run.rows[row], likeliest[row], place);
+}
+
+interface Place {
+  readonly position: number;
+  /** Tokens that the text has behind the newest true one. */
+  readonly ahead: readonly number[];
+  /** 0: the token is true; else a guess. */
+  readonly input: number;
 }
 
 function draw(
   { request, counts, draw, constraint }: Stepping,
   logits: Float32Array,
-  position: number,
-  ahead: readonly number[],
-  input: number,
+  likeliest: Likeliest | null,
+  { position, ahead, input }: Place,
 ): number {
   const given = draw?.(logits, position, input);
   if (given !== undefined) return given;
-  const judged = (logits: Float32Array) =>
-    sample(logits, request, position, counts && counts.with(ahead));
-  if (constraint === undefined) return judged(logits);
-  return constraint.draw({ logits, ahead, unfiltered: !filters(request) }, judged);
+  const text = counts && counts.with(ahead);
+  if (constraint === undefined) return sample(logits, request, position, text, likeliest);
+  return constraint.draw({ logits, ahead, unfiltered: !filters(request) }, (allowed) => {
+    return sample(allowed, request, position, text, allowed === logits ? likeliest : null);
+  });
 }

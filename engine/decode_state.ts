@@ -83,10 +83,10 @@ export class DecodeState {
   stepped(tokens: number): void {
     const from = this.#length;
     this.#grow(tokens);
-    const last = this.#stepped.at(-1);
-    const joins = last?.end === from;
-    if (joins) this.#stepped.pop();
-    this.#stepped.push({ from: joins ? last.from : from, end: this.#length });
+    const last = this.#stepped.length - 1;
+    const joins = last >= 0 && this.#stepped[last].end === from;
+    if (joins) this.#stepped[last] = { from: this.#stepped[last].from, end: this.#length };
+    else this.#stepped.push({ from, end: this.#length });
   }
 
   /**

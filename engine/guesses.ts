@@ -55,9 +55,9 @@ export class Chain implements GuessSource {
     return new Chain(this.#tokens);
   }
 
-  /** Takes what each input of a step predicted: input 0 the true token, input i a guess. */
+  /** Takes what the inputs of a step behind its true ones predicted. */
   advance(predicted: readonly number[]): void {
-    this.#tokens = predicted.slice(1);
+    this.#tokens = predicted.slice();
   }
 
   /** Takes one more guess at the end, from a pass of pre-decode. */

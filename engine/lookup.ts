@@ -40,7 +40,7 @@ export class Lookup implements TextSource {
 
   /** Adds tokens at the end. */
   add(ids: readonly number[]): void {
-    for (const id of ids) this.#ids.push(id);
+    for (let at = 0; at < ids.length; at++) this.#ids.push(ids[at]);
   }
 
   /** Forgets all but the first `tokens`. */

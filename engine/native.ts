@@ -4,7 +4,7 @@ import { auditCount, farAccessCount, statuses } from "../ffi/constants.ts";
 import { type Library, libraryFor, sharedLibrary } from "../ffi/library.ts";
 import { writeConfig, writeModelConfig, writeTensor } from "../ffi/structs.ts";
 import { configOf, ISAS, profileStruct, type StoreShape } from "./native_config.ts";
-import { nativeStep, type StepRequest, type StepShare } from "./native_step.ts";
+import { optionsOf, StepCall, type StepRequest, type StepShare } from "./native_step.ts";
 import type { Isa } from "./config.ts";
 import type { ModelDescription } from "./model/describe.ts";
 import type { Profile } from "./profile.ts";
@@ -63,6 +63,7 @@ export class NativeStore {
   /** `cpu`, or the GPU's name. */
   readonly deviceName: string;
   #vocabulary = 0;
+  readonly #step = new StepCall();
 
   private constructor(
     readonly library: Library,
@@ -292,7 +293,8 @@ export class NativeStore {
     request: StepRequest,
     logits: Float32Array | null,
   ): Likeliest[] | null {
-    return this.steps([{ sequence, inputs, trusted, request, logits }])?.[0] ?? null;
+    const options = optionsOf(request);
+    return this.steps([{ sequence, inputs, trusted, options, logits }])?.[0] ?? null;
   }
 
   /**
@@ -301,8 +303,8 @@ export class NativeStore {
    * has a step at work; `keep` ends that of each.
    */
   steps(shares: readonly StepShare[]): Likeliest[][] | null {
-    const { status, predicted } = nativeStep(this, shares);
-    return this.#ran("decode a step", status) ? predicted() : null;
+    const status = this.#step.make(this, shares);
+    return this.#ran("decode a step", status) ? this.#step.predicted(this, shares) : null;
   }
 
   /** Ends a step: its first `count` inputs stay; 0 drops it. False: cancelled, and dropped. */

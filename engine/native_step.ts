@@ -1,14 +1,17 @@
 // native_step.ts - a model's step of one or several sequences as the library takes it.
 import {
   type OptionsFields,
-  type StepShareFields,
+  structs,
+  wordsOf,
   writeOptions,
-  writeStepShares,
+  writeStepShare,
 } from "../ffi/structs.ts";
 import type { Library } from "../ffi/library.ts";
 import { SpecacheError } from "./errors.ts";
 import type { Likeliest } from "./sampler.ts";
 import type { Request } from "./settings.ts";
+
+const SHARE_WORDS = wordsOf(structs.specache_step_share);
 
 const LATE_NONE = 0;
 const LATE_ALL = 1;
@@ -23,78 +26,109 @@ export interface StepShare {
   readonly inputs: readonly number[];
   /** The first inputs that may be kept. */
   readonly trusted: number;
-  readonly request: StepRequest;
+  /** A specache_options; optionsOf() writes it. */
+  readonly options: Uint32Array;
   /** Takes logits (inputs, vocabulary); null: none are asked for. */
   readonly logits: Float32Array | null;
 }
 
-interface Stepped {
-  readonly status: number;
-  /** What the inputs of each sequence predict, where the status is ok. */
-  predicted(): Likeliest[][];
+/** What a store's steps are made on. */
+interface Steppable {
+  readonly library: Library;
+  readonly id: bigint;
+  readonly vocabulary: number;
 }
 
-/** One step of the sequences of a store. */
-export function nativeStep(
-  { library, id, vocabulary }: {
-    readonly library: Library;
-    readonly id: bigint;
-    readonly vocabulary: number;
-  },
-  shares: readonly StepShare[],
-): Stepped {
-  const [tokens, fields]: [number[], StepShareFields[]] = [[], []];
-  for (const share of shares) {
-    tokens.push(...share.inputs);
-    fields.push(shareOf(share));
+/**
+ * Steps of the sequences of a store, one at a time. What is lent to the library is made once:
+ * buffers of each step's own took longer than the call.
+ */
+export class StepCall {
+  #shares = new Uint32Array(SHARE_WORDS); // [sequences] specache_step_share
+  #tokens = new Uint32Array(1); // [inputs] u32
+  #ids = new Uint32Array(1); // [inputs] u32
+  #largest = new Float32Array(1); // [inputs] f32
+  #together = new Float32Array(0); // [inputs, vocabulary] f32, of several sequences
+  /** What the step wrote logits to. */
+  #logits: Float32Array | null = null;
+
+  /** Makes a step; its status. */
+  make({ library, id, vocabulary }: Steppable, shares: readonly StepShare[]): number {
+    this.#logits = this.#logitsOf(shares, vocabulary);
+    this.#write(shares);
+    return library.symbols.specache_step(
+      id,
+      this.#shares,
+      shares.length,
+      this.#tokens,
+      this.#ids,
+      this.#largest,
+      this.#logits,
+    );
   }
-  const ids = new Uint32Array(tokens.length);
-  const largest = new Float32Array(tokens.length);
-  const logits = logitsOf(shares, vocabulary);
-  const status = library.symbols.specache_step(
-    id,
-    writeStepShares(fields),
-    shares.length,
-    new Uint32Array(tokens),
-    ids,
-    largest,
-    logits,
-  );
-  return {
-    status,
-    predicted() {
-      const all: Likeliest[][] = [];
-      let [row, number] = [0, 0];
-      for (const { inputs, logits: to } of shares) {
-        if (to !== null && to !== logits) {
-          to.set(logits!.subarray(number, number += inputs.length * vocabulary));
-        }
-        const predicted: Likeliest[] = [];
-        for (const end = row + inputs.length; row < end; row++) {
-          predicted.push({ id: ids[row], logit: largest[row] });
-        }
-        all.push(predicted);
+
+  /** What the inputs of each sequence predict, after a step of these with status ok. */
+  predicted({ vocabulary }: Steppable, shares: readonly StepShare[]): Likeliest[][] {
+    const all: Likeliest[][] = [];
+    let row = 0;
+    let number = 0;
+    for (let share = 0; share < shares.length; share++) {
+      const { inputs, logits } = shares[share];
+      if (logits !== null && logits !== this.#logits) {
+        logits.set(this.#together.subarray(number, number += inputs.length * vocabulary));
       }
-      return all;
-    },
-  };
-}
-
-// Where the library writes logits: the only buffer that asks for some, or one for all that do.
-function logitsOf(shares: readonly StepShare[], vocabulary: number): Float32Array | null {
-  const asking: Float32Array[] = [];
-  let numbers = 0;
-  for (const { inputs, logits } of shares) {
-    if (logits === null) continue;
-    const needed = inputs.length * vocabulary;
-    if (logits.length < needed) { // the library would write behind its end
-      const sentence = `Cannot decode a step: logits ${logits.length} are below ${needed}`;
-      throw new SpecacheError("internal", sentence);
+      const predicted: Likeliest[] = [];
+      for (const end = row + inputs.length; row < end; row++) {
+        predicted.push({ id: this.#ids[row], logit: this.#largest[row] });
+      }
+      all.push(predicted);
     }
-    numbers += needed;
-    asking.push(logits);
+    return all;
   }
-  return asking.length > 1 ? new Float32Array(numbers) : asking[0] ?? null;
+
+  #write(shares: readonly StepShare[]): void {
+    let rows = 0;
+    for (let share = 0; share < shares.length; share++) rows += shares[share].inputs.length;
+    this.#reserve(shares.length, rows);
+    let word = 0;
+    let row = 0;
+    for (let share = 0; share < shares.length; share++) {
+      const { inputs } = shares[share];
+      word = writeStepShare(shares[share], this.#shares, word);
+      for (let at = 0; at < inputs.length; at++) this.#tokens[row++] = inputs[at];
+    }
+  }
+
+  #reserve(sequences: number, rows: number): void {
+    const words = sequences * SHARE_WORDS;
+    if (words > this.#shares.length) this.#shares = new Uint32Array(words);
+    if (rows <= this.#tokens.length) return;
+    this.#tokens = new Uint32Array(rows);
+    this.#ids = new Uint32Array(rows);
+    this.#largest = new Float32Array(rows);
+  }
+
+  // Where the library writes logits: the only buffer that asks for some, or one for all that do.
+  #logitsOf(shares: readonly StepShare[], vocabulary: number): Float32Array | null {
+    let only: Float32Array | null = null;
+    let asking = 0;
+    let numbers = 0;
+    for (let share = 0; share < shares.length; share++) {
+      const { inputs, logits } = shares[share];
+      if (logits === null) continue;
+      const needed = inputs.length * vocabulary;
+      if (logits.length < needed) { // the library would write behind its end
+        const sentence = `Cannot decode a step: logits ${logits.length} are below ${needed}`;
+        throw new SpecacheError("internal", sentence);
+      }
+      only = logits;
+      asking++;
+      numbers += needed;
+    }
+    if (asking < 2) return only;
+    if (numbers > this.#together.length) this.#together = new Float32Array(numbers);
+    return this.#together;
+  }
 }
 
 /** The specache_options of a request. */
@@ -109,10 +143,4 @@ function fieldsOf({ k, late }: StepRequest): OptionsFields {
     late: threshold ? LATE_ABOVE : late === "all" ? LATE_ALL : LATE_NONE,
     lateAbove: threshold ? late.above : 0,
   };
-}
-
-function shareOf({ sequence, inputs, trusted, request, logits }: StepShare): StepShareFields {
-  const { k, late, lateAbove } = fieldsOf(request);
-  const [id, count, asks] = [Number(sequence), inputs.length, logits === null ? 0 : 1];
-  return { sequence: id, inputs: count, trusted, k, late, lateAbove, logits: asks };
 }

@@ -2,6 +2,7 @@
 // what steps had as inputs are inputs of steps, which see codes, as those before them did. So every
 // bit that follows is the one that would have followed (DESIGN section 7), and nothing is drawn.
 import type { Asking, Run } from "./decode.ts";
+import { optionsOf } from "./native.ts";
 import type { Likeliest } from "./sampler.ts";
 
 type Regaining = Pick<Run, "store" | "state" | "request" | "cancelled">;
@@ -32,7 +33,8 @@ function* stepAgain(
   inputs: readonly number[],
 ): Asking<void> {
   const trusted = inputs.length;
-  const share = { sequence: state.sequence, inputs, trusted, request, logits: null };
+  const options = optionsOf(request);
+  const share = { sequence: state.sequence, inputs, trusted, options, logits: null };
   const predicted = (yield { kind: "step", share }) as Likeliest[] | null;
   if (predicted === null) return;
   if (keepStep({ store, state }, trusted)) state.stepped(trusted);

@@ -66,23 +66,27 @@ export function mostProbable({ id, logit }: Likeliest): number {
   throw new SpecacheError("data", `Cannot sample a token: largest logit ${logit} is not finite`);
 }
 
-/** Draws the token of `position` from `logits` after a text; null: its penalties change nothing. */
+/**
+ * Draws the token of `position` from `logits` after a text; null: its penalties change nothing.
+ * `told` is what the library said of these logits; null: they are looked through for it.
+ */
 export function sample(
   logits: Float32Array,
   sampling: Sampling,
   position: number,
   text: TokenCounts | null = null,
+  told: Likeliest | null = null,
 ): number {
   const { temperature, seed } = sampling;
   const judged = text === null ? logits : penalised(logits, sampling, text);
-  const best = likeliest(judged);
+  const best = mostProbable(text === null && told !== null ? told : likeliest(judged));
   if (temperature === 0) return best;
   const most = judged[best];
   const ids = remaining(judged, most, temperature, sampling);
   return race({ logits: judged, most, temperature, ids }, wordOf(seed, position));
 }
 
-function likeliest(logits: Float32Array): number {
+function likeliest(logits: Float32Array): Likeliest {
   let best = -1;
   let most = -Infinity;
   for (let id = 0; id < logits.length; id++) {
@@ -93,5 +97,5 @@ function likeliest(logits: Float32Array): number {
       most = logit;
     }
   }
-  return mostProbable({ id: best, logit: most });
+  return { id: best, logit: most };
 }

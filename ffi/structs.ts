@@ -80,7 +80,6 @@ export const structs = {
 export type ConfigFields = FieldsOf<typeof structs.specache_config>;
 export type ProfileFields = FieldsOf<typeof structs.specache_profile>;
 export type OptionsFields = FieldsOf<typeof structs.specache_options>;
-export type StepShareFields = FieldsOf<typeof structs.specache_step_share>;
 export type ModelConfigFields = FieldsOf<typeof structs.specache_model_config>;
 export type TensorFields = FieldsOf<typeof structs.specache_tensor>;
 
@@ -101,11 +100,33 @@ export function writeOptions(fields: OptionsFields): Uint32Array {
   return write(structs.specache_options, fields);
 }
 
-/** Writes an array of specache_step_share. */
-export function writeStepShares(shares: readonly StepShareFields[]): Uint32Array {
-  const words: number[] = [];
-  for (const share of shares) addWords(structs.specache_step_share, share, words);
-  return new Uint32Array(words);
+/** What a specache_step_share is written from. */
+export interface StepShareFields {
+  readonly sequence: bigint;
+  readonly inputs: { readonly length: number };
+  readonly trusted: number;
+  /** A specache_options. */
+  readonly options: Uint32Array;
+  /** null: none are asked for. */
+  readonly logits: Float32Array | null;
+}
+
+/**
+ * Writes a specache_step_share into `words` from place `at` on; answers the place behind it. Field
+ * by field: each step does it, when its caches hold what the model read, and a table would show.
+ */
+export function writeStepShare(share: StepShareFields, words: Uint32Array, at: number): number {
+  const sequence = Number(share.sequence);
+  const { options } = share;
+  words[at] = sequence % U32_VALUES;
+  words[at + 1] = sequence / U32_VALUES;
+  words[at + 2] = share.inputs.length;
+  words[at + 3] = share.trusted;
+  words[at + 4] = options[0];
+  words[at + 5] = options[1];
+  words[at + 6] = options[2];
+  words[at + 7] = share.logits === null ? 0 : 1;
+  return at + 8;
 }
 
 /** Writes a specache_model_config. */
@@ -118,18 +139,13 @@ export function writeTensor(fields: TensorFields): Uint32Array {
   return write(structs.specache_tensor, fields);
 }
 
-function write<Table extends StructTable>(table: Table, fields: FieldsOf<Table>): Uint32Array {
-  const words: number[] = [];
-  addWords(table, fields, words);
-  return new Uint32Array(words);
+/** Places of a struct. */
+export function wordsOf(table: StructTable): number {
+  return Object.values(table).reduce((words, type) => words + (type === "u64" ? 2 : 1), 0);
 }
 
-// Plain loops: between two steps of a model all of this has left the caches, and is not compiled.
-function addWords<Table extends StructTable>(
-  table: Table,
-  fields: FieldsOf<Table>,
-  words: number[],
-): void {
+function write<Table extends StructTable>(table: Table, fields: FieldsOf<Table>): Uint32Array {
+  const words: number[] = [];
   for (const name in table) {
     const [type, value] = [table[name], fields[name]];
     if (type === "f32") {
@@ -140,6 +156,7 @@ function addWords<Table extends StructTable>(
       if (type === "u64") words.push(Math.floor(value / U32_VALUES));
     }
   }
+  return new Uint32Array(words);
 }
 
 const float = new Float32Array(1);

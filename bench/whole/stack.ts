@@ -1,7 +1,7 @@
 // stack.ts - a model with a cache of random rows, of which several sequences are stepped at once.
 import type { CacheOptions } from "../../engine/config.ts";
 import type { ModelDescription } from "../../engine/model/describe.ts";
-import { NativeStore } from "../../engine/native.ts";
+import { NativeStore, optionsOf } from "../../engine/native.ts";
 import { type CachePlan, planCache } from "../../engine/plan.ts";
 import { weightBytes } from "../../engine/predict/weights.ts";
 import { type Settings, settle } from "../../engine/settings.ts";
@@ -93,10 +93,10 @@ export class Stack implements Disposable {
 
   /** Steps the first `count` sequences at once, and drops the step; milliseconds. */
   step(count: number): number {
-    const request = { k: this.#k, late: "all" } as const;
+    const options = optionsOf({ k: this.#k, late: "all" });
     const started = performance.now();
     const shares = this.#sequences.slice(0, count).map((sequence, at) => (
-      { sequence, inputs: [(at * 37 + 11) % this.#vocabulary], trusted: 1, request, logits: null }
+      { sequence, inputs: [(at * 37 + 11) % this.#vocabulary], trusted: 1, options, logits: null }
     ));
     this.native.steps(shares);
     for (const { sequence } of shares) this.native.keep(sequence, 0);

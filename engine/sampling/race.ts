@@ -23,23 +23,23 @@ const ROUNDING = 1e-6;
 
 /** Draws a token with probability proportional to exp(logit / temperature). */
 export function race({ logits, most, temperature, ids }: Race, random: bigint): number {
-  const [low, high] = [Number(random & 0xffffffffn), Number(random >> 32n)];
+  const [low, high] = [Number(BigInt.asIntN(32, random)), Number(BigInt.asIntN(32, random >> 32n))];
+  const bits = Math.LOG2E / temperature; // of a weight, by a logit
   const count = ids?.length ?? logits.length;
   let first = Infinity;
   let drawn = 0;
   let firstBits = Infinity; // log2(first), rounded up
   for (let at = 0; at < count; at++) {
     const id = ids === null ? at : ids[at];
-    const power = (logits[id] - most) / temperature;
+    const below = logits[id] - most;
     const upper = hashed(id ^ low, high);
     // -log(u) is at least 1 - u: most tokens are late already by the upper bits of their number,
     // and of those most by its highest bit, so that nobody needs their weight.
-    const late = 0xffffffff - upper;
-    if (late !== 0 && -1 - Math.clz32(late) >= firstBits + power * Math.LOG2E) continue;
-    const weight = Math.exp(power);
-    if (late / 2 ** 32 >= first * weight) continue;
+    if (upper !== -1 && -1 - Math.clz32(~upper) >= firstBits + below * bits) continue;
+    const weight = Math.exp(below / temperature);
+    if ((~upper >>> 0) / 2 ** 32 >= first * weight) continue;
     const lower = hashed(id ^ high, low) >>> 11;
-    const arrival = -Math.log((upper * 2 ** 21 + lower + 0.5) / 2 ** 53) / weight;
+    const arrival = -Math.log(((upper >>> 0) * 2 ** 21 + lower + 0.5) / 2 ** 53) / weight;
     if (arrival < first) {
       first = arrival;
       firstBits = Math.log2(first) + ROUNDING;
@@ -68,13 +68,15 @@ function mixed(state: bigint): bigint {
   return word ^ (word >> 31n);
 }
 
-// 32 bits of a word and a key, each of them a function of all (Murmur3's last mix, twice).
+// 32 bits, as a signed number, of a word and a key, each of them a function of all (Murmur3's last
+// mix, twice).
 function hashed(word: number, key: number): number {
+  return mixedWord(mixedWord(word, key), key);
+}
+
+function mixedWord(word: number, key: number): number {
   let x = word;
-  for (let round = 0; round < 2; round++) {
-    x = Math.imul(x ^ x >>> 16, 0x85ebca6b);
-    x = Math.imul(x ^ x >>> 13, 0xc2b2ae35);
-    x = (x ^ x >>> 16) + key | 0;
-  }
-  return x >>> 0;
+  x = Math.imul(x ^ x >>> 16, 0x85ebca6b);
+  x = Math.imul(x ^ x >>> 13, 0xc2b2ae35);
+  return (x ^ x >>> 16) + key | 0;
 }

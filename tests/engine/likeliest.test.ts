@@ -21,14 +21,16 @@ function withStore<Result>(body: (store: NativeStore) => Result): Result {
   }
 }
 
-/** Whether each call of specache_step on the store was given a buffer for logits. */
-function stepsSeen(store: NativeStore): boolean[] {
+type StepArguments = Parameters<NativeStore["library"]["symbols"]["specache_step"]>;
+
+/** What each call of specache_step on the store is given. */
+function stepsSeen(store: NativeStore): StepArguments[] {
   const { symbols } = store.library;
-  const seen: boolean[] = [];
+  const seen: StepArguments[] = [];
   const watched: typeof symbols = Object.create(symbols, {
     specache_step: {
-      value: (...args: Parameters<typeof symbols.specache_step>) => {
-        seen.push(args.at(-1) !== null);
+      value: (...args: StepArguments) => {
+        seen.push(args);
         return symbols.specache_step(...args);
       },
     },
@@ -52,8 +54,9 @@ test("a greedy request asks the library for no logits; any other does, at each s
       seen.length = 0;
       textOf(store, prompt, { maxTokens, ...options }, draw);
       assertGreater(seen.length, 0);
-      assert(seen.every((each) => each === seen[0]));
-      return seen[0];
+      const asks = seen.map((args) => args.at(-1) !== null); // a buffer for logits
+      assert(asks.every((each) => each === asks[0]));
+      return asks[0];
     };
     for (const options of greedyRequests) {
       assertEquals(asked(options), false);
@@ -61,6 +64,28 @@ test("a greedy request asks the library for no logits; any other does, at each s
       assertEquals(asked({ ...options, logprobs: 1 }), true);
       assertEquals(asked({ ...options, presencePenalty: 1 }), true);
       assertEquals(asked(options, () => 1), true);
+    }
+  });
+});
+
+test("steps of as many inputs lend the library the same buffers; what they told stays", () => {
+  withStore((store) => {
+    const seen = stepsSeen(store);
+    const sequence = store.openSequence();
+    store.prefill(sequence, prompt, null);
+    const logits = new Float32Array(3 * store.vocabulary);
+    const step = (inputs: number) => {
+      const told = store.step(sequence, prompt.slice(0, inputs), 1, { k: 8, late: "all" }, logits);
+      store.keep(sequence, 0);
+      return told;
+    };
+    const [three, copy] = [step(3), structuredClone(step(3))];
+    for (const inputs of [1, 2]) step(inputs);
+    assertEquals(three, copy);
+    const lent = (args: StepArguments) => args.filter((each) => ArrayBuffer.isView(each));
+    for (const args of seen) {
+      assertEquals(lent(args).length, 5);
+      for (const [at, buffer] of lent(args).entries()) assert(buffer === lent(seen[0])[at]);
     }
   });
 });

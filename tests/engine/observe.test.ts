@@ -2,7 +2,7 @@ import type { Engine, GenerateOptions, Generation, Observation } from "../../mod
 import type { ObservedToken, Turn } from "../../mod.ts";
 import { SpecacheError } from "../../mod.ts";
 import { DecodeState } from "../../engine/decode_state.ts";
-import type { NativeStore } from "../../engine/native.ts";
+import { type NativeStore, optionsOf } from "../../engine/native.ts";
 import { ObservedSteps } from "../../engine/observed_steps.ts";
 import { Observer, QUIET_MS } from "../../engine/observer.ts";
 import { noStats } from "../../engine/stats.ts";
@@ -186,8 +186,8 @@ function observing(call: () => unknown, quietMs?: number) {
   const observer = new Observer(store as unknown as NativeStore, quietMs);
   const state = new DecodeState(1n);
   const running = { ticket: 1, salt: "", session: false, state, maxTokens: 1, started: 0 };
-  const request = { k: 1, late: "all" } as const;
-  const share = { sequence: 1n, inputs: [1], trusted: 1, request, logits: null };
+  const options = optionsOf({ k: 1, late: "all" });
+  const share = { sequence: 1n, inputs: [1], trusted: 1, options, logits: null };
   const ask = { salt: "" };
   return { observer, state, running, steps: [{ state, share }], ask };
 }

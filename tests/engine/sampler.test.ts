@@ -178,6 +178,21 @@ test("logits are needed for all but the most probable token", () => {
   ) assertEquals(needsLogits({ ...request, ...given }), true);
 });
 
+test("a draw is the same where the largest logit is told, unless a penalty changes logits", () => {
+  const id = logits.indexOf(Math.max(...logits));
+  const told = { id, logit: logits[id] };
+  const wrong = { id: 0, logit: NaN };
+  for (const given of [{}, { temperature: 0.8 }, { temperature: 2, topK: 9, topP: 0.9 }]) {
+    for (let at = 0; at < 200; at++) {
+      const sampling = { ...greedy, seed: 3, ...given };
+      assertEquals(sample(logits, sampling, at, null, told), sample(logits, sampling, at));
+      const penalised = { ...sampling, presencePenalty: 1 };
+      const drawn = sample(logits, penalised, at, counts, wrong);
+      assertEquals(drawn, sample(logits, penalised, at, counts));
+    }
+  }
+});
+
 test("draws are the same in every runtime: a checksum of 4,000", () => {
   const { topK, topP, minP } = { topK: 40, topP: 0.95, minP: 0.01 };
   let sum = 0;

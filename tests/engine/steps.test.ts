@@ -2,7 +2,7 @@
 // stepped beside it, and what ends or fails one ends no other.
 import { decode, type DecodeEvent, type Run } from "../../engine/decode.ts";
 import { DecodeState } from "../../engine/decode_state.ts";
-import type { NativeStore } from "../../engine/native.ts";
+import { type NativeStore, optionsOf } from "../../engine/native.ts";
 import { Observer } from "../../engine/observer.ts";
 import { PIECE_TOKENS, Scheduler } from "../../engine/scheduler.ts";
 import { settleRequest } from "../../engine/settings.ts";
@@ -247,7 +247,7 @@ test("a step of several sequences is refused with whose it is, its value and its
       return sequence;
     });
     const share = (at: number, inputs: number[] = [5]) => (
-      { sequence: sequences[at], inputs, trusted: 1, request: REQUEST, logits: null }
+      { sequence: sequences[at], inputs, trusted: 1, options: optionsOf(REQUEST), logits: null }
     );
     const name = (at: number) => `sequence ${sequences[at]}`;
     const { vocabulary } = store;

@@ -1,5 +1,12 @@
 import { SpecacheError } from "../../engine/errors.ts";
-import { writeConfig, writeOptions, writeStepShares, writeTensor } from "../../ffi/structs.ts";
+import {
+  structs,
+  wordsOf,
+  writeConfig,
+  writeOptions,
+  writeStepShare,
+  writeTensor,
+} from "../../ffi/structs.ts";
 import { assertEquals, assertThrows, test } from "../harness.ts";
 
 const config = {
@@ -72,12 +79,19 @@ for (const [value, relation] of [[1.5, "is not a whole number"], [-1, "is below 
   });
 }
 
-test("writeStepShares() writes one share behind the other", () => {
-  const share = { sequence: 2 ** 32 + 5, inputs: 2, trusted: 1, k: 7, late: 2, lateAbove: 0.5 };
-  const written = writeStepShares([{ ...share, logits: 1 }, { ...share, inputs: 3, logits: 0 }]);
+test("writeStepShare() writes the header's fields, one share behind the other, and no more", () => {
+  const options = writeOptions({ k: 7, late: 2, lateAbove: 0.5 });
+  const share = { sequence: 2n ** 32n * 3n + 5n, inputs: [8, 8], trusted: 1, options };
+  const words = new Uint32Array(2 * wordsOf(structs.specache_step_share) + 1).fill(9);
+  const behind = writeStepShare({ ...share, logits: new Float32Array(2) }, words, 0);
+  assertEquals(behind, wordsOf(structs.specache_step_share));
+  const end = writeStepShare({ ...share, inputs: [8, 8, 8], logits: null }, words, behind);
+  assertEquals(end, 2 * behind);
   const half = 0x3f000000;
-  assertEquals([...written], [5, 1, 2, 1, 7, 2, half, 1, 5, 1, 3, 1, 7, 2, half, 0]);
-  assertEquals(writeStepShares([]).length, 0);
+  assertEquals([...words], [5, 3, 2, 1, 7, 2, half, 1, 5, 3, 3, 1, 7, 2, half, 0, 9]);
+  assertEquals(Object.keys(structs.specache_step_share), [
+    ...["sequence", "inputs", "trusted", "k", "late", "lateAbove", "logits"], // as written above
+  ]);
 });
 
 test("writeOptions() refuses a field that is left out", () => {
