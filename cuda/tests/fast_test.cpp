@@ -95,7 +95,7 @@ TEST("fast products are those of operands of 16 bits, for every type, shape and 
             const uint32_t counts[] = {1, 2, 3, 9, 65};
             Product product(type, rows, columns_for(type, columns), counts[made % 5],
                             made % 3 == 0, made % 2 == 0, random);
-            std::vector<double> mass = product.masses();
+            std::vector<double> mass = product.bounds().mass;
             Near<float> truth = of_rounded(product);
             for (uint32_t scratch_rows : {1u, 7u, rows, rows + 3}) {
                 Near<float> got = fast(product, scratch_rows);
