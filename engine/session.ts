@@ -284,6 +284,7 @@ function generation(
   const stop = () => {
     Atomics.store(cancel, 0, 1);
     host.client.call("gaveUp", null).catch(() => {}); // it may wait, again too; the answer tells
+    host.grammars.gaveUp();
     if (started && host.started === 1) host.cancel();
   };
   const { signal, salt = "", client = "" } = options;
@@ -303,8 +304,11 @@ function generation(
       host.running.add(stop);
       let held: HeldFormat | null = null;
       try {
-        if (request.format !== null) held = await host.grammars.hold(request.format, client);
-        const grammar = held?.memory ?? null;
+        const cancelled = () => Atomics.load(cancel, 0) !== 0;
+        if (request.format !== null) {
+          held = await host.grammars.hold(request.format, client, cancelled);
+        }
+        const grammar = held?.memory ?? null; // without it a cancelled one draws no token either
         const answer = await run((session) => {
           const judged = stops.length > 0;
           const whose = { ticket, session, salt, client };

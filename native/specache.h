@@ -54,8 +54,8 @@ typedef struct specache_config {
     uint32_t device;          // 0 cpu, 1 cuda
     uint32_t prefetch;        // device cuda: 0 rows are read by a kernel, 1 gathered and copied
     uint32_t logits_bytes;    // of logits and values that a step holds at a time, but for one KV
-                              // head's; 0: 2 MiB a thread on device cpu, so that the plan
-                              // follows from `threads`; on cuda 2/5 of the L2
+                              // head's; 0: on device cpu 2 MiB or one KV head's a thread, so that
+                              // the plan follows from `threads`; on cuda 2/5 of the L2
     uint32_t prefill;         // of a model: 0 exact; 1, device cuda alone: fast, matrix products by
                               // cuBLAS with 16-bit operands
     uint32_t isa;             // 0 best, 1 reference, 2 portable, 3 avx2, 4 avx512, 5 neon, 6 amx:

@@ -45,14 +45,19 @@ export class GrammarThreads {
    *
    * @throws {SpecacheError} argument: it takes too long; unsupported: the library fails; closed
    */
-  async hold(format: Format, client = ""): Promise<HeldFormat> {
+  hold(format: Format, client?: string): Promise<HeldFormat>;
+  /** As above; null: it was given up before its turn. */
+  hold(format: Format, client: string, cancelled: () => boolean): Promise<HeldFormat | null>;
+  async hold(
+    format: Format,
+    client = "",
+    cancelled: () => boolean = () => false,
+  ): Promise<HeldFormat | null> {
     const key = JSON.stringify(format);
     const known = this.#isStarved() ? null : this.#known(key);
-    const thread = known ?? (await this.#line.enter({
-      client,
-      cancelled: () => false,
-      take: () => this.#known(key) ?? this.#start(key, format),
-    }))!;
+    const take = () => this.#known(key) ?? this.#start(key, format);
+    const thread = known ?? await this.#line.enter({ client, cancelled, take });
+    if (thread === null) return null;
     try {
       await thread.compiled;
     } catch (error) {
@@ -60,6 +65,11 @@ export class GrammarThreads {
       throw error;
     }
     return { memory: thread.mailbox.memory, release: () => this.#release(key, thread) };
+  }
+
+  /** Somebody who waits has given up. */
+  gaveUp(): void {
+    this.#line.admit();
   }
 
   /** Ends all; who waits is refused. Twice is fine. */

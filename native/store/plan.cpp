@@ -166,7 +166,8 @@ uint32_t heads_of_run(const Plan &plan, uint32_t inputs, uint32_t tokens) {
     uint32_t least_runs = plan.runs_at_work() > 1 ? 4 : 1;
     uint32_t limit = std::max(heads / least_runs, 1u);
     // A head's rows are one piece of work, which threads without a head would wait for.
-    uint32_t least = plan.config.device == 0 ? std::min(threads_of(plan.config.threads), limit) : 1;
+    bool for_threads = plan.config.device == 0 && plan.config.logits_bytes == 0;
+    uint32_t least = for_threads ? std::min(threads_of(plan.config.threads), limit) : 1;
     uint32_t at_once = uint32_t(std::clamp<uint64_t>(most, least, limit));
     uint32_t runs = (heads + at_once - 1) / at_once;
     return (heads + runs - 1) / runs;

@@ -106,6 +106,18 @@ TEST("how many KV heads have their logits held at a time changes no bit") {
     }
 }
 
+TEST("where no bytes of logits are set, each thread has a KV head of a run") {
+    specache_config config = small_config();
+    config.tokens_max = 1u << 20;  // 16 bytes a token and head: far above 2 MiB a thread
+    for (auto [threads, logits_bytes, heads] :
+         {std::array{1u, 0u, 1u}, {2u, 0u, 2u}, {3u, 0u, 2u}, {2u, 1u, 1u}}) {
+        config.threads = threads;
+        config.logits_bytes = logits_bytes;
+        specache::Plan plan = specache::make_plan(config, nullptr, nullptr);
+        CHECK(plan.logits_room(1, config.tokens_max - 1).heads == heads);
+    }
+}
+
 TEST("a text that outgrows its room for logits goes on with the same bits, fewer heads at a time") {
     specache_config all = small_config(), some = small_config();
     all.tokens_max = some.tokens_max = 4500;

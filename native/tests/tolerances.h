@@ -40,10 +40,9 @@ inline double product(double columns, double mass) { return sum(columns + 3, mas
 // of the integer's own.
 inline double quantized(double most) { return most / 127 * .5 + 4 * unit * most; }
 
-// An input as a whole number of 24 bits: half a unit, where the largest input is no more than
-// 8,355,711 units and would be more than that of half as large ones (native/cpu/kernels/
-// whole_inputs.h).
-inline double whole(double most) { return most / 8355710; }
+// An input as a whole number of 24 bits: half a unit, of which the largest input has either 2^23 or
+// more, or just above 8,355,711 where the unit doubled for it (native/cpu/kernels/whole_inputs.h).
+inline double whole(double most) { return most / 8355711; }
 
 // A norm, as a share of its result: the sum of squares has no negative term, so n products and
 // additions leave it within n + 1 units, the division by n and epsilon make n + 3; the root halves

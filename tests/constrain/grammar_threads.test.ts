@@ -153,6 +153,18 @@ test("as many formats are held as may be: another waits, and who comes then wait
     for (const [at, each] of held.entries()) if (at !== 3) each.release();
   }));
 
+test("who gives up waits no longer for a format, and nothing is compiled for it", () =>
+  withThreads(async (threads, asked) => {
+    for (let at = 0; at < FORMATS_MAX; at++) await threads.hold(constant(`${at}`));
+    let cancelled = false;
+    const waits = threads.hold(constant("another"), "", () => cancelled);
+    threads.gaveUp(); // somebody else
+    cancelled = true;
+    threads.gaveUp();
+    assertEquals(await waits, null);
+    assertEquals(asked(), FORMATS_MAX);
+  }));
+
 test("of formats that no text is held to, the one asked for last is kept longest", () =>
   withThreads(async (threads, asked) => {
     const ask = async (value: string) => (await threads.hold(constant(value))).release();

@@ -212,6 +212,13 @@ test("tokens of others, of another format too, come while a heavy schema is comp
     }
   }));
 
+test("a request of a format that was given up before its turn draws no token", () =>
+  withEngine({}, async (engine) => {
+    const asked = { ids: [5, 6, 7], maxTokens: 20, format: person, signal: AbortSignal.abort() };
+    const { stop, tokens } = await engine.generate(asked).result;
+    assertEquals([stop, tokens], ["cancelled", []]);
+  }));
+
 test("requests without a format do not wait for a schema that takes long", () =>
   withEngine({ sequences: 2 }, async (engine) => {
     const schema = { anyOf: Array.from({ length: 13 }, () => nested(14)) };

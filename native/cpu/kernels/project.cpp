@@ -1,8 +1,9 @@
 // project.cpp - out = weights * in, straight from the stored format.
 //
-// Decode: a dot product for each row, up to two rows and four inputs at a time: memory bandwidth is
-// the limit. Prefill: 32 rows are widened to a panel once for all inputs, then register blocks of 8
-// inputs, or 2, by 32 rows: arithmetic is the limit. Either way the order of a sum is fixed.
+// Decode: weights in blocks by whole numbers where the CPU can (whole.cpp), others by a dot product
+// for each row, two rows and four inputs at a time or one and eight: memory bandwidth is the limit.
+// Prefill: 32 rows are widened to a panel once for all inputs, then register blocks of 8 inputs, or
+// 2, by 32 rows: arithmetic is the limit. Either way the order of a sum is fixed.
 #include <algorithm>
 
 #include "../../quantize.h"

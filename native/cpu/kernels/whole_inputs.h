@@ -2,7 +2,7 @@
 // with a block's whole numbers are exact: what they sum to depends on no order.
 //
 // 32 neighbouring inputs share a unit, a power of two: each is a whole number of units, of three
-// digits of 8 bits with a sign, d0 + 256 d1 + 65536 d2. So the largest keeps 23 bits or more, and
+// digits of 8 bits with a sign, d0 + 256 d1 + 65536 d2. So the largest keeps 22 bits or more, and
 // no input moves by more than its 8,355,711th part: a float32 sum loses as much.
 #pragma once
 #include <bit>
@@ -14,7 +14,7 @@
 namespace specache::SPECACHE_ISA {
 
 constexpr uint32_t digits = 3;
-constexpr int32_t largest_whole = 127 * 65536 + 127 * 256 + 127;  // of three digits
+constexpr uint32_t largest_whole = 127 * 65536 + 127 * 256 + 127;  // of three digits
 
 // What is added to a block's whole numbers, so that none is below 0: the instruction wants weights
 // without a sign.
@@ -52,9 +52,10 @@ static inline float unit_of(Floats low, Floats high, float &inverse) {
     inverse = 0;
     if (most >= 0x7F800000u) return std::numeric_limits<float>::quiet_NaN();
     if (most < std::bit_cast<uint32_t>(0x1p-100f)) return 0;
-    // The largest has 23 bits before its point, or 22 where it would be above `largest_whole`: its
-    // fraction is then above 2^23 - 65793 (2 largest_whole is 2^24 - 65794) and carries here.
-    uint32_t exponent = (most + 65793) >> 23;
+    // The largest, as 24 bits of a float, is twice as many units. Where that is above twice the
+    // largest whole number, which `carry` brings to 2^24, the unit is the next.
+    constexpr uint32_t carry = (1u << 24) - 1 - 2 * largest_whole;
+    uint32_t exponent = (most + carry) >> 23;
     inverse = std::bit_cast<float>((276 - exponent) << 23);
     return std::bit_cast<float>((exponent - 22) << 23);
 }
