@@ -305,9 +305,8 @@ function generation(
       let held: HeldFormat | null = null;
       try {
         const cancelled = () => Atomics.load(cancel, 0) !== 0;
-        if (request.format !== null) {
-          held = await host.grammars.hold(request.format, client, cancelled);
-        }
+        const { format } = request;
+        if (format !== null) held = await host.grammars.hold(format, client, cancelled);
         const grammar = held?.memory ?? null; // without it a cancelled one draws no token either
         const answer = await run((session) => {
           const judged = stops.length > 0;
