@@ -4,7 +4,7 @@
 //   prefill    logits after the prompt -> x_1
 //   pre-decode r passes of x_1 and the guesses so far -> r guesses; nothing is kept
 //   step       inputs [x_t, guesses] -> row 0 -> x_{t+1}; row i -> the next step's guess i; a row
-//              is the most probable token, and logits where the request needs more
+//              is the token that the library drew, and logits where the request needs more
 //   accept     guesses of a lookup run as trusted inputs: while input i's guess is the token that
 //              came, row i gives a true token too, bit for bit that of the next step
 //
@@ -15,7 +15,7 @@ import { AcceptPolicy } from "./accept.ts";
 import { SpecacheError } from "./errors.ts";
 import type { DecodeState } from "./decode_state.ts";
 import { countGuess } from "./guesses.ts";
-import { type NativeStore, optionsOf, type StepShare } from "./native.ts";
+import { type NativeStore, optionsOf, samplingOf, type StepShare, UNDECIDED } from "./native.ts";
 import type { Constraint } from "./constrain/constraint.ts";
 import { filters, type Likeliest, mostProbable, needsLogits, sample } from "./sampler.ts";
 import { type Logprobs, logprobsOf } from "./sampling/logprobs.ts";
@@ -143,12 +143,15 @@ interface Stepping extends Run {
   readonly counts: TokenCounts | null;
   /** (1 + guesses, vocabulary) of a step; null: the likeliest tokens say all that is asked. */
   readonly logits: Float32Array | null;
+  /** How the library draws, which gives logits of undecided tokens alone; null: it does not. */
+  readonly sampling: Uint32Array | null;
   /** Its rows (vocabulary): a view takes as long to make as a call into the library. */
   readonly rows: readonly Float32Array[] | null;
 }
 
-function rowsOf({ store, request, draw }: Run): Pick<Stepping, "logits" | "rows"> {
-  if (draw === undefined && !needsLogits(request)) return { logits: null, rows: null };
+function rowsOf({ store, request, draw }: Run): Pick<Stepping, "logits" | "sampling" | "rows"> {
+  const free = draw === undefined && !needsLogits(request);
+  if (free && request.temperature === 0) return { logits: null, sampling: null, rows: null };
   const { vocabulary } = store;
   const inputs = 1 + Math.max(request.guesses, request.lookups);
   const logits = new Float32Array(inputs * vocabulary);
@@ -156,7 +159,7 @@ function rowsOf({ store, request, draw }: Run): Pick<Stepping, "logits" | "rows"
     { length: inputs },
     (_, row) => logits.subarray(row * vocabulary, (row + 1) * vocabulary),
   );
-  return { logits, rows };
+  return { logits, sampling: free ? samplingOf(request) : null, rows };
 }
 
 // What the inputs of a step predict that its sequence was set back for: as it was, it steps again.
@@ -172,10 +175,11 @@ function* stepAgain(run: Stepping, ask: StepAsk): Asking<Likeliest[] | null> {
 
 // The newest token and guesses of what follows it, of which the first `trusted` inputs may be kept.
 function askOf(run: Stepping, guesses: readonly number[], trusted: number): StepAsk {
-  const { state, options, logits } = run;
+  const { state, options, logits, sampling } = run;
   const inputs = [state.next!];
   for (let at = 0; at < guesses.length; at++) inputs.push(guesses[at]);
-  return { kind: "step", share: { sequence: state.sequence, inputs, trusted, options, logits } };
+  const { sequence } = state;
+  return { kind: "step", share: { sequence, inputs, trusted, options, logits, sampling } };
 }
 
 function* prefill(run: Run): Asking<boolean> {
@@ -316,10 +320,13 @@ function predictedOf(
   guesses: readonly number[],
   input: number,
 ): number {
-  if (run.rows === null) return mostProbable(likeliest[row]);
+  const told = likeliest[row];
+  if (run.rows === null || run.sampling !== null && told.id !== UNDECIDED) {
+    return mostProbable(told);
+  }
   const position = run.state.length + 1 + row;
   const place = { position, ahead: guesses.slice(0, row), input };
-  return draw(run, run.rows[row], likeliest[row], place);
+  return draw(run, run.rows[row], run.sampling === null ? told : null, place);
 }
 
 interface Place {

@@ -12,7 +12,8 @@ import type { Likeliest } from "./sampler.ts";
 import type { Settings } from "./settings.ts";
 import { type CacheStats, type GuessStats, readStats, STATS_COUNT } from "./stats.ts";
 
-export { optionsOf, type StepRequest, type StepShare } from "./native_step.ts";
+export { optionsOf, samplingOf, type StepRequest, type StepShare } from "./native_step.ts";
+export { UNDECIDED } from "./native_step.ts";
 
 const NEVER = 2 ** 32 - 1; // the position of a step that there was not
 

@@ -4,14 +4,19 @@ import {
   structs,
   wordsOf,
   writeOptions,
+  writeSampling,
   writeStepShare,
 } from "../ffi/structs.ts";
 import type { Library } from "../ffi/library.ts";
 import { SpecacheError } from "./errors.ts";
-import type { Likeliest } from "./sampler.ts";
+import type { Likeliest, Sampling } from "./sampler.ts";
 import type { Request } from "./settings.ts";
 
 const SHARE_WORDS = wordsOf(structs.specache_step_share);
+const SAMPLING_WORDS = wordsOf(structs.specache_sampling);
+
+/** The id of a token whose draw hangs on roundings: it is to be drawn from its logits. */
+export const UNDECIDED = 0xfffffffe;
 
 const LATE_NONE = 0;
 const LATE_ALL = 1;
@@ -30,6 +35,11 @@ export interface StepShare {
   readonly options: Uint32Array;
   /** Takes logits (inputs, vocabulary); null: none are asked for. */
   readonly logits: Float32Array | null;
+  /**
+   * A specache_sampling; samplingOf() writes it. Its tokens are drawn, and logits are those of what
+   * is UNDECIDED alone. Left out: tokens are the most probable ones.
+   */
+  readonly sampling?: Uint32Array | null;
 }
 
 /** What a store's steps are made on. */
@@ -45,6 +55,7 @@ interface Steppable {
  */
 export class StepCall {
   #shares = new Uint32Array(SHARE_WORDS); // [sequences] specache_step_share
+  #samplings = new Uint32Array(SAMPLING_WORDS); // [sequences] specache_sampling
   #tokens = new Uint32Array(1); // [inputs] u32
   #ids = new Uint32Array(1); // [inputs] u32
   #largest = new Float32Array(1); // [inputs] f32
@@ -55,12 +66,13 @@ export class StepCall {
   /** Makes a step; its status. */
   make({ library, id, vocabulary }: Steppable, shares: readonly StepShare[]): number {
     this.#logits = this.#logitsOf(shares, vocabulary);
-    this.#write(shares);
+    const draws = this.#write(shares);
     return library.symbols.specache_step(
       id,
       this.#shares,
       shares.length,
       this.#tokens,
+      draws ? this.#samplings : null,
       this.#ids,
       this.#largest,
       this.#logits,
@@ -73,35 +85,51 @@ export class StepCall {
     let row = 0;
     let number = 0;
     for (let share = 0; share < shares.length; share++) {
-      const { inputs, logits } = shares[share];
-      if (logits !== null && logits !== this.#logits) {
-        logits.set(this.#together.subarray(number, number += inputs.length * vocabulary));
-      }
+      const { inputs, logits, sampling } = shares[share];
       const predicted: Likeliest[] = [];
+      let written = !sampling;
       for (const end = row + inputs.length; row < end; row++) {
-        predicted.push({ id: this.#ids[row], logit: this.#largest[row] });
+        const id = this.#ids[row];
+        if (id === UNDECIDED) written = true;
+        predicted.push({ id, logit: this.#largest[row] });
       }
       all.push(predicted);
+      if (logits === null) continue;
+      const first = number;
+      number += inputs.length * vocabulary;
+      if (logits === this.#logits || !written) continue;
+      logits.set(this.#together.subarray(first, number));
     }
     return all;
   }
 
-  #write(shares: readonly StepShare[]): void {
+  // Whether any draws.
+  #write(shares: readonly StepShare[]): boolean {
     let rows = 0;
+    let draws = false;
     for (let share = 0; share < shares.length; share++) rows += shares[share].inputs.length;
     this.#reserve(shares.length, rows);
     let word = 0;
     let row = 0;
     for (let share = 0; share < shares.length; share++) {
-      const { inputs } = shares[share];
+      const { inputs, sampling } = shares[share];
       word = writeStepShare(shares[share], this.#shares, word);
+      if (sampling) draws = true;
+      const from = share * SAMPLING_WORDS;
+      for (let at = 0; at < SAMPLING_WORDS; at++) {
+        this.#samplings[from + at] = sampling ? sampling[at] : 0;
+      }
       for (let at = 0; at < inputs.length; at++) this.#tokens[row++] = inputs[at];
     }
+    return draws;
   }
 
   #reserve(sequences: number, rows: number): void {
     const words = sequences * SHARE_WORDS;
-    if (words > this.#shares.length) this.#shares = new Uint32Array(words);
+    if (words > this.#shares.length) {
+      this.#shares = new Uint32Array(words);
+      this.#samplings = new Uint32Array(sequences * SAMPLING_WORDS);
+    }
     if (rows <= this.#tokens.length) return;
     this.#tokens = new Uint32Array(rows);
     this.#ids = new Uint32Array(rows);
@@ -134,6 +162,11 @@ export class StepCall {
 /** The specache_options of a request. */
 export function optionsOf(request: StepRequest): Uint32Array {
   return writeOptions(fieldsOf(request));
+}
+
+/** The specache_sampling of a request. */
+export function samplingOf({ temperature, topP, minP, topK, seed }: Sampling): Uint32Array {
+  return writeSampling({ temperature, topP, minP, topK, seed });
 }
 
 function fieldsOf({ k, late }: StepRequest): OptionsFields {

@@ -10,6 +10,10 @@
 // The random numbers depend on seed, position and token alone, and all else on the logits and the
 // text. So a guess at a position is drawn by the very rule that the true token there will be drawn
 // by, and text depends neither on how many guesses run nor on what else does.
+//
+// The library draws by the same rules (native/cpu/kernels/draw.cpp) where nothing but temperature
+// and limits is asked for, and leaves to this file what hangs on roundings, which differ from one
+// language's logarithm to another's: so both draw the same.
 
 import { SpecacheError } from "./errors.ts";
 import { type Filters, remaining } from "./sampling/filters.ts";
@@ -43,12 +47,12 @@ export interface Likeliest {
   readonly logit: number;
 }
 
-/** Whether a request needs more than the place of the largest logit. */
+/** Whether a request needs more of a step than tokens, which the library draws. */
 export function needsLogits(
   request: Sampling & { readonly logprobs: number; readonly format?: unknown },
 ): boolean {
-  const { temperature, logprobs, format } = request;
-  return temperature !== 0 || penalises(request) || logprobs > 0 || Boolean(format);
+  const { logprobs, format } = request;
+  return penalises(request) || logprobs > 0 || Boolean(format);
 }
 
 /** Whether probabilities are counted before a token is drawn. */

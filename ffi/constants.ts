@@ -3,7 +3,7 @@
 import type { ErrorCode } from "../engine/errors.ts";
 
 /** The ABI that this code is written for. */
-export const abiVersion = 7;
+export const abiVersion = 8;
 
 /** Statuses of a call. */
 export const statuses = {

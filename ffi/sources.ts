@@ -35,6 +35,7 @@ import cudaTableH from "../cuda/table.h" with { type: "text" };
 import cudaTermsCuh from "../cuda/terms.cuh" with { type: "text" };
 import abiCpp from "../native/abi.cpp" with { type: "text" };
 import abiH from "../native/abi.h" with { type: "text" };
+import abiStepCpp from "../native/abi_step.cpp" with { type: "text" };
 import abiToolsCpp from "../native/abi_tools.cpp" with { type: "text" };
 import appendCpp from "../native/append.cpp" with { type: "text" };
 import auditCpp from "../native/audit.cpp" with { type: "text" };
@@ -65,6 +66,7 @@ import cpuKernelsAuditCpp from "../native/cpu/kernels/audit.cpp" with { type: "t
 import cpuKernelsChooseCpp from "../native/cpu/kernels/choose.cpp" with { type: "text" };
 import cpuKernelsChunkH from "../native/cpu/kernels/chunk.h" with { type: "text" };
 import cpuKernelsDecoderCpp from "../native/cpu/kernels/decoder.cpp" with { type: "text" };
+import cpuKernelsDrawCpp from "../native/cpu/kernels/draw.cpp" with { type: "text" };
 import cpuKernelsEncodeCpp from "../native/cpu/kernels/encode.cpp" with { type: "text" };
 import cpuKernelsExactH from "../native/cpu/kernels/exact.h" with { type: "text" };
 import cpuKernelsHeadsH from "../native/cpu/kernels/heads.h" with { type: "text" };
@@ -98,6 +100,7 @@ import cpuUringCpp from "../native/cpu/uring.cpp" with { type: "text" };
 import dequantizeH from "../native/dequantize.h" with { type: "text" };
 import deviceH from "../native/device.h" with { type: "text" };
 import devicesCpp from "../native/devices.cpp" with { type: "text" };
+import drawH from "../native/draw.h" with { type: "text" };
 import failureH from "../native/failure.h" with { type: "text" };
 import heapH from "../native/heap.h" with { type: "text" };
 import kernelsH from "../native/kernels.h" with { type: "text" };
@@ -108,11 +111,13 @@ import numbersH from "../native/numbers.h" with { type: "text" };
 import oneLoopH from "../native/one_loop.h" with { type: "text" };
 import quantizeH from "../native/quantize.h" with { type: "text" };
 import queryH from "../native/query.h" with { type: "text" };
+import randomH from "../native/random.h" with { type: "text" };
 import referenceAuditCpp from "../native/reference/audit.cpp" with { type: "text" };
 import referenceCacheCpp from "../native/reference/cache.cpp" with { type: "text" };
 import referenceCodesCpp from "../native/reference/codes.cpp" with { type: "text" };
 import referenceCodesH from "../native/reference/codes.h" with { type: "text" };
 import referenceDecoderCpp from "../native/reference/decoder.cpp" with { type: "text" };
+import referenceDrawCpp from "../native/reference/draw.cpp" with { type: "text" };
 import referenceReferenceH from "../native/reference/reference.h" with { type: "text" };
 import referenceSlotsCpp from "../native/reference/slots.cpp" with { type: "text" };
 import rotationH from "../native/rotation.h" with { type: "text" };
@@ -167,6 +172,7 @@ export const sources: Readonly<Record<string, string>> = {
   "cuda/terms.cuh": cudaTermsCuh,
   "native/abi.cpp": abiCpp,
   "native/abi.h": abiH,
+  "native/abi_step.cpp": abiStepCpp,
   "native/abi_tools.cpp": abiToolsCpp,
   "native/append.cpp": appendCpp,
   "native/audit.cpp": auditCpp,
@@ -197,6 +203,7 @@ export const sources: Readonly<Record<string, string>> = {
   "native/cpu/kernels/choose.cpp": cpuKernelsChooseCpp,
   "native/cpu/kernels/chunk.h": cpuKernelsChunkH,
   "native/cpu/kernels/decoder.cpp": cpuKernelsDecoderCpp,
+  "native/cpu/kernels/draw.cpp": cpuKernelsDrawCpp,
   "native/cpu/kernels/encode.cpp": cpuKernelsEncodeCpp,
   "native/cpu/kernels/exact.h": cpuKernelsExactH,
   "native/cpu/kernels/heads.h": cpuKernelsHeadsH,
@@ -230,6 +237,7 @@ export const sources: Readonly<Record<string, string>> = {
   "native/dequantize.h": dequantizeH,
   "native/device.h": deviceH,
   "native/devices.cpp": devicesCpp,
+  "native/draw.h": drawH,
   "native/failure.h": failureH,
   "native/heap.h": heapH,
   "native/kernels.h": kernelsH,
@@ -240,11 +248,13 @@ export const sources: Readonly<Record<string, string>> = {
   "native/one_loop.h": oneLoopH,
   "native/quantize.h": quantizeH,
   "native/query.h": queryH,
+  "native/random.h": randomH,
   "native/reference/audit.cpp": referenceAuditCpp,
   "native/reference/cache.cpp": referenceCacheCpp,
   "native/reference/codes.cpp": referenceCodesCpp,
   "native/reference/codes.h": referenceCodesH,
   "native/reference/decoder.cpp": referenceDecoderCpp,
+  "native/reference/draw.cpp": referenceDrawCpp,
   "native/reference/reference.h": referenceReferenceH,
   "native/reference/slots.cpp": referenceSlotsCpp,
   "native/rotation.h": rotationH,

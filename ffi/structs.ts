@@ -1,10 +1,11 @@
 // structs.ts - the structs of native/specache.h, written from plain objects into Uint32Arrays.
-// Fields stand in the header's order. A "u64" takes two places, low then high; an "f32" its bits.
+// Fields stand in the header's order. A "u64" takes two places, low then high; an "f32" its bits,
+// an "f64" its bits as a "u64".
 // tools/header.ts compares the tables with the header.
 import { SpecacheError } from "../engine/errors.ts";
 
 /** How a field is written. */
-export type FieldType = "u32" | "u64" | "f32";
+export type FieldType = "u32" | "u64" | "f32" | "f64";
 
 /** Fields of a struct, in order. */
 export type StructTable = Readonly<Record<string, FieldType>>;
@@ -55,6 +56,13 @@ export const structs = {
     lateAbove: "f32",
     logits: "u32",
   },
+  specache_sampling: {
+    temperature: "f64",
+    topP: "f64",
+    minP: "f64",
+    topK: "u32",
+    seed: "u64",
+  },
   specache_model_config: {
     vocabulary: "u32",
     hidden: "u32",
@@ -80,6 +88,7 @@ export const structs = {
 export type ConfigFields = FieldsOf<typeof structs.specache_config>;
 export type ProfileFields = FieldsOf<typeof structs.specache_profile>;
 export type OptionsFields = FieldsOf<typeof structs.specache_options>;
+export type SamplingFields = FieldsOf<typeof structs.specache_sampling>;
 export type ModelConfigFields = FieldsOf<typeof structs.specache_model_config>;
 export type TensorFields = FieldsOf<typeof structs.specache_tensor>;
 
@@ -109,6 +118,13 @@ export interface StepShareFields {
   readonly options: Uint32Array;
   /** null: none are asked for. */
   readonly logits: Float32Array | null;
+  /** A specache_sampling: logits of undecided inputs alone. Left out: of all. */
+  readonly sampling?: Uint32Array | null;
+}
+
+/** Writes a specache_sampling. */
+export function writeSampling(fields: SamplingFields): Uint32Array {
+  return write(structs.specache_sampling, fields);
 }
 
 /**
@@ -125,7 +141,7 @@ export function writeStepShare(share: StepShareFields, words: Uint32Array, at: n
   words[at + 4] = options[0];
   words[at + 5] = options[1];
   words[at + 6] = options[2];
-  words[at + 7] = share.logits === null ? 0 : 1;
+  words[at + 7] = share.logits === null ? 0 : share.sampling ? 2 : 1;
   return at + 8;
 }
 
@@ -141,7 +157,10 @@ export function writeTensor(fields: TensorFields): Uint32Array {
 
 /** Places of a struct. */
 export function wordsOf(table: StructTable): number {
-  return Object.values(table).reduce((words, type) => words + (type === "u64" ? 2 : 1), 0);
+  return Object.values(table).reduce(
+    (words, type) => words + (type === "u64" || type === "f64" ? 2 : 1),
+    0,
+  );
 }
 
 function write<Table extends StructTable>(table: Table, fields: FieldsOf<Table>): Uint32Array {
@@ -150,6 +169,8 @@ function write<Table extends StructTable>(table: Table, fields: FieldsOf<Table>)
     const [type, value] = [table[name], fields[name]];
     if (type === "f32") {
       words.push(floatBits(name, value));
+    } else if (type === "f64") {
+      words.push(...doubleBits(name, value));
     } else {
       checkWhole(name, value, type === "u32" ? U32_VALUES - 1 : Number.MAX_SAFE_INTEGER);
       words.push(value % U32_VALUES);
@@ -166,6 +187,15 @@ function floatBits(name: string, value: number): number {
   if (typeof value !== "number") refuse(name, value, "is not a number");
   float[0] = value;
   return floatAsBits[0];
+}
+
+const double = new Float64Array(1);
+const doubleAsBits = new Uint32Array(double.buffer); // low, then high, as on every CPU we know
+
+function doubleBits(name: string, value: number): Uint32Array {
+  if (typeof value !== "number") refuse(name, value, "is not a number");
+  double[0] = value;
+  return doubleAsBits;
 }
 
 // The runtimes differ on numbers that do not fit: Deno throws, Bun wraps them silently.

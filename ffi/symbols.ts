@@ -51,9 +51,10 @@ export const symbols = {
   specache_model_ready: { args: ["u64"], returns: "i32" },
   specache_prefill: { args: ["u64", "u64", "u32[]", "u32", "f32[]"], returns: "i32" },
   specache_step: {
-    args: ["u64", "u32[]", "u32", "u32[]", "u32[]", "f32[]", "f32[]"],
+    args: ["u64", "u32[]", "u32", "u32[]", "u32[]", "u32[]", "f32[]", "f32[]"],
     returns: "i32",
   },
+  specache_sample: { args: ["u32[]", "f32[]", "u32", "u32", "u32", "u32[]"], returns: "i32" },
   specache_rows: { args: ["u64", "u64", "u32", "u32", "u32", "f32[]", "f32[]"], returns: "i32" },
   specache_record: { args: ["u64"], returns: "i32" },
   specache_recorded: { args: ["u64", "f32[]"], returns: "i32" },

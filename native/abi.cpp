@@ -20,6 +20,11 @@ namespace specache {
 thread_local std::string last_error;
 std::atomic<uint64_t> call_nanoseconds{0};
 
+Model &model_of(Store &store) {
+    if (!store.model) fail(SPECACHE_HANDLE, "the store has no model");
+    return *store.model;
+}
+
 }  // namespace specache
 
 namespace {
@@ -35,16 +40,6 @@ std::string text_of(const uint8_t *bytes, uint32_t count) {
                             : std::string(reinterpret_cast<const char *>(bytes), count);
 }
 
-Options options_of(const specache_options &options) {
-    float above = std::bit_cast<float>(options.late_above_bits);
-    if (options.late > 2) fail(SPECACHE_ARGUMENT, "late %u is above 2", options.late);
-    if (options.late == 2 && !(above >= 0 && above <= 1)) {
-        fail(SPECACHE_ARGUMENT, "late_above %g is outside 0..1", double(above));
-    }
-    constexpr float none = std::numeric_limits<float>::infinity();
-    return {options.k, options.late == 0 ? none : options.late == 1 ? -1.0f : above};
-}
-
 void check_layer(const Store &store, uint32_t layer) {
     if (layer < store.plan.config.layers) return;
     fail(SPECACHE_ARGUMENT, "layer %u is not below %u", layer, store.plan.config.layers);
@@ -54,11 +49,6 @@ void check_layer(const Store &store, uint32_t layer) {
 void check_queries(const float *queries, uint64_t count, uint32_t layer) {
     if (std::all_of(queries, queries + count, [](float x) { return std::isfinite(x); })) return;
     fail(SPECACHE_DATA, "a query of layer %u is not finite", layer);
-}
-
-Model &model_of(Store &store) {
-    if (!store.model) fail(SPECACHE_HANDLE, "the store has no model");
-    return *store.model;
 }
 
 }  // namespace
@@ -233,14 +223,6 @@ EXPORT int32_t specache_append(uint64_t id, uint64_t sequence, uint32_t layer, u
     });
 }
 
-EXPORT int32_t specache_begin(uint64_t id, uint64_t sequence, uint32_t inputs, uint32_t trusted,
-                              const specache_options *options) {
-    return on_store(id, [&](Store &store) {
-        not_null("options", options);
-        begin(store, store.sequence(sequence), inputs, trusted, options_of(*options));
-    });
-}
-
 EXPORT int32_t specache_attend(uint64_t id, uint64_t sequence_id, uint32_t layer,
                                const float *queries, const float *keys, const float *values,
                                float *outputs) {
@@ -268,10 +250,6 @@ EXPORT int32_t specache_attend(uint64_t id, uint64_t sequence_id, uint32_t layer
             throw;
         }
     });
-}
-
-EXPORT int32_t specache_keep(uint64_t id, uint64_t sequence, uint32_t count) {
-    return on_store(id, [&](Store &store) { keep(store, store.sequence(sequence), count); });
 }
 
 EXPORT int32_t specache_model_open(uint64_t id, const specache_model_config *config,
@@ -303,48 +281,6 @@ EXPORT int32_t specache_prefill(uint64_t id, uint64_t sequence, const uint32_t *
     return on_store(id, [&](Store &store) {
         not_null("tokens", tokens);
         prefill(model_of(store), store.sequence(sequence), tokens, count, logits);
-    });
-}
-
-EXPORT int32_t specache_step(uint64_t id, const specache_step_share *shares, uint32_t count,
-                             const uint32_t *tokens, uint32_t *ids, float *largest,
-                             float *logits) {
-    return on_store(id, [&](Store &store) {
-        Model &model = model_of(store);
-        uint32_t most = store.plan.config.sequences_max;
-        if (count < 1) fail(SPECACHE_ARGUMENT, "sequences %u of a step are below 1", count);
-        if (count > most) {
-            fail(SPECACHE_ARGUMENT, "sequences %u of a step are above sequences_max %u", count,
-                 most);
-        }
-        not_null("shares", shares);
-        bool empty = std::all_of(shares, shares + count, [](auto &of) { return of.inputs == 0; });
-        if (!empty) {  // else refused below
-            not_null("tokens", tokens);
-            not_null("ids", ids);
-            not_null("largest", largest);
-        }
-        std::vector<StepInputs> &list = model.step_list;  // has room: nothing is allocated
-        list.clear();
-        uint64_t row = 0, logits_row = 0;
-        for (uint32_t i = 0; i < count; i++) {
-            const specache_step_share &share = shares[i];
-            Sequence &sequence =
-                store.sequence(uint64_t(share.sequence_high) << 32 | share.sequence_low);
-            of_sequence(sequence, count, [&] {
-                if (share.logits > 1) fail(SPECACHE_ARGUMENT, "logits %u is above 1", share.logits);
-                if (share.logits == 1) not_null("logits", logits);
-                list.push_back({&sequence, tokens + row, share.inputs, share.trusted,
-                                options_of({share.k, share.late, share.late_above_bits}),
-                                ids + row, largest + row,
-                                share.logits == 0
-                                    ? nullptr
-                                    : logits + logits_row * model.config.vocabulary});
-            });
-            row += share.inputs;
-            logits_row += share.logits == 0 ? 0 : share.inputs;
-        }
-        step(model, list.data(), count);
     });
 }
 

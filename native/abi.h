@@ -8,6 +8,7 @@
 #include <string>
 
 #include "failure.h"
+#include "model/model.h"
 #include "store/store.h"
 
 #define EXPORT extern "C" __attribute__((visibility("default")))
@@ -17,6 +18,7 @@ namespace specache {
 extern thread_local std::string last_error;
 extern std::atomic<uint64_t> call_nanoseconds;  // of all calls on stores so far
 std::shared_ptr<Store> find(uint64_t id);  // throws Failure (handle)
+Model &model_of(Store &store);  // throws Failure (argument) where it has none
 
 template <class Body>
 int32_t guarded(Body body) {

@@ -9,6 +9,7 @@
 
 #include "cpu/threads.h"
 #include "failure.h"
+#include "random.h"
 #include "step.h"
 
 namespace specache {
@@ -17,14 +18,6 @@ namespace {
 constexpr uint32_t table_bits = 20;
 constexpr uint32_t run_tokens = 512;
 
-// splitmix64 (Steele, Lea, Flood 2014): a number of a counter.
-uint64_t mixed(uint64_t x) {
-    x += 0x9E3779B97F4A7C15u;
-    x = (x ^ x >> 30) * 0xBF58476D1CE4E5B9u;
-    x = (x ^ x >> 27) * 0x94D049BB133111EBu;
-    return x ^ x >> 31;
-}
-
 // The sum of twelve numbers of 16 bits is normal but for its far tails (Irwin-Hall): its mean is
 // 12 * 32,767.5, its deviation 65,536.
 std::vector<float> normal_numbers(uint32_t seed, uint64_t count) {
@@ -32,7 +25,7 @@ std::vector<float> normal_numbers(uint32_t seed, uint64_t count) {
     for (uint64_t i = 0; i < count; i++) {
         uint32_t sum = 0;
         for (uint64_t part = 0; part < 3; part++) {
-            uint64_t bits = mixed(uint64_t(seed) << 40 | (i * 3 + part));
+            uint64_t bits = counted(uint64_t(seed) << 40 | (i * 3 + part));
             for (; bits != 0; bits >>= 16) sum += uint32_t(bits & 0xFFFF);
         }
         numbers[i] = (float(sum) - 393210.0f) / 65536.0f;
@@ -73,7 +66,7 @@ void fill(Store &store, Sequence &sequence, uint32_t tokens, uint32_t seed) {
             for (uint32_t layer = 0; layer < config.layers; layer++) {
                 uint64_t part = uint64_t(sequence.length) * config.layers + layer;
                 auto from = [&](uint64_t what) {
-                    return numbers.data() + (mixed(part * 2 + what) >> (64 - table_bits));
+                    return numbers.data() + (counted(part * 2 + what) >> (64 - table_bits));
                 };
                 append(store, sequence, layer, count, nullptr, from(0), from(1), nullptr,
                        Where::host);
@@ -116,7 +109,7 @@ uint64_t far_reads_time(Store &store, uint32_t reads, uint32_t bytes, uint32_t s
     uint64_t room = staging_pages * plan.layer_block / bytes;
     std::vector<Copy> copies(reads);
     for (uint32_t i = 0; i < reads; i++) {
-        uint64_t place = mixed(uint64_t(seed) << 32 | i) % (plan.far_bytes() / bytes);
+        uint64_t place = counted(uint64_t(seed) << 32 | i) % (plan.far_bytes() / bytes);
         copies[i] = {place * bytes, store.work.far_pages + i % room * bytes};
     }
     Device &device = *store.device;

@@ -394,6 +394,7 @@ struct Kernels {
     void (*prefill_finish)(Stream &, const PrefillFinish &);
     void (*audit)(Stream &, const Audit &);
     void (*one_loop)(Stream &, const OneLoop &);  // one_loop.h; null: there is none
+    void (*draw)(const struct DrawRow &);         // draw.h; null: a CPU table's is taken
 };
 
 }  // namespace specache

@@ -14,7 +14,7 @@
 extern "C" {
 #endif
 
-#define SPECACHE_ABI_VERSION 7u
+#define SPECACHE_ABI_VERSION 8u
 
 typedef enum specache_status {
     SPECACHE_OK = 0,
@@ -84,8 +84,25 @@ typedef struct specache_step_share {
     uint32_t sequence_low, sequence_high;
     uint32_t inputs, trusted;
     uint32_t k, late, late_above_bits;  // as specache_options
-    uint32_t logits;                    // 1: its inputs' logits are asked for
+    uint32_t logits;                    // 1: its inputs' logits are asked for; 2: only those of
+                                        // inputs whose token is SPECACHE_UNDECIDED
 } specache_step_share;
+
+// How tokens are drawn: from exp(logit / temperature) of those that top_k, then top_p, then min_p
+// leave, by random numbers of seed, position and token alone.
+typedef struct specache_sampling {
+    uint32_t temperature_low, temperature_high;  // bits of a double; 0: the most probable token,
+                                                 // and nothing else is looked at
+    uint32_t top_p_low, top_p_high;              // of a double above 0, at most 1, which leaves all
+    uint32_t min_p_low, min_p_high;              // of a double, 0 (leaves all) to 1
+    uint32_t top_k;                              // 0 leaves all
+    uint32_t seed_low, seed_high;
+} specache_sampling;
+
+// The token of a draw that another order of a sum, or the last bit of a logarithm, would change, or
+// where too many tokens are nearly as probable for limits to be found quickly: who asked has the
+// logits, and decides.
+#define SPECACHE_UNDECIDED 0xfffffffeu
 
 // Bytes of each part, in the order of specache_plan's array.
 enum {
@@ -255,10 +272,17 @@ int32_t specache_prefill(uint64_t store, uint64_t sequence, const uint32_t *toke
 // what its slots hold.
 // tokens [rows], the inputs of shares[0], then those of shares[1] and so on. ids [rows] of each
 // row's largest logit, the lowest of equal ones, and largest [rows], those logits; where none is
-// above -infinity (all may be NaN) the id is 0xffffffff. logits of the rows whose share asks for
-// them, [such rows][vocabulary], or null where none does.
+// above -infinity (all may be NaN) the id is 0xffffffff. samplings [count], or null: where one's
+// temperature is above 0, and the row's largest logit finite, the id is what is drawn for the
+// position behind the input, or SPECACHE_UNDECIDED; its share asks for logits, 1 or 2. logits of
+// the rows whose share asks for them, [such rows][vocabulary], or null where none does.
 int32_t specache_step(uint64_t store, const specache_step_share *shares, uint32_t count,
-                      const uint32_t *tokens, uint32_t *ids, float *largest, float *logits);
+                      const uint32_t *tokens, const specache_sampling *samplings, uint32_t *ids,
+                      float *largest, float *logits);
+// Draws the token of `position` from logits [vocabulary] as a step does; isa as specache_config's.
+// A largest logit that is not finite is SPECACHE_DATA.
+int32_t specache_sample(const specache_sampling *sampling, const float *logits,
+                        uint32_t vocabulary, uint32_t position, uint32_t isa, uint32_t *id_out);
 // Copies rows as stored, widened to f32: keys, values [tokens][kv_heads][head_dim] of one layer.
 int32_t specache_rows(uint64_t store, uint64_t sequence, uint32_t layer, uint32_t first,
                       uint32_t tokens, float *keys, float *values);

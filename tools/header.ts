@@ -94,7 +94,7 @@ function abiType(arg: string, structsRead: Readonly<Record<string, unknown>>): s
 
 function fieldsInC([name, type]: [string, FieldType]): string[] {
   const field = snake(name);
-  if (type === "u64") return [`${field}_low`, `${field}_high`];
+  if (type === "u64" || type === "f64") return [`${field}_low`, `${field}_high`];
   return [type === "f32" ? `${field}_bits` : field];
 }
 

@@ -12,6 +12,7 @@ void normalize(Stream &, const Normalize &);
 void rotate(Stream &, const Rotate &);
 void gate(Stream &, const Gate &);
 void argmax(Stream &, const Argmax &);
+void draw(const DrawRow &);
 void make_rows(Stream &, const MakeRows &);
 void copy_rows(Stream &, const CopyRows &);
 void encode(Stream &, const Encode &);

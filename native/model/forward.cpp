@@ -1,8 +1,12 @@
 // forward.cpp - the decoder around the cache: norms, projections, rope, MLP, logits.
 #include <algorithm>
 #include <bit>
+#include <cmath>
 
+#include "../cpu/tables.h"
+#include "../cpu/threads.h"
 #include "../failure.h"
+#include "../random.h"
 #include "model.h"
 
 namespace specache {
@@ -104,9 +108,39 @@ struct Pass {
                 list->largest[at - row] = likeliest[at - first].logit;
             }
             if (list->logits == nullptr || from >= to) continue;
+            if (list->undecided_alone && device.shares_memory()) continue;  // draws read a.logits
             download_logits(from - first, to - from,
                             list->logits + uint64_t(from - row) * model.config.vocabulary);
         }
+    }
+    // Draws tokens of rows [first, end) for sequences that ask for it, from what was downloaded, or
+    // where it lies.
+    void draw_tokens(const StepInputs *list, uint32_t first, uint32_t end) {
+        DrawRow draws[logits_rows_max];
+        float *copies[logits_rows_max];  // where an undecided row's logits are to be
+        uint32_t count = 0, vocabulary = model.config.vocabulary;
+        for (uint32_t row = 0; row < end; row += list->inputs, list++) {
+            uint32_t to = std::min(row + list->inputs, end);
+            if (list->sampling.temperature == 0) continue;
+            for (uint32_t at = std::max(row, first); at < to; at++) {
+                uint32_t input = at - row;
+                Likeliest likeliest{list->ids[input], list->largest[input]};
+                if (!std::isfinite(likeliest.logit)) continue;  // refused by who asked
+                uint64_t position = uint64_t(list->sequence->length) + 1 + input;
+                float *asked = list->logits + uint64_t(input) * vocabulary;
+                const float *here = a.logits + uint64_t(at - first) * vocabulary;
+                bool in_place = list->undecided_alone && device.shares_memory();
+                copies[count] = in_place ? asked : nullptr;
+                draws[count++] = {in_place ? here : asked, vocabulary, likeliest, &list->sampling,
+                                  word_of(list->sampling.seed, position), list->ids + input};
+            }
+        }
+        auto draw = kernels.draw != nullptr ? kernels.draw : kernels_for(0).draw;
+        parallel(device.host(), count, [&](uint32_t i) {
+            draw(draws[i]);
+            if (*draws[i].id != undecided_token || copies[i] == nullptr) return;
+            std::copy_n(draws[i].logits, vocabulary, copies[i]);
+        });
     }
 };
 
@@ -266,6 +300,7 @@ void run_begun(Model &model, const StepInputs *list, uint32_t count) {
         uint32_t end = std::min(first + at_once, rows);
         if (count > 1) pass.predict(first, end - first);
         pass.download_predicted(list, first, end);
+        pass.draw_tokens(list, first, end);
     }
 }
 

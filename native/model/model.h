@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "../draw.h"
 #include "../failure.h"
 #include "../step.h"
 
@@ -61,9 +62,11 @@ struct StepInputs {
     const uint32_t *tokens;  // [inputs]
     uint32_t inputs, trusted;
     Options options;
-    uint32_t *ids;           // [inputs] of the largest logits, as Likeliest says
+    uint32_t *ids;           // [inputs] what is drawn, or of the largest logits, as Likeliest says
     float *largest;          // [inputs] those logits
-    float *logits;           // [inputs][vocabulary], or null
+    float *logits;           // [inputs][vocabulary], or null: nothing is drawn
+    bool undecided_alone;    // only undecided inputs' logits are asked for
+    Sampling sampling;
 };
 
 struct Model {

@@ -260,6 +260,6 @@ const Kernels reference_kernels = {
     "reference", reference_embed, reference_project, reference_normalize, reference_rotate,
     reference_gate, reference_argmax, reference_make_rows, reference_copy_rows, reference_encode,
     reference_scan, reference_choose, reference_resolve, reference_attend, reference_settle,
-    reference_prefill_attend, reference_prefill_finish, reference_audit, nullptr};
+    reference_prefill_attend, reference_prefill_finish, reference_audit, nullptr, reference_draw};
 
 }  // namespace specache

@@ -12,6 +12,7 @@ void reference_normalize(Stream &, const Normalize &);
 void reference_rotate(Stream &, const Rotate &);
 void reference_gate(Stream &, const Gate &);
 void reference_argmax(Stream &, const Argmax &);
+void reference_draw(const DrawRow &);
 void reference_make_rows(Stream &, const MakeRows &);
 void reference_copy_rows(Stream &, const CopyRows &);
 void reference_encode(Stream &, const Encode &);

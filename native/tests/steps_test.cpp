@@ -95,7 +95,7 @@ struct Texts {
         std::vector<uint32_t> ids(tokens.size());
         std::vector<float> largest(tokens.size()), logits(logits_rows * vocabulary);
         int32_t status = specache_step(store, shares.data(), uint32_t(shares.size()),
-                                       tokens.data(), ids.data(), largest.data(),
+                                       tokens.data(), nullptr, ids.data(), largest.data(),
                                        logits_rows == 0 ? nullptr : logits.data());
         uint32_t row = 0, logits_row = 0;
         for (uint32_t text : which) {
@@ -208,7 +208,7 @@ TEST("a step of several sequences is refused by name, value and limit, and none 
     auto refused = [&](const std::vector<specache_step_share> &shares, const std::string &text,
                        int32_t expected = SPECACHE_ARGUMENT) {
         CHECK(specache_step(run.store, shares.data(), uint32_t(shares.size()), tokens.data(),
-                            ids.data(), largest.data(), logits.data()) == expected);
+                            nullptr, ids.data(), largest.data(), logits.data()) == expected);
         CHECK(last_error() == text);
         if (last_error() != text) std::printf("%s\n", last_error().c_str());
     };
@@ -220,11 +220,11 @@ TEST("a step of several sequences is refused by name, value and limit, and none 
     std::string name = "sequence " + std::to_string(run.sequences[4]) + ": ";
     specache_step_share any = run.share(0);
     refused({}, "sequences 0 of a step are below 1");
-    CHECK(specache_step(run.store, nullptr, 1, tokens.data(), ids.data(), largest.data(),
-                        nullptr) == SPECACHE_ARGUMENT);
+    CHECK(specache_step(run.store, nullptr, 1, tokens.data(), nullptr, ids.data(),
+                        largest.data(), nullptr) == SPECACHE_ARGUMENT);
     CHECK(last_error() == "shares is null");
     auto without = [&](const uint32_t *read, uint32_t *written, float *most, const char *text) {
-        CHECK(specache_step(run.store, &any, 1, read, written, most, logits.data()) ==
+        CHECK(specache_step(run.store, &any, 1, read, nullptr, written, most, logits.data()) ==
               SPECACHE_ARGUMENT);
         CHECK(last_error() == text);
     };
@@ -242,13 +242,13 @@ TEST("a step of several sequences is refused by name, value and limit, and none 
     refused(changed([](auto &all) { all[1].trusted = 4; }), name + "trusted 4 is above inputs 3");
     refused(changed([](auto &all) { all[1].k = 33; }), name + "k 33 is above k_max 32");
     refused(changed([](auto &all) { all[1].late = 3; }), name + "late 3 is above 2");
-    refused(changed([](auto &all) { all[1].logits = 2; }), name + "logits 2 is above 1");
+    refused(changed([](auto &all) { all[1].logits = 3; }), name + "logits 3 is above 2");
     tokens[5] = vocabulary;
     refused(changed([](auto &) {}),
             name + "token 70 at 1 is not below the vocabulary's 70");
     tokens[5] = 0;
-    CHECK(specache_step(run.store, &any, 1, tokens.data(), ids.data(), largest.data(), nullptr) ==
-          SPECACHE_ARGUMENT);
+    CHECK(specache_step(run.store, &any, 1, tokens.data(), nullptr, ids.data(), largest.data(),
+                        nullptr) == SPECACHE_ARGUMENT);
     CHECK(last_error() == "logits is null");
     std::vector<Said> said;
     CHECK(run.step({4}, said) == SPECACHE_OK);
@@ -266,7 +266,7 @@ TEST("what one of a sequence's tokens fails by ends the step of all, and none ha
         std::vector<uint32_t> ids(11), tokens(11);  // 4, 3 and 4 inputs
         std::vector<float> largest(11), logits(11 * vocabulary);
         auto step = [&] {
-            return specache_step(run.store, shares.data(), 3, tokens.data(), ids.data(),
+            return specache_step(run.store, shares.data(), 3, tokens.data(), nullptr, ids.data(),
                                  largest.data(), logits.data());
         };
         tokens[5] = spoilt_token;

@@ -252,10 +252,10 @@ TEST("of a model's step of several sequences the watched one tells what it tells
         specache_step_share shares[] = {share, share};
         shares[0].sequence_low = uint32_t(first);
         shares[1].sequence_low = uint32_t(together.sequence);
-        CHECK(specache_step(alone.store, &share, 1, tokens + step, ids, largest, nullptr) ==
-              SPECACHE_OK);
+        CHECK(specache_step(alone.store, &share, 1, tokens + step, nullptr, ids, largest,
+                            nullptr) == SPECACHE_OK);
         uint32_t both[] = {tokens[step], tokens[step]};
-        CHECK(specache_step(together.store, shares, 2, both, ids, largest, nullptr) ==
+        CHECK(specache_step(together.store, shares, 2, both, nullptr, ids, largest, nullptr) ==
               SPECACHE_OK);
         for (Run *each : {&alone, &together}) {
             CHECK(specache_keep(each->store, each->sequence, 1) == SPECACHE_OK);

@@ -3,6 +3,7 @@
 import type { DecodeState } from "../../engine/decode_state.ts";
 import { SpecacheError } from "../../engine/errors.ts";
 import type { NativeStore, Pages, SequencePages, StepShare } from "../../engine/native.ts";
+import { UNDECIDED } from "../../engine/native.ts";
 import type { Likeliest } from "../../engine/sampler.ts";
 import { type Settings, settle } from "../../engine/settings.ts";
 import { type CacheStats, noStats } from "../../engine/stats.ts";
@@ -97,7 +98,7 @@ export class FakeStore {
   }
 
   steps(shares: readonly StepShare[]): Likeliest[][] {
-    return shares.map(({ sequence: id, inputs, trusted, logits }) => {
+    return shares.map(({ sequence: id, inputs, trusted, logits, sampling }) => {
       const sequence = this.#of(id);
       if (sequence.step !== null || inputs.length > 1 + this.settings.guessesMax) {
         throw fault("step");
@@ -110,7 +111,7 @@ export class FakeStore {
         const row = logitsOf(ahead);
         logits?.set(row, at * VOCABULARY);
         const logit = Math.max(...row);
-        return { id: row.indexOf(logit), logit };
+        return { id: sampling ? UNDECIDED : row.indexOf(logit), logit };
       });
     });
   }

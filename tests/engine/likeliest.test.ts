@@ -47,7 +47,7 @@ const greedyRequests: readonly GenerateOptions[] = [
   { guesses: 3, accept: "auto" },
 ];
 
-test("a greedy request asks the library for no logits; any other does, at each step", () => {
+test("a greedy request lends the library no room for logits; any other does, at each step", () => {
   withStore((store) => {
     const seen = stepsSeen(store);
     const asked = (options: GenerateOptions, draw?: (logits: Float32Array) => number) => {

@@ -164,12 +164,14 @@ test("the text that a guess would have is counted, and the text itself stays as 
   assertEquals([...counts.generated], before);
 });
 
-test("logits are needed for all but the most probable token", () => {
+test("logits are needed for penalties and probabilities, not for what the library draws", () => {
   const request = { ...greedy, logprobs: 0 };
-  assertEquals(needsLogits({ ...request, topK: 5, topP: 0.5, minP: 0.5, seed: 3 }), false);
+  for (const temperature of [0, 0.1]) {
+    const limits = { topK: 5, topP: 0.5, minP: 0.5, seed: 3 };
+    assertEquals(needsLogits({ ...request, ...limits, temperature }), false);
+  }
   for (
     const given of [
-      { temperature: 0.1 },
       { repetitionPenalty: 1.1 },
       { presencePenalty: -1 },
       { frequencyPenalty: 1 },

@@ -12,6 +12,6 @@ namespace specache::SPECACHE_ISA {
 const Kernels kernels = {
     SPECACHE_TEXT(SPECACHE_ISA), embed, project, normalize, rotate, gate, argmax, make_rows,
     copy_rows, encode, scan, choose, reference_resolve, attend, reference_settle, prefill_attend,
-    prefill_finish, audit, one_loop};
+    prefill_finish, audit, one_loop, draw};
 
 }  // namespace specache::SPECACHE_ISA
