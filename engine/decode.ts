@@ -5,6 +5,7 @@
 //   pre-decode r passes of x_1 and the guesses so far -> r guesses; nothing is kept
 //   step       inputs [x_t, guesses] -> row 0 -> x_{t+1}; row i -> the next step's guess i; a row
 //              is the token that the library drew, and logits where the request needs more
+//   steps      steps of one input that the library makes one behind the other (in_a_row.ts)
 //   accept     guesses of a lookup run as trusted inputs: while input i's guess is the token that
 //              came, row i gives a true token too, bit for bit that of the next step
 //
@@ -15,13 +16,15 @@ import { AcceptPolicy } from "./accept.ts";
 import { SpecacheError } from "./errors.ts";
 import type { DecodeState } from "./decode_state.ts";
 import { countGuess } from "./guesses.ts";
-import { type NativeStore, optionsOf, samplingOf, type StepShare, UNDECIDED } from "./native.ts";
+import { type NativeStore, optionsOf, type StepShare } from "./native.ts";
 import type { Constraint } from "./constrain/constraint.ts";
-import { filters, type Likeliest, mostProbable, needsLogits, sample } from "./sampler.ts";
-import { type Logprobs, logprobsOf } from "./sampling/logprobs.ts";
+import { draw, drawsOf, predictedOf, rowsOf, stepAgain, type Stepping, toldOf } from "./draws.ts";
+import { mayStepInARow, stepsInARow } from "./in_a_row.ts";
+import type { Likeliest } from "./sampler.ts";
+import type { Logprobs } from "./sampling/logprobs.ts";
 import { penalises, TokenCounts } from "./sampling/penalties.ts";
 import type { Request } from "./settings.ts";
-import { dropStep, keepStep, regain } from "./regain.ts";
+import { keepStep, regain } from "./regain.ts";
 
 /** Why a generation ended. */
 export type Stop = "eos" | "length" | "stop" | "cancelled";
@@ -53,6 +56,8 @@ export interface Run {
   readonly constraint?: Constraint;
   /** Whether the request was cancelled; read between native calls and draws. */
   cancelled(): boolean;
+  /** Whether nobody else wants a turn; left out: steps are made one by one. */
+  alone?(): boolean;
 }
 
 /**
@@ -66,6 +71,7 @@ export function* decode(run: Run): Generator<DecodeEvent, Stop, boolean | void> 
     const { done, value } = asking.next(answer);
     if (done) return value;
     if (value.kind === "step") answer = store.steps([value.share])?.[0] ?? null;
+    else if (value.kind === "steps") answer = store.inARow(value);
     else answer = value.kind === "read" ? store.settings.chunkTokens : yield value;
   }
 }
@@ -76,20 +82,36 @@ export interface StepAsk {
   readonly share: StepShare;
 }
 
+/** A decode that waits for steps in a row; no step of its sequence is at work. */
+export interface StepsAsk {
+  readonly kind: "steps";
+  /** Of the first: one input, trusted. Each one's token is the next one's input. */
+  readonly share: StepShare;
+  /** At most so many, and none that would end later, but for the first. */
+  readonly steps: number;
+  readonly milliseconds: number;
+  /** Tokens behind which it ends. */
+  readonly ends: Uint32Array;
+}
+
 /** A decode that waits for its turn to read a piece of its prompt. */
 export interface ReadAsk {
   readonly kind: "read";
 }
 
+/** What a decode waits for. */
+export type Ask = StepAsk | StepsAsk | ReadAsk;
+
 /**
- * Of a StepAsk: what its inputs predict, null where it was cancelled. Of a ReadAsk: tokens of the
- * piece at most. null, to both: nothing was made, as the sequence was set back or is given up. Of
- * an event: as decode().
+ * Of a StepAsk: what its inputs predict, null where it was cancelled. Of a StepsAsk: what each of
+ * its steps predicts; all are kept but one whose token is UNDECIDED or whose logits are not finite.
+ * Of a ReadAsk: tokens of the piece at most. null, to all: nothing was made, as the sequence was
+ * set back or is given up. Of an event: as decode().
  */
 export type Answer = Likeliest[] | null | number | boolean | void;
 
 /** A decode that waits for another to give it its turns. */
-export type Asking<Result> = Generator<DecodeEvent | StepAsk | ReadAsk, Result, Answer>;
+export type Asking<Result> = Generator<DecodeEvent | Ask, Result, Answer>;
 
 /** As decode(), but asks for its turns, and for its steps, which several may have made together. */
 export function* decodeAsking(run: Run): Asking<Stop> {
@@ -97,7 +119,8 @@ export function* decodeAsking(run: Run): Asking<Stop> {
   if (!(yield* prefill(run))) return "cancelled";
   const policy = new AcceptPolicy(request.accept);
   const counts = penalises(request) ? TokenCounts.of(state.text.ids, state.prompted) : null;
-  const stepping: Stepping = { ...run, counts, options: optionsOf(request), ...rowsOf(run) };
+  const ends = Uint32Array.from(run.eos);
+  const stepping: Stepping = { ...run, counts, ends, options: optionsOf(request), ...rowsOf(run) };
   let emitted = 0;
   while (emitted < request.maxTokens) {
     if (run.cancelled()) return "cancelled";
@@ -134,43 +157,6 @@ function endAt({ store, state }: Run, id: number, more: number): void {
   state.cut(held);
   state.text.add([id]);
   state.next = id;
-}
-
-interface Stepping extends Run {
-  /** What the request asks of each step, as the library takes it. */
-  readonly options: Uint32Array;
-  /** The text's tokens, where penalties count them. */
-  readonly counts: TokenCounts | null;
-  /** (1 + guesses, vocabulary) of a step; null: the likeliest tokens say all that is asked. */
-  readonly logits: Float32Array | null;
-  /** How the library draws, which gives logits of undecided tokens alone; null: it does not. */
-  readonly sampling: Uint32Array | null;
-  /** Its rows (vocabulary): a view takes as long to make as a call into the library. */
-  readonly rows: readonly Float32Array[] | null;
-}
-
-function rowsOf({ store, request, draw }: Run): Pick<Stepping, "logits" | "sampling" | "rows"> {
-  const free = draw === undefined && !needsLogits(request);
-  if (free && request.temperature === 0) return { logits: null, sampling: null, rows: null };
-  const { vocabulary } = store;
-  const inputs = 1 + Math.max(request.guesses, request.lookups);
-  const logits = new Float32Array(inputs * vocabulary);
-  const rows = Array.from(
-    { length: inputs },
-    (_, row) => logits.subarray(row * vocabulary, (row + 1) * vocabulary),
-  );
-  return { logits, sampling: free ? samplingOf(request) : null, rows };
-}
-
-// What the inputs of a step predict that its sequence was set back for: as it was, it steps again.
-// null: cancelled.
-function* stepAgain(run: Stepping, ask: StepAsk): Asking<Likeliest[] | null> {
-  let likeliest: Likeliest[] | null = null;
-  while (!run.state.whole) {
-    if (!(yield* regain(run))) return null;
-    likeliest = (yield ask) as Likeliest[] | null;
-  }
-  return likeliest;
 }
 
 // The newest token and guesses of what follows it, of which the first `trusted` inputs may be kept.
@@ -248,12 +234,20 @@ function* step(run: Stepping, policy: AcceptPolicy, left: number): Asking<Drawn[
   const { name } = copied ? state.text : state.guesses;
   const { recomputed } = state;
   const started = performance.now();
+  const timed = (steps: number) => {
+    if (state.recomputed !== recomputed) return; // it was set back meanwhile
+    policy.timed(trusted, (performance.now() - started) / steps);
+  };
+  if (guesses.length === 0 && mayStepInARow(run, left)) {
+    const drawn = yield* stepsInARow(run, left);
+    if (drawn !== null) timed(drawn.length);
+    return drawn;
+  }
   const ask = askOf(run, guesses, 1 + trusted);
   const answer = (yield ask) as Likeliest[] | null;
   const likeliest = state.whole ? answer : yield* stepAgain(run, ask);
   if (likeliest === null) return null;
-  const timed = state.recomputed === recomputed; // it was not set back meanwhile
-  if (timed) policy.timed(trusted, performance.now() - started);
+  timed(1);
   const draws = drawsOf(run, likeliest, guesses, trusted);
   if (draws === null) {
     run.store.keep(state.sequence, 0);
@@ -268,86 +262,4 @@ function* step(run: Stepping, policy: AcceptPolicy, left: number): Asking<Drawn[
   if (guesses.length > 0) countGuess(state.guessStats, name, guesses[0], drawn[0].id);
   state.guesses.advance(predicted);
   return drawn;
-}
-
-interface Draws {
-  /** The true tokens. */
-  readonly drawn: Drawn[];
-  /** What the inputs behind them predict. */
-  readonly predicted: number[];
-}
-
-// What the rows of the step at work give; null: cancelled. An error drops the step.
-// What input i predicts stands behind the guesses before it; those of true rows are true. A draw
-// from a large vocabulary takes as long as a layer, so each looks for a cancel.
-function drawsOf(
-  run: Stepping,
-  likeliest: readonly Likeliest[],
-  guesses: readonly number[],
-  trusted: number,
-): Draws | null {
-  const { request, rows } = run;
-  const drawn: Drawn[] = [];
-  const predicted: number[] = [];
-  try {
-    for (let row = 0, right = true; right; row++) {
-      if (run.cancelled()) return null;
-      const id = predictedOf(run, likeliest, row, guesses, 0);
-      drawn.push({ kind: "token", id, logprobs: rows && toldOf(rows[row], id, request) });
-      right = row < trusted && id === guesses[row] && !run.eos.includes(id);
-    }
-    // What inputs behind the last true one predict is the chain's; a lookup leaves it nothing.
-    for (let row = drawn.length; row < likeliest.length; row++) {
-      if (run.cancelled()) return null;
-      predicted.push(predictedOf(run, likeliest, row, guesses, row));
-    }
-  } catch (error) {
-    dropStep(run);
-    throw error;
-  }
-  return { drawn, predicted };
-}
-
-function toldOf(logits: Float32Array, id: number, { logprobs }: Request): Logprobs | null {
-  return logprobs === 0 ? null : logprobsOf(logits, id, logprobs);
-}
-
-// The token that a step's row predicts, behind the guesses before it.
-function predictedOf(
-  run: Stepping,
-  likeliest: readonly Likeliest[],
-  row: number,
-  guesses: readonly number[],
-  input: number,
-): number {
-  const told = likeliest[row];
-  if (run.rows === null || run.sampling !== null && told.id !== UNDECIDED) {
-    return mostProbable(told);
-  }
-  const position = run.state.length + 1 + row;
-  const place = { position, ahead: guesses.slice(0, row), input };
-  return draw(run, run.rows[row], run.sampling === null ? told : null, place);
-}
-
-interface Place {
-  readonly position: number;
-  /** Tokens that the text has behind the newest true one. */
-  readonly ahead: readonly number[];
-  /** 0: the token is true; else a guess. */
-  readonly input: number;
-}
-
-function draw(
-  { request, counts, draw, constraint }: Stepping,
-  logits: Float32Array,
-  likeliest: Likeliest | null,
-  { position, ahead, input }: Place,
-): number {
-  const given = draw?.(logits, position, input);
-  if (given !== undefined) return given;
-  const text = counts && counts.with(ahead);
-  if (constraint === undefined) return sample(logits, request, position, text, likeliest);
-  return constraint.draw({ logits, ahead, unfiltered: !filters(request) }, (allowed) => {
-    return sample(allowed, request, position, text, allowed === logits ? likeliest : null);
-  });
 }

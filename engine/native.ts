@@ -6,6 +6,7 @@ import { writeConfig, writeModelConfig, writeTensor } from "../ffi/structs.ts";
 import { configOf, ISAS, profileStruct, type StoreShape } from "./native_config.ts";
 import { optionsOf, StepCall, type StepRequest, type StepShare } from "./native_step.ts";
 import type { Isa } from "./config.ts";
+import type { StepsAsk } from "./decode.ts";
 import type { ModelDescription } from "./model/describe.ts";
 import type { Profile } from "./profile.ts";
 import type { Likeliest } from "./sampler.ts";
@@ -306,6 +307,12 @@ export class NativeStore {
   steps(shares: readonly StepShare[]): Likeliest[][] | null {
     const status = this.#step.make(this, shares);
     return this.#ran("decode a step", status) ? this.#step.predicted(this, shares) : null;
+  }
+
+  /** Steps in a row, as StepsAsk says: what each predicts. Null: the first was cancelled. */
+  inARow(ask: StepsAsk): Likeliest[] | null {
+    const status = this.#step.makeInARow(this, ask);
+    return this.#ran("decode a step", status) ? this.#step.predictedInARow() : null;
   }
 
   /** Ends a step: its first `count` inputs stay; 0 drops it. False: cancelled, and dropped. */

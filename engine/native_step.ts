@@ -8,6 +8,7 @@ import {
   writeStepShare,
 } from "../ffi/structs.ts";
 import type { Library } from "../ffi/library.ts";
+import type { StepsAsk } from "./decode.ts";
 import { SpecacheError } from "./errors.ts";
 import type { Likeliest, Sampling } from "./sampler.ts";
 import type { Request } from "./settings.ts";
@@ -58,6 +59,7 @@ export class StepCall {
   #samplings = new Uint32Array(SAMPLING_WORDS); // [sequences] specache_sampling
   #tokens = new Uint32Array(1); // [inputs] u32
   #ids = new Uint32Array(1); // [inputs] u32
+  #made = new Uint32Array(1); // [1] u32 steps of a row
   #largest = new Float32Array(1); // [inputs] f32
   #together = new Float32Array(0); // [inputs, vocabulary] f32, of several sequences
   /** What the step wrote logits to. */
@@ -101,6 +103,37 @@ export class StepCall {
       logits.set(this.#together.subarray(first, number));
     }
     return all;
+  }
+
+  /** Makes steps in a row; their status. */
+  makeInARow({ library, id, vocabulary }: Steppable, ask: StepsAsk): number {
+    const shares = [ask.share];
+    const logits = this.#logitsOf(shares, vocabulary);
+    const draws = this.#write(shares);
+    this.#reserve(1, ask.steps);
+    return library.symbols.specache_decode(
+      id,
+      this.#shares,
+      draws ? this.#samplings : null,
+      ask.share.inputs[0],
+      ask.steps,
+      1000 * ask.milliseconds,
+      ask.ends,
+      ask.ends.length,
+      this.#ids,
+      this.#largest,
+      logits,
+      this.#made,
+    );
+  }
+
+  /** What each of them predicts, with status ok. */
+  predictedInARow(): Likeliest[] {
+    const predicted: Likeliest[] = [];
+    for (let row = 0; row < this.#made[0]; row++) {
+      predicted.push({ id: this.#ids[row], logit: this.#largest[row] });
+    }
+    return predicted;
   }
 
   // Whether any draws.

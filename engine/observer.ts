@@ -43,6 +43,11 @@ export class Observer {
     this.#quietMs = quietMs;
   }
 
+  /** Whether anybody looks on. */
+  get looks(): boolean {
+    return this.#onlookers.size > 0;
+  }
+
   /** A request begins to run; the answer is to be told how it ends. */
   add(running: Running): (stop: Stop | "failed") => void {
     const { state, salt } = running;

@@ -2,8 +2,8 @@
 // of its prompt, and all that decode make one step together, which reads the weights once for all.
 // Each has the text that it would have alone.
 import { setImmediate } from "node:timers";
-import { type Asking, decodeAsking, type DecodeEvent } from "./decode.ts";
-import type { ReadAsk, Run, StepAsk, Stop } from "./decode.ts";
+import { type Ask, type Asking, decodeAsking, type DecodeEvent } from "./decode.ts";
+import type { Run, StepAsk, StepsAsk, Stop } from "./decode.ts";
 import type { DecodeState } from "./decode_state.ts";
 import type { NativeStore, StepShare } from "./native.ts";
 import type { Observer } from "./observer.ts";
@@ -31,7 +31,7 @@ interface Member {
   /** It may not hold what its step would bring it to. */
   lacks: boolean;
   /** What it waits for; null: to begin. */
-  ask: StepAsk | ReadAsk | { readonly kind: "verdict" } | null;
+  ask: Ask | { readonly kind: "verdict" } | null;
   readonly end: (stop: Stop) => void;
   readonly fail: (error: unknown) => void;
 }
@@ -67,8 +67,16 @@ export class Scheduler {
     const { promise, resolve, reject } = Promise.withResolvers<Stop>();
     const { state, cancelled } = run;
     this.#members.push({
-      ...{ decode: decodeAsking(run), state, tell, mayHold, cancelled, came: this.#came++ },
-      ...{ lacks: false, ask: null, end: resolve, fail: reject },
+      ...{ decode: decodeAsking({ ...run, alone: () => this.#oneAlone() }), state, tell },
+      ...{
+        mayHold,
+        cancelled,
+        came: this.#came++,
+        lacks: false,
+        ask: null,
+        end: resolve,
+        fail: reject,
+      },
     });
     this.#start();
     return promise;
@@ -131,6 +139,11 @@ export class Scheduler {
     }
   }
 
+  // Who comes later waits until the steps in a row have ended.
+  #oneAlone(): boolean {
+    return this.#members.length === 1 && this.#back.size === 0 && !this.#observer.looks;
+  }
+
   // Nobody can go on: all wait for verdicts, or lack pages.
   #woken(): Promise<void> {
     if (this.#members.length === 0) return Promise.resolve();
@@ -147,9 +160,10 @@ export class Scheduler {
       .map((member) => [member, attempt(() => member.decode.next(null))]);
     const beginning = this.#members.filter(({ ask }) => ask === null);
     for (const member of beginning) came.push([member, attempt(() => member.decode.next())]);
-    const stepping = this.#members.filter(({ ask, lacks }) => ask?.kind === "step" && !lacks);
+    const stepping = this.#members.filter(({ ask, lacks }) => steps(ask) && !lacks);
     const reader = this.#members.find(({ ask }) => ask?.kind === "read");
-    const shares = stepping.map(({ state, ask }) => ({ state, share: (ask as StepAsk).share }));
+    const shareOf = (ask: Member["ask"]) => (ask as StepAsk | StepsAsk).share;
+    const shares = stepping.map(({ state, ask }) => ({ state, share: shareOf(ask) }));
     const turn = seen(() => this.#observer.begin(reader?.state ?? null, shares));
     if (reader !== undefined) {
       const { chunkTokens } = this.#store.settings;
@@ -166,22 +180,36 @@ export class Scheduler {
 
   // The oldest ask first: who lacks pages may have others set back.
   #judgePages(): void {
-    const asking = this.#members.filter(({ ask }) => ask?.kind === "step");
+    const asking = this.#members.filter(({ ask }) => steps(ask));
     for (const member of asking.sort((a, b) => a.came - b.came)) {
       if (!this.#members.includes(member)) continue;
-      const { state, mayHold, ask } = member;
-      const lacks = !mayHold(state.length + (ask as StepAsk).share.trusted);
-      member.lacks = lacks && !this.#back.has(state); // it may be the one that was set back
+      const lacks = !this.#mayHold(member);
+      member.lacks = lacks && !this.#back.has(member.state); // it may be the one that was set back
     }
   }
 
+  // Where pages are few, steps in a row become one.
+  #mayHold(member: Member): boolean {
+    const { ask, state, mayHold } = member;
+    if (ask?.kind === "step") return mayHold(state.length + ask.share.trusted);
+    const row = ask as StepsAsk;
+    if (mayHold(state.length + row.steps)) return true;
+    member.ask = { ...row, steps: 1 };
+    return mayHold(state.length + 1);
+  }
+
   #step(members: readonly Member[]): [Member, () => Came][] {
-    if (members.length === 0) return [];
-    const shares = members.map(({ ask }) => (ask as StepAsk).share);
-    return stepAll(this.#store, shares).map((answer, at) => {
-      const { decode } = members[at];
+    const alone = members.filter(({ ask }) => ask?.kind === "steps");
+    const together = members.filter(({ ask }) => ask?.kind === "step");
+    const shares = together.map(({ ask }) => (ask as StepAsk).share);
+    const answers = [
+      ...alone.map(({ ask }) => inARow(this.#store, ask as StepsAsk)),
+      ...shares.length === 0 ? [] : stepAll(this.#store, shares),
+    ];
+    return [...alone, ...together].map((member, at) => {
+      const [{ decode }, answer] = [member, answers[at]];
       return [
-        members[at],
+        member,
         attempt(() =>
           "error" in answer ? decode.throw(answer.error) : decode.next(answer.predicted)
         ),
@@ -196,8 +224,8 @@ export class Scheduler {
     try {
       let { done, value } = came();
       while (!done) {
-        const asked = value as DecodeEvent | StepAsk | ReadAsk;
-        if (asked.kind === "step" || asked.kind === "read") {
+        const asked = value as DecodeEvent | Ask;
+        if (steps(asked) || asked.kind === "read") {
           member.ask = asked;
           return;
         }
@@ -235,6 +263,10 @@ export class Scheduler {
   }
 }
 
+function steps(asked: Member["ask"] | DecodeEvent): asked is StepAsk | StepsAsk {
+  return asked?.kind === "step" || asked?.kind === "steps";
+}
+
 function waits({ ask, lacks }: Member): boolean {
   return ask?.kind === "verdict" || lacks;
 }
@@ -270,6 +302,14 @@ function attempt(call: () => Came): () => Came {
 }
 
 type Stepped = { readonly predicted: Likeliest[] | null } | { readonly error: unknown };
+
+function inARow(store: NativeStore, ask: StepsAsk): Stepped {
+  try {
+    return { predicted: store.inARow(ask) };
+  } catch (error) {
+    return { error };
+  }
+}
 
 // A step that fails leaves all as they were: made one by one, it fails for whom it must alone.
 function stepAll(store: NativeStore, shares: readonly StepShare[]): Stepped[] {

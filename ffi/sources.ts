@@ -104,6 +104,7 @@ import drawH from "../native/draw.h" with { type: "text" };
 import failureH from "../native/failure.h" with { type: "text" };
 import heapH from "../native/heap.h" with { type: "text" };
 import kernelsH from "../native/kernels.h" with { type: "text" };
+import modelDecodeCpp from "../native/model/decode.cpp" with { type: "text" };
 import modelForwardCpp from "../native/model/forward.cpp" with { type: "text" };
 import modelModelCpp from "../native/model/model.cpp" with { type: "text" };
 import modelModelH from "../native/model/model.h" with { type: "text" };
@@ -241,6 +242,7 @@ export const sources: Readonly<Record<string, string>> = {
   "native/failure.h": failureH,
   "native/heap.h": heapH,
   "native/kernels.h": kernelsH,
+  "native/model/decode.cpp": modelDecodeCpp,
   "native/model/forward.cpp": modelForwardCpp,
   "native/model/model.cpp": modelModelCpp,
   "native/model/model.h": modelModelH,

@@ -54,6 +54,13 @@ export const symbols = {
     args: ["u64", "u32[]", "u32", "u32[]", "u32[]", "u32[]", "f32[]", "f32[]"],
     returns: "i32",
   },
+  specache_decode: {
+    args: [
+      ...["u64", "u32[]", "u32[]", "u32", "u32", "u32", "u32[]", "u32"],
+      ...["u32[]", "f32[]", "f32[]", "u32[]"],
+    ],
+    returns: "i32",
+  },
   specache_sample: { args: ["u32[]", "f32[]", "u32", "u32", "u32", "u32[]"], returns: "i32" },
   specache_rows: { args: ["u64", "u64", "u32", "u32", "u32", "f32[]", "f32[]"], returns: "i32" },
   specache_record: { args: ["u64"], returns: "i32" },

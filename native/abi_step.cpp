@@ -45,6 +45,29 @@ Sampling sampling_of(const specache_sampling &from) {
     return sampling;
 }
 
+// Without tokens and what is said of them; logits from their beginning on.
+StepInputs inputs_of(const specache_step_share &share, const specache_sampling *sampling,
+                     Sequence &sequence, float *logits) {
+    if (share.logits > 2) fail(SPECACHE_ARGUMENT, "logits %u is above 2", share.logits);
+    if (share.logits != 0) not_null("logits", logits);
+    StepInputs inputs{};
+    inputs.sequence = &sequence;
+    inputs.inputs = share.inputs;
+    inputs.trusted = share.trusted;
+    inputs.options = options_of({share.k, share.late, share.late_above_bits});
+    inputs.logits = share.logits == 0 ? nullptr : logits;
+    inputs.undecided_alone = share.logits == 2;
+    if (sampling != nullptr) inputs.sampling = sampling_of(*sampling);
+    if (inputs.sampling.temperature != 0 && share.logits == 0) {
+        fail(SPECACHE_ARGUMENT, "logits 0 of a temperature above 0");
+    }
+    return inputs;
+}
+
+Sequence &sequence_of(Store &store, const specache_step_share &share) {
+    return store.sequence(uint64_t(share.sequence_high) << 32 | share.sequence_low);
+}
+
 }  // namespace
 
 EXPORT int32_t specache_begin(uint64_t id, uint64_t sequence, uint32_t inputs, uint32_t trusted,
@@ -82,27 +105,43 @@ EXPORT int32_t specache_step(uint64_t id, const specache_step_share *shares, uin
         uint64_t row = 0, logits_row = 0;
         for (uint32_t i = 0; i < count; i++) {
             const specache_step_share &share = shares[i];
-            Sequence &sequence =
-                store.sequence(uint64_t(share.sequence_high) << 32 | share.sequence_low);
+            Sequence &sequence = sequence_of(store, share);
             of_sequence(sequence, count, [&] {
-                if (share.logits > 2) fail(SPECACHE_ARGUMENT, "logits %u is above 2", share.logits);
-                if (share.logits != 0) not_null("logits", logits);
-                Sampling sampling = samplings == nullptr ? Sampling{} : sampling_of(samplings[i]);
-                if (sampling.temperature != 0 && share.logits == 0) {
-                    fail(SPECACHE_ARGUMENT, "logits 0 of a temperature above 0");
-                }
-                list.push_back({&sequence, tokens + row, share.inputs, share.trusted,
-                                options_of({share.k, share.late, share.late_above_bits}),
-                                ids + row, largest + row,
-                                share.logits == 0
-                                    ? nullptr
-                                    : logits + logits_row * model.config.vocabulary,
-                                share.logits == 2, sampling});
+                list.push_back(inputs_of(share, samplings == nullptr ? nullptr : samplings + i,
+                                         sequence, logits));
+                list.back().tokens = tokens + row;
+                list.back().ids = ids + row;
+                list.back().largest = largest + row;
+                if (share.logits != 0) list.back().logits += logits_row * model.config.vocabulary;
             });
             row += share.inputs;
             logits_row += share.logits == 0 ? 0 : share.inputs;
         }
         step(model, list.data(), count);
+    });
+}
+
+EXPORT int32_t specache_decode(uint64_t id, const specache_step_share *share,
+                               const specache_sampling *sampling, uint32_t token, uint32_t steps,
+                               uint32_t microseconds, const uint32_t *ends, uint32_t ends_count,
+                               uint32_t *ids, float *largest, float *logits, uint32_t *made_out) {
+    return on_store(id, [&](Store &store) {
+        Model &model = model_of(store);
+        not_null("share", share);
+        not_null("ids", ids);
+        not_null("largest", largest);
+        not_null("made_out", made_out);
+        if (ends_count != 0) not_null("ends", ends);
+        if (steps < 1) fail(SPECACHE_ARGUMENT, "steps %u are below 1", steps);
+        if (share->inputs != 1 || share->trusted != 1) {
+            fail(SPECACHE_ARGUMENT, "inputs %u, trusted %u of steps in a row are not 1",
+                 share->inputs, share->trusted);
+        }
+        StepInputs one = inputs_of(*share, sampling, sequence_of(store, *share), logits);
+        one.tokens = &token;
+        one.ids = ids;
+        one.largest = largest;
+        *made_out = decode(model, one, {steps, microseconds, ends, ends_count});
     });
 }
 

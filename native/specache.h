@@ -279,6 +279,18 @@ int32_t specache_prefill(uint64_t store, uint64_t sequence, const uint32_t *toke
 int32_t specache_step(uint64_t store, const specache_step_share *shares, uint32_t count,
                       const uint32_t *tokens, const specache_sampling *samplings, uint32_t *ids,
                       float *largest, float *logits);
+// Steps of one sequence in a row, each of one trusted input: `token`, then the token that the step
+// before gave. It ends behind `steps` of them, behind a token of ends [ends_count], and before a
+// step that would end more than so many microseconds after the first one's begin, if those to come
+// take as long as the longest so far. ids and largest [steps] as of specache_step, logits
+// [vocabulary] too; *made_out of them were made. All were kept but one whose id is
+// SPECACHE_UNDECIDED or whose largest logit is not finite: with it the row ends, and it is at work.
+// A step that is refused or fails ends the row before it, and the call with it where it is the
+// first: the sequence is as before that step.
+int32_t specache_decode(uint64_t store, const specache_step_share *share,
+                        const specache_sampling *sampling, uint32_t token, uint32_t steps,
+                        uint32_t microseconds, const uint32_t *ends, uint32_t ends_count,
+                        uint32_t *ids, float *largest, float *logits, uint32_t *made_out);
 // Draws the token of `position` from logits [vocabulary] as a step does; isa as specache_config's.
 // A largest logit that is not finite is SPECACHE_DATA.
 int32_t specache_sample(const specache_sampling *sampling, const float *logits,

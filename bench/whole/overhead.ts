@@ -93,7 +93,7 @@ function turn(
   state.text.add(Array.from({ length: tokens + 1 }, (_, at) => at % store.vocabulary));
   state.next = 1;
   const request = settleRequest({ accept: "off", ...options }, store.settings, "generate");
-  const run = { store, state, request, eos: [], cancelled: () => false };
+  const run = { store, state, request, eos: [], cancelled: () => false, alone: () => true };
   const [began, within] = [performance.now(), nativeTime(store)];
   for (const event of decode(run)) if (event.kind !== "token") throw new Error("no prompt");
   const [wholeMs, nativeMs] = [performance.now() - began, nativeTime(store) - within];

@@ -112,6 +112,20 @@ void prefill(Model &model, Sequence &sequence, const uint32_t *tokens, uint32_t 
 // read once. On failure no sequence has a step at work that had none before.
 void step(Model &model, const StepInputs *list, uint32_t count);
 
+// When steps in a row end: behind so many, behind a token of `ends`, before one that would end more
+// than so many microseconds after the first one's begin.
+struct InARow {
+    uint32_t steps, microseconds;
+    const uint32_t *ends;  // [ends_count]
+    uint32_t ends_count;
+};
+
+// Steps of one sequence, each of one input: the token that one gives is the next one's input. They
+// end as InARow says, behind one whose token is undecided or where no logit is finite, which stays
+// at work, and before one that fails, unless it is the first. All others are kept. ids, largest
+// [steps] are theirs; logits [vocabulary] are of the one at work. Answers how many were made.
+uint32_t decode(Model &model, StepInputs one, const InARow &row);
+
 // What is refused of one of several sequences says of which.
 template <class Body>
 void of_sequence(const Sequence &sequence, uint32_t count, Body body) {

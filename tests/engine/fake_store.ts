@@ -3,6 +3,7 @@
 import type { DecodeState } from "../../engine/decode_state.ts";
 import { SpecacheError } from "../../engine/errors.ts";
 import type { NativeStore, Pages, SequencePages, StepShare } from "../../engine/native.ts";
+import type { StepsAsk } from "../../engine/decode.ts";
 import { UNDECIDED } from "../../engine/native.ts";
 import type { Likeliest } from "../../engine/sampler.ts";
 import { type Settings, settle } from "../../engine/settings.ts";
@@ -114,6 +115,26 @@ export class FakeStore {
         return { id: sampling ? UNDECIDED : row.indexOf(logit), logit };
       });
     });
+  }
+
+  inARow({ share, steps, ends }: StepsAsk): Likeliest[] {
+    const all: Likeliest[] = [];
+    let inputs = share.inputs;
+    while (all.length < steps) {
+      let predicted: Likeliest;
+      try {
+        [predicted] = this.steps([{ ...share, inputs }])[0];
+      } catch (error) {
+        if (all.length === 0) throw error;
+        break;
+      }
+      all.push(predicted);
+      if (predicted.id === UNDECIDED) break;
+      this.keep(share.sequence, 1);
+      if (ends.includes(predicted.id)) break;
+      inputs = [predicted.id];
+    }
+    return all;
   }
 
   keep(id: bigint, count: number): boolean {
