@@ -8,10 +8,10 @@ import { dropStep, keepStep } from "./regain.ts";
 import { type Likeliest, mostProbable } from "./sampler.ts";
 
 /**
- * Milliseconds that steps in a row take at most, unless one alone takes longer: text goes on fifty
+ * Milliseconds that steps in a row take at most, unless one alone takes longer: text goes on forty
  * times a second, and whoever comes meanwhile waits no longer.
  */
-const LONGEST_MS = 20;
+const LONGEST_MS = 25;
 const MOST_STEPS = 16; // a page holds 64: what is asked for early is little
 
 /** Whether a request's next steps may be made in a row: of one input, with nothing to look at. */

@@ -45,10 +45,12 @@ struct Race {
     double second = std::numeric_limits<double>::infinity();
     uint32_t leader = undecided_token;
 
-    // A weight that is no number never arrives.
+    // A weight that is no number never arrives. -log(u) is above 1 - u: most tokens are late by
+    // that already, and far enough for no rounding to matter.
     void run(uint32_t id, double weight, uint64_t word) {
-        uint32_t low = uint32_t(word), high = uint32_t(word >> 32);
-        double upper = hashed(id, low, high), lower = hashed(id, high, low) >> 11;
+        uint32_t low = uint32_t(word), high = uint32_t(word >> 32), upper = hashed(id, low, high);
+        if (double(~upper) * 0x1p-32 > first * weight * (1 + 1e-9)) return;
+        double lower = hashed(id, high, low) >> 11;
         double arrival = -std::log((upper * 0x1p21 + lower + 0.5) * 0x1p-53) / weight;
         if (arrival < first) {
             second = first;

@@ -99,9 +99,8 @@ typedef struct specache_sampling {
     uint32_t seed_low, seed_high;
 } specache_sampling;
 
-// The token of a draw that another order of a sum, or the last bit of a logarithm, would change, or
-// where too many tokens are nearly as probable for limits to be found quickly: who asked has the
-// logits, and decides.
+// The token of a draw that another order of a sum, or the last bit of a logarithm, would change:
+// who asked has the logits, and decides.
 #define SPECACHE_UNDECIDED 0xfffffffeu
 
 // Bytes of each part, in the order of specache_plan's array.

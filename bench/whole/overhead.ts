@@ -13,7 +13,11 @@ import { smollm2 } from "../../tools/smollm2.ts";
 import { type Asked, type Bench, runBench } from "./run.ts";
 import { settingsOf, stepBytes, tokenBytes } from "./stack.ts";
 
-const SAMPLINGS = { greedy: {}, "temperature .8": { temperature: 0.8, seed: 1 } };
+const SAMPLINGS = {
+  greedy: {},
+  "temperature .8": { temperature: 0.8, seed: 1 },
+  "and top-p .95": { temperature: 0.8, topP: 0.95, seed: 1 },
+};
 const K = 256;
 
 /** One length and way to draw. */

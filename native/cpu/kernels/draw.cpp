@@ -1,11 +1,12 @@
 // draw.cpp - draws tokens from logits (engine/sampler.ts): temperature, top-k, top-p, min-p, race.
 //
 // Nearly all tokens are too unlikely to matter, and vectors tell which: in a race of all, those
-// that arrive late whatever the rest of their random number is; with limits, those far below the
-// likeliest, of which only the sum counts. What is left is judged in double precision.
+// that arrive late whatever the rest of their random number is; with limits, those that no limit
+// can reach. What is left is judged one by one in double precision.
 #include <algorithm>
 #include <bit>
 #include <cfloat>
+#include <numeric>
 #include <vector>
 
 #include "../../random.h"
@@ -16,7 +17,6 @@ namespace specache::SPECACHE_ISA {
 namespace {
 
 constexpr uint32_t at_a_time = 256;  // tokens that are looked at before any is judged
-constexpr uint32_t listed_most = 8192;
 
 struct Token {
     float logit;
@@ -65,110 +65,155 @@ uint32_t race_of_all(const DrawRow &row) {
     return race.winner();
 }
 
-// Tokens whose logit is above `cut`; false: more than listed_most.
-bool list_above(const DrawRow &row, float cut, std::vector<Token> &list) {
+// Tokens whose logit is above `cut`, with their weights.
+void list_above(const DrawRow &row, float cut, std::vector<Token> &list) {
     list.clear();
     for (uint32_t first = 0; first < row.vocabulary; first += at_a_time) {
         uint32_t count = std::min(at_a_time, row.vocabulary - first);
         const float *logits = row.logits + first;
         int32_t any = 0;
         for (uint32_t i = 0; i < count; i++) any |= logits[i] > cut;
-        if (any == 0) continue;
-        for (uint32_t i = 0; i < count; i++) {
+        for (uint32_t i = 0; any != 0 && i < count; i++) {
             if (logits[i] > cut) list.push_back({logits[i], first + i, 0});
         }
-        if (list.size() > listed_most) return false;
     }
     for (Token &token : list) {
         token.weight = weight_of(token.logit, row.likeliest.logit, row.sampling->temperature);
     }
-    return true;
 }
 
-// The sum of all weights but for 1e-5 of it: exponentials are right to 2e-7, 64 of them are added
-// in float (4e-6 at most), and a rounded exponent x errs by 1.2e-7 x, x on average below the
-// logarithm of the vocabulary.
-double sum_of_weights(const DrawRow &row) {
-    const float most = row.likeliest.logit, by = float(1 / row.sampling->temperature);
-    double sum = 0;
-    uint32_t id = 0;
-    while (id + lanes <= row.vocabulary) {
-        Floats part{};
-        uint32_t end = std::min(id + 64 * lanes, row.vocabulary);
-        for (; id + lanes <= end; id += lanes) {
-            part += exponential((load(row.logits + id) - most) * by);
+bool likelier(const Token &one, const Token &other) {
+    return one.logit != other.logit ? one.logit > other.logit : one.id < other.id;
+}
+
+// The top_k likeliest. Depth: how far below the likeliest tokens are listed, in powers of e; it
+// grows until they are enough.
+void list_top_k(const DrawRow &row, std::vector<Token> &list) {
+    const Sampling &sampling = *row.sampling;
+    for (double depth = 4;; depth *= 2) {
+        double cut = double(row.likeliest.logit) - depth * sampling.temperature;
+        bool all = depth > 1000 || !(cut > -double(FLT_MAX));
+        list_above(row, all ? -std::numeric_limits<float>::infinity() : float(cut), list);
+        if (list.size() >= sampling.top_k || all) break;
+    }
+    if (list.size() <= sampling.top_k) return;
+    std::nth_element(list.begin(), list.begin() + (sampling.top_k - 1), list.end(), likelier);
+    list.resize(sampling.top_k);
+}
+
+// weights[vocabulary, to whole at_a_time] of all tokens, right to some 1e-13, and 0 below e^-700; their sum. 2^n of the
+// nearest whole n, times Taylor's polynomial of what is left, at most ln 2 / 2: its 14th term is
+// 1.7e-16.
+double weigh_all(const DrawRow &row, double *weights) {
+    const double most = row.likeliest.logit, by = 1 / row.sampling->temperature;
+    constexpr double shift = 0x1.8p52;  // adding it rounds to a whole number
+    double sums[lanes] = {};  // side by side: one would wait for itself
+    for (uint32_t first = 0; first < row.vocabulary; first += at_a_time) {
+        uint32_t count = std::min(at_a_time, row.vocabulary - first);
+        const float *logits = row.logits + first;
+        for (uint32_t i = 0; i < count; i++) {
+            double x = (double(logits[i]) - most) * by;
+            double clamped = x >= -700 ? x : -700.0;
+            double shifted = clamped * 0x1.71547652b82fep0 + shift;  // 1 / ln 2
+            double n = shifted - shift;
+            double r = (clamped - n * 0x1.62e42feep-1) - n * 0x1.a39ef35793c76p-33;  // ln 2
+            double e = 1.0 / 6227020800;
+            e = e * r + 1.0 / 479001600;
+            e = e * r + 1.0 / 39916800;
+            e = e * r + 1.0 / 3628800;
+            e = e * r + 1.0 / 362880;
+            e = e * r + 1.0 / 40320;
+            e = e * r + 1.0 / 5040;
+            e = e * r + 1.0 / 720;
+            e = e * r + 1.0 / 120;
+            e = e * r + 1.0 / 24;
+            e = e * r + 1.0 / 6;
+            e = e * r + 0.5;
+            e = e * r + 1;
+            e = e * r + 1;
+            double power = std::bit_cast<double>((std::bit_cast<uint64_t>(shifted) + 1023) << 52);
+            weights[first + i] = x >= -700 ? e * power : 0;
         }
-        sum += double(sum_of(part));
+        std::fill(weights + first + count, weights + first + at_a_time, 0.0);
+        for (uint32_t i = 0; i < at_a_time; i += lanes) {
+            for (uint32_t lane = 0; lane < lanes; lane++) sums[lane] += weights[first + i + lane];
+        }
     }
-    for (; id < row.vocabulary; id++) sum += double(exponential((row.logits[id] - most) * by));
-    return sum;
+    return std::accumulate(sums, sums + lanes, 0.0);
 }
 
-enum class Kept { yes, undecided, too_few };
-
-// The fewest of a list, likeliest first, whose weights reach top_p of `sum`, which is right to
-// `error`.
-Kept keep_top_p(std::vector<Token> &list, double top_p, double sum, double error) {
-    double reached = 0;
-    for (size_t i = 0; i < list.size(); i++) {
-        reached += list[i].weight;
-        if (std::abs(reached - top_p * sum) <= error) return Kept::undecided;
-        if (reached < top_p * sum) continue;
-        list.resize(i + 1);
-        return Kept::yes;
+// Tokens that may be among those which reach top_p; the sum of all weights. The others, each below
+// an n-th of what top_p leaves, are together less than that.
+double list_for_top_p(const DrawRow &row, std::vector<Token> &list) {
+    static thread_local std::vector<double> scratch;
+    double *weights = grown(scratch, row.vocabulary + at_a_time), sum = weigh_all(row, weights);
+    double least = (1 - row.sampling->top_p) * sum / row.vocabulary * (1 - 1e-9);
+    list.clear();
+    for (uint32_t first = 0; first < row.vocabulary; first += at_a_time) {
+        uint32_t end = first + std::min(at_a_time, row.vocabulary - first);
+        int64_t any = 0;
+        for (uint32_t id = first; id < end; id++) any |= weights[id] >= least;
+        for (uint32_t id = first; any != 0 && id < end; id++) {
+            if (weights[id] >= least) list.push_back({row.logits[id], id, weights[id]});
+        }
     }
-    return Kept::too_few;
+    return sum;
 }
 
 constexpr double rounding = 1e-12;  // of sums of doubles in another order, and of weights
 
-// What top-k and top-p leave of a list, which holds all above some logit. `sum` of all weights, or
-// below 0: not known yet.
-Kept keep_likeliest(const DrawRow &row, std::vector<Token> &list,
-                    double &sum) {
-    const Sampling &sampling = *row.sampling;
-    std::sort(list.begin(), list.end(), [](const Token &one, const Token &other) {
-        return one.logit != other.logit ? one.logit > other.logit : one.id < other.id;
-    });
-    if (sampling.top_k != 0 && sampling.top_k < list.size()) list.resize(sampling.top_k);
-    if (sampling.top_p == 1) return Kept::yes;
-    if (sampling.top_k != 0) {
-        double own = 0;
-        for (const Token &token : list) own += token.weight;
-        return keep_top_p(list, sampling.top_p, own, rounding * own);
+// Moves the fewest tokens, likeliest first, whose weights reach `limit` to the front of a list and
+// drops the others; false: how many hangs on `error`. A quickselect.
+bool keep_reaching(std::vector<Token> &list, double limit, double error) {
+    size_t taken = 0, end = list.size();  // taken are among them, from `end` on none is
+    double weight = 0;                    // of those taken
+    while (taken < end) {
+        std::swap(list[(taken + end) / 2], list[end - 1]);
+        const Token pivot = list[end - 1];
+        size_t middle = taken;
+        double before = weight;
+        for (size_t i = taken; i < end - 1; i++) {
+            if (!likelier(list[i], pivot)) continue;
+            before += list[i].weight;
+            std::swap(list[i], list[middle++]);
+        }
+        std::swap(list[middle], list[end - 1]);
+        double with = before + pivot.weight;
+        if (std::abs(before - limit) <= error || std::abs(with - limit) <= error) return false;
+        if (before >= limit) {
+            end = middle;
+        } else {
+            taken = middle + 1;
+            weight = with;
+            if (with >= limit) break;
+        }
     }
-    if (sum < 0) sum = sum_of_weights(row);
-    return keep_top_p(list, sampling.top_p, sum, 1e-5 * sum);
-}
-
-// Depth: how far below the likeliest tokens are listed, in powers of e; it grows until they are
-// enough.
-Kept list_remaining(const DrawRow &row, std::vector<Token> &list) {
-    const Sampling &sampling = *row.sampling;
-    bool by_min_p = sampling.top_k == 0 && sampling.top_p == 1;
-    double depth = by_min_p ? 1 - std::log(sampling.min_p) : 4, sum = -1;
-    for (;; depth *= 2) {
-        double cut = double(row.likeliest.logit) - depth * sampling.temperature;
-        bool all = depth > 1000 || !(cut > -double(FLT_MAX));
-        float above = all ? -std::numeric_limits<float>::infinity() : float(cut);
-        if (!list_above(row, above, list)) return Kept::undecided;
-        if (by_min_p) return Kept::yes;
-        if (!all && list.size() < std::max(sampling.top_k, 1u)) continue;
-        Kept kept = keep_likeliest(row, list, sum);
-        if (kept != Kept::too_few) return kept;
-        if (all) return Kept::undecided;  // its sum is right to 1e-5 only
-    }
+    list.resize(std::max(taken, size_t(1)));
+    return true;
 }
 
 uint32_t race_of_limited(const DrawRow &row) {
     static thread_local std::vector<Token> list;
-    const double min_p = row.sampling->min_p;
-    if (list_remaining(row, list) != Kept::yes) return undecided_token;
+    const Sampling &sampling = *row.sampling;
+    double sum = 0;
+    if (sampling.top_k != 0) {
+        list_top_k(row, list);
+        for (const Token &token : list) sum += token.weight;
+    } else if (sampling.top_p < 1) {
+        sum = list_for_top_p(row, list);
+    } else {
+        double depth = 1 - std::log(sampling.min_p);
+        list_above(row, float(double(row.likeliest.logit) - depth * sampling.temperature), list);
+    }
+    bool reach = sampling.top_p == 1 || keep_reaching(list, sampling.top_p * sum, rounding * sum);
+    if (!reach) return undecided_token;
     Race race;
     for (const Token &token : list) {
-        bool near = std::abs(token.weight - min_p) <= rounding * min_p;
-        if (near && min_p != 0 && token.logit != row.likeliest.logit) return undecided_token;
-        if (token.weight >= min_p) race.run(token.id, token.weight, row.word);
+        bool near = std::abs(token.weight - sampling.min_p) <= rounding * sampling.min_p;
+        if (near && sampling.min_p != 0 && token.logit != row.likeliest.logit) {
+            return undecided_token;
+        }
+        if (token.weight >= sampling.min_p) race.run(token.id, token.weight, row.word);
     }
     return race.winner();
 }
