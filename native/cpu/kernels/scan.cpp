@@ -148,9 +148,7 @@ void scan_paper(const Scan &scan, uint32_t head, uint32_t first_page, uint32_t e
 }
 
 // The logits of a block are still in the first-level cache when they become weights.
-template <class Ask>
-void weigh_block(const Scan &scan, uint32_t head, uint32_t first_page, uint32_t end_page,
-                 Ask ask) {
+void weigh_block(const Scan &scan, uint32_t head, uint32_t first_page, uint32_t end_page) {
     const Shape &shape = scan.shape;
     uint32_t group = shape.query_heads / shape.kv_heads;
     for (uint32_t c = 0; c < scan.inputs * group; c++) {
@@ -158,7 +156,7 @@ void weigh_block(const Scan &scan, uint32_t head, uint32_t first_page, uint32_t 
         if (end <= first_page) continue;
         uint64_t place = logits_place(shape, scan.heads, c / group, head * group + c % group);
         float *logits = scan.logits + place * scan.tokens_max + first_page * page_tokens;
-        Part part = weigh(logits, (end - first_page) * page_tokens, logits, ask);
+        Part part = weigh(logits, (end - first_page) * page_tokens, logits, [] {});
         Blocks blocks = Blocks::of(scan.blocks, place, scan.tokens_max);
         blocks.largest[first_page / block_pages] = part.largest;
         blocks.sums[first_page / block_pages] = part.sum;
@@ -171,21 +169,24 @@ struct Piece {
 };
 
 void scan_piece(const Scan &scan, const Query *queries, const Piece &piece, const Piece &next) {
-    // What a page of the next piece takes is asked for in each page's steps: in two thirds of them
-    // codes are read, in the others, which weigh, nothing.
-    constexpr uint32_t steps = 40;
-    const HeadCode &code = scan.codes_of[next.head];
+    // In each page's steps a page some places further on is asked for, behind the piece the next
+    // one's: not the whole next piece, which would throw logits out of the second level.
+    constexpr uint32_t places = 4, steps = 24;
+    const HeadCode &code = scan.codes_of[piece.head], &next_code = scan.codes_of[next.head];
+    uint32_t pages = piece.end - piece.first, next_pages = std::min(places, next.end - next.first);
     uint32_t bytes = code_layout(code, scan.shape.head_dim).bytes;
     uint32_t lines = (bytes + steps * line_bytes - 1) / (steps * line_bytes);
-    Ahead ahead(next.end - next.first, bytes, [&](uint32_t page) {
-        return code.page(scan.pages[next.first + page]);
+    uint32_t own = pages - std::min(pages, places);
+    Ahead ahead(own + next_pages, bytes, [&](uint32_t i) {
+        return i < own ? code.page(scan.pages[piece.first + places + i])
+                       : next_code.page(scan.pages[next.first + i - own]);
     });
     auto ask = [&] { ahead.ask(lines); };
     if (code.rule == Rule::paper) scan_paper(scan, piece.head, piece.first, piece.end);
     for (uint32_t page = piece.first; code.rule != Rule::paper && page < piece.end; page++) {
         scan_rotated(scan, queries, piece.head, page, ask);
     }
-    if (scan.blocks != nullptr) weigh_block(scan, piece.head, piece.first, piece.end, ask);
+    if (scan.blocks != nullptr) weigh_block(scan, piece.head, piece.first, piece.end);
 }
 
 // Query c of a head.
