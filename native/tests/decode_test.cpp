@@ -1,4 +1,6 @@
 // decode_test.cpp - steps in a row give what steps one by one give, and end where they are to end.
+#include <chrono>
+
 #include "../random.h"
 #include "model.h"
 
@@ -9,7 +11,7 @@ using fixture::vocabulary;
 
 namespace {
 
-constexpr uint32_t prompt = 60, long_ago = 60000000;  // microseconds that never pass
+constexpr uint32_t prompt = 60, an_hour = 3600000000;  // of microseconds
 
 specache_sampling words_of(double temperature, double min_p, uint64_t seed) {
     auto low = [](double x) { return uint32_t(std::bit_cast<uint64_t>(x)); };
@@ -53,7 +55,7 @@ struct Row {
 };
 
 Row decode(const Text &text, const specache_sampling &sampling, uint32_t token, uint32_t steps,
-           const std::vector<uint32_t> &ends = {}, uint32_t microseconds = long_ago) {
+           const std::vector<uint32_t> &ends = {}, uint32_t microseconds = an_hour) {
     Row row;
     row.ids.resize(steps);
     row.largest.resize(steps);
@@ -138,6 +140,24 @@ TEST("steps in a row end behind a token of ends, and with the first where time h
     Row timed = decode(text, sampling, 5, 12, {}, 0);
     CHECK(timed.ids == std::vector<uint32_t>(all.ids.begin(), all.ids.begin() + 1));
     CHECK(text.length() == prompt + 1);
+}
+
+TEST("steps in a row end before one that would end too late") {
+    TestModel model(config_of(2, 0));
+    specache_sampling greedy = words_of(0, 0, 0);
+    Text text(model);
+    using Clock = std::chrono::steady_clock;
+    Clock::duration least = Clock::duration::max();
+    for (uint32_t i = 0; i < 20; i++) {
+        Clock::time_point began = Clock::now();
+        decode(text, greedy, 5, 1);
+        least = std::min(least, Clock::now() - began);
+    }
+    // Two steps fit into no less than twice the least time of one.
+    auto microseconds = std::chrono::duration_cast<std::chrono::microseconds>(least * 3 / 2);
+    uint32_t most = uint32_t(microseconds.count());
+    CHECK(decode(text, greedy, 5, 10, {}, most).ids.size() == 1);
+    CHECK(decode(text, greedy, 5, 10, {}, an_hour).ids.size() == 10);
 }
 
 TEST("steps in a row end behind an undecided one, which is at work and has its logits") {

@@ -48,7 +48,8 @@ const Sampling limits[] = {
     {.top_p = 1},       {.top_k = 1},   {.top_k = 2},      {.top_k = 40},
     {.top_k = 100000},  {.top_p = .9},  {.top_p = .3},     {.top_p = 1e-9},
     {.top_p = .9999},   {.min_p = .05}, {.min_p = 1},      {.min_p = 1e-12},
-    {.top_p = .95, .top_k = 20},        {.top_p = .8, .min_p = .1, .top_k = 50}};
+    {.top_p = .95, .top_k = 20},        {.top_p = .8, .min_p = .1, .top_k = 50},
+    {.top_p = .9, .min_p = .05}};
 
 // Exponential number of a token: its arrival at weight 1.
 double exponential_of(uint32_t id, uint64_t word) {
@@ -167,6 +168,40 @@ TEST("limits are kept just beside where they change, and not decided at it") {
         CHECK(ids(two, {.temperature = 1, .min_p = second * (1 - 1e-9)}) == Ids({0, 1}));
         CHECK(ids(two, {.temperature = 1, .min_p = second}) == Ids({undecided_token}));
         CHECK(ids(two, {.temperature = 1, .min_p = second * (1 + 1e-9)}) == Ids({0}));
+    }
+}
+
+TEST("top-p is decided 1e-10 beside each token's end, and not at it") {
+    std::mt19937 random(8);
+    for (uint32_t round = 0; round < 20; round++) {
+        Logits logits = random_logits(40, 2, 0, random);
+        const double temperature = .7;
+        std::vector<double> weights;
+        for (float x : logits.all) {
+            if (x > -infinity) weights.push_back(weight_of(x, logits.likeliest.logit, temperature));
+        }
+        std::sort(weights.begin(), weights.end(), std::greater<>());
+        double sum = 0, reached = 0;
+        for (double weight : weights) sum += weight;
+        for (uint32_t i = 0; i < 12; i++) {
+            reached += weights[i];
+            for (const Kernels *kernels : kernel_tables()) {
+                // How many tokens remain shows in who is drawn.
+                auto at = [&](double top_p, uint64_t position) {
+                    Sampling sampling{.temperature = temperature, .top_p = top_p, .seed = round};
+                    return logits.drawn(*kernels, sampling, position);
+                };
+                auto by_count = [&](uint32_t count, uint64_t position) {
+                    Sampling sampling{.temperature = temperature, .top_k = count, .seed = round};
+                    return logits.drawn(*kernels, sampling, position);
+                };
+                for (uint64_t position = 0; position < 6; position++) {
+                    CHECK(at(reached / sum, position) == undecided_token);
+                    CHECK(at(reached / sum * (1 - 1e-10), position) == by_count(i + 1, position));
+                    CHECK(at(reached / sum * (1 + 1e-10), position) == by_count(i + 2, position));
+                }
+            }
+        }
     }
 }
 
