@@ -1,7 +1,7 @@
 // How long a cancel takes, from the abort to the settled result, in layers: a prompt of 7,000
-// tokens to SmolLM2, aborted in each of its pieces and gone on with, then steps of random weights in
-// the shape of Llama-3.2-1B (1.3 GB in the cache folder, written once), aborted in their layers and
-// in the head that makes their logits. A layer of SmolLM2's steps takes .3 ms, less than the
+// tokens to SmolLM2, aborted in each of its pieces and gone on with, then steps of random weights
+// in the shape of Llama-3.2-1B (1.3 GB in the cache folder, written once), aborted in their layers
+// and in the head that makes their logits. A layer of SmolLM2's steps takes .3 ms, less than the
 // result's way back from the worker; here it takes several. A layer's time is that of the piece or
 // step just before, so it grows with what else the machine does; bounds are of medians and of nine
 // in ten, since one abort waits for a core now and then.
