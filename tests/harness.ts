@@ -39,7 +39,7 @@ const bunTestName = "bun:test";
 const bunTest: BunTest | null = runtime === "bun" ? (await import(bunTestName)).test : null;
 
 // Bun ends a test after 5 s; ours end themselves, or the whole run is stopped.
-const timeoutMs = 600_000;
+const timeoutMs = 1_800_000;
 
 /** Declares a test. */
 export function test(name: string, body: Body): void {

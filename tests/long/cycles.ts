@@ -1,16 +1,16 @@
-// cycles.ts - does a thing 200 times and prints the resident bytes after 20 and after 200: opening
-// an engine, generating, aborting and closing; or, for comparison, a worker that does nothing. A
-// process of its own, so that its flags keep the runtime's own heap still.
+// cycles.ts - does a thing again and again, and prints the resident bytes every 20 cycles: opening
+// an engine, generating, aborting and closing; or, for comparison, a worker that loads the library
+// and closes it. A process of its own, so that its flags keep the runtime's own heap still.
 import process from "node:process";
 import { setTimeout } from "node:timers/promises";
 import { needleModel } from "../../eval/source.ts";
+import { findLibrary } from "../../ffi/library.ts";
 import { Engine } from "../../mod.ts";
 import { residentBytes, tidy } from "./resident.ts";
 
-const CYCLES = 200;
-const WARM_CYCLES = 20;
+const EVERY_CYCLES = 20;
 const READ_CYCLES = 10; // before a reading
-const LOOKS = 4;
+const LOOKS = 2;
 const LOOK_MS = 50;
 
 const PROMPT = "The code of the river is 12345. The code";
@@ -35,29 +35,28 @@ async function aborted(engine: Engine, prompt: string): Promise<void> {
   if (stop !== "cancelled") throw new Error(`not cancelled: ${stop}`);
 }
 
-async function workerCycle(): Promise<void> {
-  const url = "data:text/javascript,self.onmessage = () => self.postMessage(0)";
-  const worker = new Worker(url, { type: "module" });
-  await new Promise((answered) => {
-    worker.onmessage = answered;
-    worker.postMessage(0);
+async function libraryCycle(): Promise<void> {
+  const worker = new Worker(new URL("library_worker.ts", import.meta.url), { type: "module" });
+  await new Promise((closed) => {
+    worker.onmessage = closed;
+    worker.postMessage(findLibrary());
   });
   worker.terminate();
 }
 
-const cycle = process.argv[2] === "worker" ? workerCycle : engineCycle;
+const cycle = process.argv[2] === "library" ? libraryCycle : engineCycle;
+const cycles = Number(process.argv[3]);
 let least = Infinity; // of ten cycles: what the runtime has not given back yet comes and goes
-for (let done = 1; done <= CYCLES; done++) {
+for (let done = 1; done <= cycles; done++) {
   await cycle();
   tidy();
-  const next = [WARM_CYCLES, CYCLES].find((reading) => done <= reading)!;
-  if (next - done >= READ_CYCLES) continue;
+  if ((cycles - done) % EVERY_CYCLES >= READ_CYCLES) continue;
   for (let look = 0; look < LOOKS; look++) { // a worker goes when its thread gets to it
     await setTimeout(LOOK_MS);
     tidy();
     least = Math.min(least, residentBytes());
   }
-  if (done !== next) continue;
+  if (done % EVERY_CYCLES !== 0) continue;
   console.log(`resident after ${done}: ${least}`);
   least = Infinity;
 }
