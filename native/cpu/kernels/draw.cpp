@@ -105,7 +105,8 @@ void list_top_k(const DrawRow &row, std::vector<Token> &list) {
 // nearest whole n, times Taylor's polynomial of what is left, at most ln 2 / 2: its 14th term is
 // 1.7e-16.
 double weigh_all(const DrawRow &row, double *weights) {
-    const double most = row.likeliest.logit, by = 1 / row.sampling->temperature;
+    const double most = row.likeliest.logit;
+    const double by = std::min(1 / row.sampling->temperature, 1e300);  // 0 times it is a number
     constexpr double shift = 0x1.8p52;  // adding it rounds to a whole number
     double sums[lanes] = {};  // side by side: one would wait for itself
     for (uint32_t first = 0; first < row.vocabulary; first += at_a_time) {
