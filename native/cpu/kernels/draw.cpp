@@ -101,9 +101,9 @@ void list_top_k(const DrawRow &row, std::vector<Token> &list) {
     list.resize(sampling.top_k);
 }
 
-// weights[vocabulary, to whole at_a_time] of all tokens, right to some 1e-13, and 0 below e^-700; their sum. 2^n of the
-// nearest whole n, times Taylor's polynomial of what is left, at most ln 2 / 2: its 14th term is
-// 1.7e-16.
+// weights[vocabulary, to whole at_a_time] of all tokens, right to some 1e-13, and 0 below e^-700;
+// their sum. 2^n of the nearest whole n, times Taylor's polynomial of what is left, at most
+// ln 2 / 2: its 14th term is 1.7e-16.
 double weigh_all(const DrawRow &row, double *weights) {
     const double most = row.likeliest.logit;
     const double by = std::min(1 / row.sampling->temperature, 1e300);  // 0 times it is a number
@@ -204,7 +204,8 @@ uint32_t race_of_limited(const DrawRow &row) {
         sum = list_for_top_p(row, list);
     } else {
         double depth = 1 - std::log(sampling.min_p);
-        list_above(row, float(double(row.likeliest.logit) - depth * sampling.temperature), list);
+        float cut = float(double(row.likeliest.logit) - depth * sampling.temperature);
+        list_above(row, std::nextafter(cut, -std::numeric_limits<float>::infinity()), list);
     }
     bool reach = sampling.top_p == 1 || keep_reaching(list, sampling.top_p * sum, rounding * sum);
     if (!reach) return undecided_token;
