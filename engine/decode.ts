@@ -124,6 +124,7 @@ export function* decodeAsking(run: Run): Asking<Stop> {
   let emitted = 0;
   while (emitted < request.maxTokens) {
     if (run.cancelled()) return "cancelled";
+    const stepsBefore = state.steps;
     const drawn = state.next === null
       ? [first(stepping)]
       : yield* step(stepping, policy, request.maxTokens - emitted);
@@ -140,6 +141,8 @@ export function* decodeAsking(run: Run): Asking<Stop> {
     emitted += drawn.length;
     for (let at = 0; at < drawn.length; at++) {
       if (!(yield drawn[at])) continue;
+      const made = state.steps - stepsBefore;
+      if (made > 1) state.steps -= made - 1 - at; // of steps in a row those that were cut off
       endAt(run, drawn[at].id, drawn.length - 1 - at);
       return "stop";
     }
@@ -238,7 +241,7 @@ function* step(run: Stepping, policy: AcceptPolicy, left: number): Asking<Drawn[
     if (state.recomputed !== recomputed) return; // it was set back meanwhile
     policy.timed(trusted, (performance.now() - started) / steps);
   };
-  if (guesses.length === 0 && mayStepInARow(run, left)) {
+  if (!found && guesses.length === 0 && mayStepInARow(run, left)) {
     const drawn = yield* stepsInARow(run, left);
     if (drawn !== null) timed(drawn.length);
     return drawn;

@@ -3,6 +3,7 @@
 // nobody else wants a turn, and the library can draw, it is crossed once for several tokens.
 import type { Asking, Drawn, StepsAsk } from "./decode.ts";
 import { draw, stepAgain, type Stepping } from "./draws.ts";
+import { MATCH } from "./lookup.ts";
 import { UNDECIDED } from "./native.ts";
 import { dropStep, keepStep } from "./regain.ts";
 import { type Likeliest, mostProbable } from "./sampler.ts";
@@ -13,6 +14,9 @@ import { type Likeliest, mostProbable } from "./sampler.ts";
  */
 const LONGEST_MS = 25;
 const MOST_STEPS = 16; // a page holds 64: what is asked for early is little
+// A lookup that comes to match within them is found behind them: those of as many tokens as a match
+// has lose little of a copy.
+const MOST_BESIDE_LOOKUPS = MATCH;
 
 /** Whether a request's next steps may be made in a row: of one input, with nothing to look at. */
 export function mayStepInARow({ rows, sampling, alone }: Stepping, left: number): boolean {
@@ -21,28 +25,35 @@ export function mayStepInARow({ rows, sampling, alone }: Stepping, left: number)
 
 /** The tokens of steps in a row, at least one and at most `left`; null: cancelled. */
 export function* stepsInARow(run: Stepping, left: number): Asking<Drawn[] | null> {
-  const { state, options, logits, sampling, ends } = run;
+  const { state, request, options, logits, sampling, ends } = run;
   const { sequence } = state;
   const share = { sequence, inputs: [state.next!], trusted: 1, options, logits, sampling };
-  const steps = Math.min(left, MOST_STEPS);
+  const steps = Math.min(left, request.lookups > 0 ? MOST_BESIDE_LOOKUPS : MOST_STEPS);
   const ask: StepsAsk = { kind: "steps", share, steps, milliseconds: LONGEST_MS, ends };
   const answer = (yield ask) as Likeliest[] | null;
   const likeliest = state.whole ? answer : yield* stepAgain(run, ask);
   if (likeliest === null) return null;
-  const drawn: Drawn[] = [];
-  const last = likeliest.length - 1;
-  for (let at = 0; at < last; at++) drawn.push(tokenOf(likeliest[at].id));
-  const { id, logit } = likeliest[last];
-  if (id !== UNDECIDED && Number.isFinite(logit)) drawn.push(tokenOf(id));
-  else if (endLast(run, drawn, likeliest[last]) && drawn.length === 0) return null;
-  state.stepped(drawn.length);
-  state.steps += drawn.length;
-  return drawn;
+  const { id, logit } = likeliest[likeliest.length - 1];
+  const ended = id !== UNDECIDED && Number.isFinite(logit);
+  const kept = ended ? likeliest : likeliest.slice(0, -1);
+  state.guesses.restart(); // those of a request before this one
+  took(run, kept.length);
+  const drawn = kept.map(({ id }) => tokenOf(id));
+  if (ended) return drawn;
+  const last = endLast(run, { id, logit });
+  if (last !== null) drawn.push(last);
+  return drawn.length === 0 ? null : drawn;
 }
 
-// The last step is at work: its token is drawn here. True: it was cancelled, and there is none.
-function endLast(run: Stepping, drawn: Drawn[], told: Likeliest): boolean {
-  const position = run.state.length + 1 + drawn.length;
+function took({ state }: Stepping, steps: number): void {
+  if (steps === 0) return;
+  state.stepped(steps);
+  state.steps += steps;
+}
+
+// The last step is at work: its token is drawn here. null: it was cancelled, and there is none.
+function endLast(run: Stepping, told: Likeliest): Drawn | null {
+  const position = run.state.length + 1;
   let id: number;
   try {
     id = told.id === UNDECIDED
@@ -52,9 +63,9 @@ function endLast(run: Stepping, drawn: Drawn[], told: Likeliest): boolean {
     dropStep(run);
     throw error;
   }
-  if (!keepStep(run, 1)) return true;
-  drawn.push(tokenOf(id));
-  return false;
+  if (!keepStep(run, 1)) return null;
+  took(run, 1);
+  return tokenOf(id);
 }
 
 function tokenOf(id: number): Drawn {

@@ -91,7 +91,7 @@ export interface GenerateAsk {
   readonly request: Request;
   /** Of the Mailbox where the text is asked about that is held to a format; null: it is free. */
   readonly grammar: SharedArrayBuffer | null;
-  /** Whether each token waits for a verdict before the next is made. */
+  /** Whether each token waits for a verdict before the next is told, and before the next step. */
   readonly judged: boolean;
   readonly cancel: Int32Array;
 }

@@ -293,7 +293,10 @@ export class Requests {
       if (event.kind === "prefilled") [decoding, prefilled] = [performance.now(), state.length];
       else completionTokens++;
       return tell(event);
-    }, (tokens) => this.#growth.mayHold(placed, tokens));
+    }, {
+      mayHold: (tokens) => this.#growth.mayHold(placed, tokens),
+      holds: () => placed.grows ? placed.tokens : Infinity,
+    });
     const ended = performance.now();
     const cache = this.#statsOf(state);
     this.#totals.fetched(before, cache);

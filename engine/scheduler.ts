@@ -17,14 +17,21 @@ const VERDICT_MS = 5;
 /** Takes a request's events; true, to one that brings a token, makes it the last. */
 export type Tell = (event: DecodeEvent) => boolean | void | Promise<boolean | void>;
 
-/** Whether a request's sequence may come to so many tokens now; others may be set back for it. */
-export type MayHold = (tokens: number) => boolean;
+/** What a request's sequence may come to. */
+export interface Allowance {
+  /** Whether it may come to so many tokens now; others may be set back for it. */
+  mayHold(tokens: number): boolean;
+  /** Tokens that it has room for already. */
+  holds(): number;
+}
+
+const UNBOUNDED: Allowance = { mayHold: () => true, holds: () => Infinity };
 
 interface Member {
   readonly decode: Asking<Stop>;
   readonly state: DecodeState;
   readonly tell: Tell;
-  readonly mayHold: MayHold;
+  readonly allowance: Allowance;
   readonly cancelled: () => boolean;
   /** Which it is of those that came. */
   readonly came: number;
@@ -63,20 +70,13 @@ export class Scheduler {
   }
 
   /** Runs a request to its end; one that fails ends no other. */
-  run(run: Run, tell: Tell, mayHold: MayHold = () => true): Promise<Stop> {
+  run(run: Run, tell: Tell, allowance: Allowance = UNBOUNDED): Promise<Stop> {
     const { promise, resolve, reject } = Promise.withResolvers<Stop>();
     const { state, cancelled } = run;
     this.#members.push({
       ...{ decode: decodeAsking({ ...run, alone: () => this.#oneAlone() }), state, tell },
-      ...{
-        mayHold,
-        cancelled,
-        came: this.#came++,
-        lacks: false,
-        ask: null,
-        end: resolve,
-        fail: reject,
-      },
+      ...{ allowance, cancelled, came: this.#came++, lacks: false, ask: null },
+      ...{ end: resolve, fail: reject },
     });
     this.#start();
     return promise;
@@ -188,14 +188,15 @@ export class Scheduler {
     }
   }
 
-  // Where pages are few, steps in a row become one.
+  // Steps in a row are no more than there is room for once one may be made.
   #mayHold(member: Member): boolean {
-    const { ask, state, mayHold } = member;
-    if (ask?.kind === "step") return mayHold(state.length + ask.share.trusted);
-    const row = ask as StepsAsk;
-    if (mayHold(state.length + row.steps)) return true;
-    member.ask = { ...row, steps: 1 };
-    return mayHold(state.length + 1);
+    const { state, allowance } = member;
+    const ask = member.ask as StepAsk | StepsAsk;
+    if (!allowance.mayHold(state.length + ask.share.trusted)) return false;
+    if (ask.kind === "step") return true;
+    const room = Math.max(1, allowance.holds() - state.length);
+    if (room < ask.steps) member.ask = { ...ask, steps: room };
+    return true;
   }
 
   #step(members: readonly Member[]): [Member, () => Came][] {

@@ -36,8 +36,8 @@ Sampling sampling_of(const specache_sampling &from) {
              sampling.temperature);
     }
     if (sampling.temperature == 0) return {};  // nothing is drawn
-    if (!(sampling.top_p > 0 && sampling.top_p <= 1)) {
-        fail(SPECACHE_ARGUMENT, "top_p %g is not above 0 and at most 1", sampling.top_p);
+    if (!(sampling.top_p >= 0 && sampling.top_p <= 1)) {
+        fail(SPECACHE_ARGUMENT, "top_p %g is outside 0..1", sampling.top_p);
     }
     if (!(sampling.min_p >= 0 && sampling.min_p <= 1)) {
         fail(SPECACHE_ARGUMENT, "min_p %g is outside 0..1", sampling.min_p);

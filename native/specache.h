@@ -85,7 +85,8 @@ typedef struct specache_step_share {
     uint32_t inputs, trusted;
     uint32_t k, late, late_above_bits;  // as specache_options
     uint32_t logits;                    // 1: its inputs' logits are asked for; 2: only those of
-                                        // inputs whose token is SPECACHE_UNDECIDED
+                                        // inputs whose token is SPECACHE_UNDECIDED: what is written
+                                        // for others is no answer
 } specache_step_share;
 
 // How tokens are drawn: from exp(logit / temperature) of those that top_k, then top_p, then min_p
@@ -93,7 +94,7 @@ typedef struct specache_step_share {
 typedef struct specache_sampling {
     uint32_t temperature_low, temperature_high;  // bits of a double; 0: the most probable token,
                                                  // and nothing else is looked at
-    uint32_t top_p_low, top_p_high;              // of a double above 0, at most 1, which leaves all
+    uint32_t top_p_low, top_p_high;              // of a double, 0 (the most probable) to 1 (all)
     uint32_t min_p_low, min_p_high;              // of a double, 0 (leaves all) to 1
     uint32_t top_k;                              // 0 leaves all
     uint32_t seed_low, seed_high;

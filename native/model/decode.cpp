@@ -12,8 +12,10 @@ using Clock = std::chrono::steady_clock;
 
 enum class Came { kept, at_work, nothing };
 
-// A step and its end. Only the first of a row may fail, or stay at work for its logits' sake.
+// A step and its end. Only the first of a row may fail, or stay at work for no logit's sake; what
+// others fail by the next call meets again.
 Came step_and_keep(Model &model, const StepInputs &one, bool first) {
+    uint32_t length = one.sequence->length;
     try {
         step(model, &one, 1);
         if (*one.ids == undecided_token) return Came::at_work;
@@ -25,9 +27,13 @@ Came step_and_keep(Model &model, const StepInputs &one, bool first) {
         keep(model.store, *one.sequence, 1);
         return Came::kept;
     } catch (...) {
+        if (one.sequence->length != length) return Came::kept;  // it failed behind its end
         if (first) throw;
-        model.store.undo(*one.sequence);
-        return Came::nothing;  // the next call meets it again
+        try {
+            model.store.undo(*one.sequence);
+        } catch (const Failure &) {  // the device has failed
+        }
+        return Came::nothing;
     }
 }
 

@@ -8,8 +8,7 @@
 namespace specache {
 namespace {
 
-// Sums of doubles in another order, and weights, differ by less.
-constexpr double rounding = 1e-12;
+constexpr double rounding = 1e-12;  // of weights
 
 struct Token {
     uint32_t id;
@@ -33,12 +32,12 @@ std::vector<Token> sorted_tokens(const DrawRow &row) {
 }
 
 // The fewest that reach top_p; false: undecided.
-bool keep_top_p(std::vector<Token> &tokens, double top_p) {
-    double sum = 0, reached = 0;
+bool keep_top_p(std::vector<Token> &tokens, double top_p, uint32_t vocabulary) {
+    double sum = 0, reached = 0, error = rounding + vocabulary * 0x1p-52;  // of sums
     for (const Token &token : tokens) sum += token.weight;
     for (size_t i = 0; i < tokens.size(); i++) {
         reached += tokens[i].weight;
-        if (std::abs(reached - top_p * sum) <= rounding * sum) return false;
+        if (std::abs(reached - top_p * sum) <= error * sum) return false;
         if (reached < top_p * sum) continue;
         tokens.resize(i + 1);
         break;
@@ -50,7 +49,7 @@ uint32_t drawn(const DrawRow &row) {
     const Sampling &sampling = *row.sampling;
     std::vector<Token> tokens = sorted_tokens(row);
     if (sampling.top_k != 0 && sampling.top_k < tokens.size()) tokens.resize(sampling.top_k);
-    if (sampling.top_p < 1 && !keep_top_p(tokens, sampling.top_p)) return undecided_token;
+    if (sampling.top_p < 1 && !keep_top_p(tokens, sampling.top_p, row.vocabulary)) return undecided_token;
     Race race;
     for (const Token &token : tokens) {
         bool near = std::abs(token.weight - sampling.min_p) <= rounding * sampling.min_p;

@@ -49,7 +49,7 @@ const Sampling limits[] = {
     {.top_k = 100000},  {.top_p = .9},  {.top_p = .3},     {.top_p = 1e-9},
     {.top_p = .9999},   {.min_p = .05}, {.min_p = 1},      {.min_p = 1e-12},
     {.top_p = .95, .top_k = 20},        {.top_p = .8, .min_p = .1, .top_k = 50},
-    {.top_p = .9, .min_p = .05}};
+    {.top_p = .9, .min_p = .05},        {.top_p = 0}, {.top_p = 0, .top_k = 3}};
 
 // Exponential number of a token: its arrival at weight 1.
 double exponential_of(uint32_t id, uint64_t word) {
@@ -349,8 +349,8 @@ TEST("samplings out of their ranges are refused, and nothing is at work") {
     refused({.temperature = 1}, 0, "logits 0 of a temperature above 0");
     refused({.temperature = -.5}, 2, "temperature -0.5 is not a finite number from 0 on");
     refused({.temperature = INFINITY}, 2, "temperature inf is not a finite number from 0 on");
-    refused({.temperature = 1, .top_p = 0}, 2, "top_p 0 is not above 0 and at most 1");
-    refused({.temperature = 1, .top_p = 1.5}, 2, "top_p 1.5 is not above 0 and at most 1");
+    refused({.temperature = 1, .top_p = -.5}, 2, "top_p -0.5 is outside 0..1");
+    refused({.temperature = 1, .top_p = 1.5}, 2, "top_p 1.5 is outside 0..1");
     refused({.temperature = 1, .min_p = -1}, 2, "min_p -1 is outside 0..1");
     refused({.temperature = 1, .min_p = 1.5}, 2, "min_p 1.5 is outside 0..1");
     specache_sampling fine = words_of({.temperature = 1});

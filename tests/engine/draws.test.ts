@@ -26,6 +26,7 @@ const limits: readonly Partial<Sampling>[] = [
   { topK: 3000 },
   { topP: 0.9 },
   { topP: 0.05 },
+  { topP: 0 },
   { minP: 0.1 },
   { minP: 1 },
   { topK: 40, topP: 0.95 },

@@ -19,7 +19,7 @@ async function withModel(
   options: CacheOptions,
   body: (store: NativeStore) => void | Promise<void>,
 ): Promise<void> {
-  const store = openModel(needleModel, 400, { k: K, sequences: 20, ...options });
+  const store = openModel(needleModel, 600, { k: K, sequences: 20, ...options });
   try {
     await body(store);
   } finally {
@@ -120,7 +120,7 @@ test("steps are made one by one beside another request, for penalties, logprobs 
     assertEquals(Math.max(...calls.slice(0, -1)), 1); // the last one may have been alone
   }));
 
-test("where a request may hold one token more alone, its steps are made one by one", () =>
+test("where a request has room for one token more alone, its steps are made one by one", () =>
   withModel({ mode: "specache" }, async (store) => {
     const way = { accept: "off" } as const;
     const expected = oneByOne(store, way);
@@ -130,7 +130,7 @@ test("where a request may hold one token more alone, its steps are made one by o
     const scheduler = new Scheduler(store, new Observer(store));
     await scheduler.run(run, (event) => {
       if (event.kind === "token") ids.push(event.id);
-    }, (tokens) => tokens <= run.state.length + 1);
+    }, { mayHold: () => true, holds: () => run.state.length + 1 });
     assertEquals(ids, expected);
     assertEquals(calls, calls.map(() => 1));
   }));
@@ -147,11 +147,65 @@ test("a text that is stopped within steps in a row goes on as if it had ended th
       });
       assertEquals([ids, stop], [whole.slice(0, tokens), "stop"]);
       assertEquals(run.state.length, prompt.length + tokens - 1);
+      assertEquals(run.state.steps, tokens - 1); // those that were cut off do not count
       assertEquals(store.stats(run.state.sequence, run.state.guessStats).tokens, run.state.length);
       const rest = await scheduled(store, run);
       assertEquals(rest.ids.slice(0, TOKENS - tokens), whole.slice(tokens));
       store.closeSequence(run.state.sequence);
     }
+  }));
+
+test("a text that copies has its lookups accepted as often as by steps one by one", () =>
+  withModel({ mode: "specache" }, async (store) => {
+    const copied = textIds(100, 6);
+    const copies = (run: Run) => {
+      run.state.ask([...copied, ...copied]);
+      return run;
+    };
+    for (const accept of ["auto", "on"] as const) {
+      const way = { accept, maxTokens: 120 };
+      const [plain, alone] = [copies(runOf(store, way)), copies(runOf(store, way))];
+      const expected = idsIn(decode(plain));
+      assertEquals((await scheduled(store, alone)).ids, expected);
+      const { accepted } = plain.state.guessStats;
+      assertGreater(accepted, 30);
+      // What auto accepts hangs on how long steps took.
+      const least = accept === "on" ? 0.8 * accepted : 0;
+      assertGreater(alone.state.guessStats.accepted, least);
+    }
+  }));
+
+test("guesses of a request before are not those of one behind steps in a row", () =>
+  withModel({ mode: "specache" }, async (store) => {
+    const run = runOf(store, { guesses: 2, accept: "off", maxTokens: 9 });
+    const behind = (options: GenerateOptions): Run => ({
+      ...run,
+      request: settleRequest({ accept: "off", ...options }, store.settings, "generate"),
+    });
+    await scheduled(store, run);
+    assertEquals(run.state.guesses.length, 2);
+    await scheduled(store, behind({ maxTokens: 9 }));
+    assertEquals(run.state.guesses.length, 0);
+  }));
+
+test("a state knows what its sequence holds where the end of steps in a row fails", () =>
+  withModel({ mode: "specache" }, async (store) => {
+    const run = runOf(store, { accept: "off", temperature: 0.9, seed: 8 });
+    const [inARow, keep] = [store.inARow.bind(store), store.keep.bind(store)];
+    store.inARow = (ask) => {
+      const made = inARow({ ...ask, steps: 3 })!;
+      const share = { ...ask.share, inputs: [made[made.length - 1].id], sampling: null };
+      const [[{ logit }]] = store.steps([share])!;
+      return [...made, { id: UNDECIDED, logit }];
+    };
+    store.keep = (sequence, count) => {
+      if (count === 1) throw new Error("the disk is full");
+      return keep(sequence, count);
+    };
+    const error = await scheduled(store, run).catch((error: unknown) => error);
+    assertEquals(`${error}`, "Error: the disk is full");
+    assertEquals(run.state.length, prompt.length + 3);
+    assertEquals(store.stats(run.state.sequence, run.state.guessStats).tokens, run.state.length);
   }));
 
 test("a text ends behind an eos within steps in a row", () =>

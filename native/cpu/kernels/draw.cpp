@@ -161,7 +161,11 @@ double list_for_top_p(const DrawRow &row, std::vector<Token> &list) {
     return sum;
 }
 
-constexpr double rounding = 1e-12;  // of sums of doubles in another order, and of weights
+constexpr double rounding = 1e-12;  // of weights
+
+// Of a sum of as many doubles, in whatever order: each addition errs by half a bit at most, in both
+// languages.
+double sum_rounding(uint32_t count) { return rounding + count * 0x1p-52; }
 
 // Moves the fewest tokens, likeliest first, whose weights reach `limit` to the front of a list and
 // drops the others; false: how many hangs on `error`. A quickselect.
@@ -207,7 +211,8 @@ uint32_t race_of_limited(const DrawRow &row) {
         float cut = float(double(row.likeliest.logit) - depth * sampling.temperature);
         list_above(row, std::nextafter(cut, -std::numeric_limits<float>::infinity()), list);
     }
-    bool reach = sampling.top_p == 1 || keep_reaching(list, sampling.top_p * sum, rounding * sum);
+    double error = sum_rounding(row.vocabulary) * sum;
+    bool reach = sampling.top_p == 1 || keep_reaching(list, sampling.top_p * sum, error);
     if (!reach) return undecided_token;
     Race race;
     for (const Token &token : list) {
@@ -224,6 +229,8 @@ uint32_t race_of_limited(const DrawRow &row) {
 
 void draw(const DrawRow &row) {
     const Sampling &sampling = *row.sampling;
+    *row.id = row.likeliest.id;
+    if (sampling.top_p == 0) return;
     bool all = sampling.top_k == 0 && sampling.top_p == 1 && sampling.min_p == 0;
     *row.id = all ? race_of_all(row) : race_of_limited(row);
 }
