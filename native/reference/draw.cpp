@@ -49,7 +49,9 @@ uint32_t drawn(const DrawRow &row) {
     const Sampling &sampling = *row.sampling;
     std::vector<Token> tokens = sorted_tokens(row);
     if (sampling.top_k != 0 && sampling.top_k < tokens.size()) tokens.resize(sampling.top_k);
-    if (sampling.top_p < 1 && !keep_top_p(tokens, sampling.top_p, row.vocabulary)) return undecided_token;
+    if (sampling.top_p < 1 && !keep_top_p(tokens, sampling.top_p, row.vocabulary)) {
+        return undecided_token;
+    }
     Race race;
     for (const Token &token : tokens) {
         bool near = std::abs(token.weight - sampling.min_p) <= rounding * sampling.min_p;
