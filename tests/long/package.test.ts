@@ -16,7 +16,7 @@ const OPTIONS = { model: tiny, contextTokens: 128, profile: "none" };
 const ASK = { ids: [3, 1, 4, 1, 5, 9, 2, 6], maxTokens: 8 };
 const BUILDS = /^Building the native library \(once; a minute or two\) in .+\n$/;
 const FIRST_TOKEN_SECONDS = 180; // from an empty folder and empty caches, at most
-const WAITS = "Waiting for another process, which builds the native library\n";
+const WAITS = "Waiting for a build of the native library that is under way\n";
 const BUN = ["x", "-y", "--quiet", "--allow-scripts=npm:bun", "npm:bun@1.4.5"];
 
 function program(specifier: string): string {
