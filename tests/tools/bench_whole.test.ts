@@ -85,7 +85,7 @@ test("bench:prefill counts the products of weights and attention", async () => {
 test("bench:overhead tells a step's time within the library, and the rest as a share", async () => {
   const args = ["--tokens", "130", "--rounds", "1", "--steps", "3", "--model", needleModel];
   const rows = await rowsOf(overhead.bench, args);
-  assertEquals(rows.map(({ sampling }) => sampling), ["greedy", "temperature .8"]);
+  assertEquals(rows.map(({ sampling }) => sampling), ["greedy", "temperature .8", "and top-p .95"]);
   for (const { stepMs, nativeMs, share } of rows) {
     assert(nativeMs > 0 && nativeMs < stepMs);
     assertAlmostEquals(share, 1 - nativeMs / stepMs, 1e-9);
