@@ -12,8 +12,8 @@ using Clock = std::chrono::steady_clock;
 
 enum class Came { kept, at_work, nothing };
 
-// A step and its end. Only the first of a row may fail, or stay at work for no logit's sake; what
-// others fail by the next call meets again.
+// A step and its end. A later one that fails, or has no finite logit, is undone: the next call meets
+// it as its first, whose failure or logit is told.
 Came step_and_keep(Model &model, const StepInputs &one, bool first) {
     uint32_t length = one.sequence->length;
     try {
@@ -27,13 +27,13 @@ Came step_and_keep(Model &model, const StepInputs &one, bool first) {
         keep(model.store, *one.sequence, 1);
         return Came::kept;
     } catch (...) {
-        if (one.sequence->length != length) return Came::kept;  // it failed behind its end
-        if (first) throw;
+        bool kept = one.sequence->length != length;  // it failed behind its end
+        if (first && !kept) throw;
         try {
             model.store.undo(*one.sequence);
-        } catch (const Failure &) {  // the device has failed
+        } catch (const Failure &) {  // of a device that has failed: the next call says so
         }
-        return Came::nothing;
+        return kept ? Came::kept : Came::nothing;
     }
 }
 

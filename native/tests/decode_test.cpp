@@ -3,22 +3,17 @@
 
 #include "../random.h"
 #include "model.h"
+#include "samplings.h"
 
 using namespace specache;
 using driver::last_error;
 using fixture::TestModel;
 using fixture::vocabulary;
+using fixture::words_of;
 
 namespace {
 
 constexpr uint32_t prompt = 60, an_hour = 3600000000;  // of microseconds
-
-specache_sampling words_of(double temperature, double min_p, uint64_t seed) {
-    auto low = [](double x) { return uint32_t(std::bit_cast<uint64_t>(x)); };
-    auto high = [](double x) { return uint32_t(std::bit_cast<uint64_t>(x) >> 32); };
-    return {low(temperature), high(temperature), low(1), high(1), low(min_p), high(min_p), 0,
-            uint32_t(seed), uint32_t(seed >> 32)};
-}
 
 // A text of 60 tokens, so that a page fills after four steps.
 struct Text {
@@ -107,7 +102,7 @@ TEST("steps in a row give the tokens of steps one by one, bit for bit, in every 
     for (auto [mode, far] : {std::pair(0u, 0u), {2u, 0u}, {2u, 1u}}) {
         TestModel model(config_of(mode, far));
         for (double temperature : {0.0, .8}) {
-            specache_sampling sampling = words_of(temperature, 0, 7);
+            specache_sampling sampling = words_of({.temperature = temperature, .seed = 7});
             Text alone(model), together(model);
             Row one = one_by_one(alone, sampling, 5, 30);
             std::vector<uint32_t> ids;
@@ -127,7 +122,7 @@ TEST("steps in a row give the tokens of steps one by one, bit for bit, in every 
 
 TEST("steps in a row end behind a token of ends, and with the first where time has passed") {
     TestModel model(config_of(2, 0));
-    specache_sampling sampling = words_of(1.5, 0, 3);
+    specache_sampling sampling = words_of({.temperature = 1.5, .seed = 3});
     Text text(model);
     Row all = decode(text, sampling, 5, 12);
     uint32_t end = all.ids[4];
@@ -144,7 +139,7 @@ TEST("steps in a row end behind a token of ends, and with the first where time h
 
 TEST("steps in a row end before one that would end too late") {
     TestModel model(config_of(2, 0));
-    specache_sampling greedy = words_of(0, 0, 0);
+    specache_sampling greedy = words_of({});
     Text text(model);
     using Clock = std::chrono::steady_clock;
     Clock::duration least = Clock::duration::max();
@@ -163,15 +158,16 @@ TEST("steps in a row end before one that would end too late") {
 TEST("steps in a row end behind an undecided one, which is at work and has its logits") {
     TestModel model(config_of(2, 0));
     Text plain(model), text(model);
-    specache_sampling greedy = words_of(0, 0, 0);
+    specache_sampling greedy = words_of({});
     Row one = one_by_one(plain, greedy, 5, 3);
     // min_p at the weight of the third step's second token; at so low a temperature the first two
     // steps draw the likeliest.
     double temperature = .05;
     std::vector<float> sorted = one.logits;
     std::sort(sorted.begin(), sorted.end(), std::greater<>());
+    double second = weight_of(sorted[1], sorted[0], temperature);
     specache_sampling sampling =
-        words_of(temperature, weight_of(sorted[1], sorted[0], temperature), 3);
+        words_of({.temperature = temperature, .min_p = second, .seed = 3});
     Row row = decode(text, sampling, 5, 10);
     CHECK(row.status == SPECACHE_OK && row.ids.size() == 3);
     CHECK(row.ids[0] == one.ids[0] && row.ids[1] == one.ids[1]);
@@ -184,7 +180,7 @@ TEST("steps in a row end behind an undecided one, which is at work and has its l
 
 TEST("a step that is refused ends the row before it, or the call where it is the first") {
     TestModel model(config_of(2, 0));
-    specache_sampling greedy = words_of(0, 0, 0);
+    specache_sampling greedy = words_of({});
     Text text(model);
     Row row = decode(text, greedy, 5, 1000);  // 128 tokens at most
     CHECK(row.status == SPECACHE_OK && row.ids.size() == 128 - prompt);
@@ -199,7 +195,7 @@ TEST("a step that is refused ends the row before it, or the call where it is the
 
 TEST("a row of steps is refused by name, value and limit") {
     TestModel model(config_of(2, 0));
-    specache_sampling greedy = words_of(0, 0, 0);
+    specache_sampling greedy = words_of({});
     Text text(model);
     uint32_t id = 0, made = 0;
     float largest = 0, logits[vocabulary];

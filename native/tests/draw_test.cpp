@@ -5,10 +5,12 @@
 #include "../random.h"
 #include "../reference/reference.h"
 #include "model.h"
+#include "samplings.h"
 #include "tables.h"
 
 using namespace specache;
 using fixture::TestModel;
+using fixture::words_of;
 
 namespace {
 
@@ -222,14 +224,6 @@ TEST("of equal tokens those with the lowest ids remain, however many they are") 
 }
 
 namespace {
-
-specache_sampling words_of(const Sampling &sampling) {
-    auto low = [](double x) { return uint32_t(std::bit_cast<uint64_t>(x)); };
-    auto high = [](double x) { return uint32_t(std::bit_cast<uint64_t>(x) >> 32); };
-    return {low(sampling.temperature), high(sampling.temperature), low(sampling.top_p),
-            high(sampling.top_p), low(sampling.min_p), high(sampling.min_p), sampling.top_k,
-            uint32_t(sampling.seed), uint32_t(sampling.seed >> 32)};
-}
 
 // Two texts of 70 and 3 tokens.
 struct Drawing {

@@ -4,20 +4,13 @@ import { type NativeStore, samplingOf, UNDECIDED } from "../../engine/native.ts"
 import { greedy, sample, type Sampling } from "../../engine/sampler.ts";
 import { randomOf } from "../../engine/sampling/race.ts";
 import { goldenModel } from "../parity/golden.ts";
-import { openModel, textOf } from "../parity/run.ts";
+import { textOf, withCoded } from "../parity/run.ts";
 import { assert, assertEquals, assertGreater, assertLess, test } from "../harness.ts";
 
 const { path, prompts } = goldenModel("llama-gqa8");
 const prompt = prompts.find(({ ids }) => ids.length >= 130)!.ids; // a page is seen as codes
 
-function withStore<Result>(body: (store: NativeStore) => Result): Result {
-  const store = openModel(path, 512, { mode: "specache", kvType: "f32", k: 16 });
-  try {
-    return body(store);
-  } finally {
-    store.close();
-  }
-}
+const withStore = <Result>(body: (store: NativeStore) => Result): Result => withCoded(path, body);
 
 const limits: readonly Partial<Sampling>[] = [
   {},

@@ -4,7 +4,7 @@ import type { GenerateOptions } from "../../mod.ts";
 import type { NativeStore } from "../../engine/native.ts";
 import { greedy, mostProbable, sample } from "../../engine/sampler.ts";
 import { goldenModel } from "../parity/golden.ts";
-import { assertLikeliest, openModel, textOf } from "../parity/run.ts";
+import { assertLikeliest, textOf, withCoded } from "../parity/run.ts";
 import { assert, assertEquals, assertGreater, test } from "../harness.ts";
 import { assertRefused } from "./support.ts";
 
@@ -12,14 +12,7 @@ const { path, prompts } = goldenModel("llama-gqa8");
 const prompt = prompts.find(({ ids }) => ids.length >= 130)!.ids; // a page is seen as codes
 const maxTokens = 24;
 
-function withStore<Result>(body: (store: NativeStore) => Result): Result {
-  const store = openModel(path, 512, { mode: "specache", kvType: "f32", k: 16 });
-  try {
-    return body(store);
-  } finally {
-    store.close();
-  }
-}
+const withStore = <Result>(body: (store: NativeStore) => Result): Result => withCoded(path, body);
 
 type StepArguments = Parameters<NativeStore["library"]["symbols"]["specache_step"]>;
 

@@ -29,6 +29,16 @@ export function openModel(
   return store;
 }
 
+/** Runs `body` on a model in mode specache whose texts soon go over a page. */
+export function withCoded<Result>(path: string, body: (store: NativeStore) => Result): Result {
+  const store = openModel(path, 512, { mode: "specache", kvType: "f32", k: 16 });
+  try {
+    return body(store);
+  } finally {
+    store.close();
+  }
+}
+
 /** The `maxTokens` most probable ids that follow; no eos ends them. */
 export function greedyText(
   store: NativeStore,
