@@ -12,8 +12,8 @@ using Clock = std::chrono::steady_clock;
 
 enum class Came { kept, at_work, nothing };
 
-// A step and its end. A later one that fails, or has no finite logit, is undone: the next call meets
-// it as its first, whose failure or logit is told.
+// A step and its end. A later one that fails, or has no finite logit, is undone: the next call
+// meets it as its first, whose failure or logit is told.
 Came step_and_keep(Model &model, const StepInputs &one, bool first) {
     uint32_t length = one.sequence->length;
     try {

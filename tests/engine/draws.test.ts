@@ -1,6 +1,6 @@
 // Tokens that the library draws, beside those that sampler.ts draws from the same logits.
 import type { GenerateOptions } from "../../mod.ts";
-import { type NativeStore, samplingOf, UNDECIDED } from "../../engine/native.ts";
+import { type NativeStore, optionsOf, samplingOf, UNDECIDED } from "../../engine/native.ts";
 import { greedy, sample, type Sampling } from "../../engine/sampler.ts";
 import { randomOf } from "../../engine/sampling/race.ts";
 import { goldenModel } from "../parity/golden.ts";
@@ -72,6 +72,41 @@ test("a text has the tokens that its logits give, whoever draws them", () => {
         const byLibrary = textOf(store, prompt, options);
         const byLogits = textOf(store, prompt, { ...options, logprobs: 1 });
         assertEquals(byLibrary, byLogits);
+      }
+    }
+  });
+});
+
+test("of sequences stepped together each has the logits of its own undecided token", () => {
+  withStore((store) => {
+    const texts = [prompt, prompt.slice(7, 80)];
+    const sequences = texts.map((text) => {
+      const sequence = store.openSequence();
+      store.prefill(sequence, text, null);
+      return sequence;
+    });
+    const options = optionsOf({ k: 8, late: "all" });
+    const step = (minP: readonly number[] | null) => {
+      const shares = sequences.map((sequence, at) => ({
+        ...{ sequence, inputs: [5], trusted: 1, options },
+        logits: new Float32Array(store.vocabulary),
+        sampling: minP && samplingOf({ ...greedy, temperature: 1, minP: minP[at] }),
+      }));
+      const predicted = store.steps(shares)!;
+      for (const sequence of sequences) store.keep(sequence, 0);
+      return { ids: predicted.map(([{ id }]) => id), logits: shares.map(({ logits }) => logits) };
+    };
+    const all = step(null).logits;
+    // minP at the weight of the second token: of one of them, then of the other, then of both.
+    const ties = all.map((row) => {
+      const [first, second] = row.toSorted((a, b) => b - a);
+      return Math.exp(second - first);
+    });
+    for (const tied of [[true, false], [false, true], [true, true]]) {
+      const { ids, logits } = step(ties.map((tie, at) => tied[at] ? tie : 0));
+      assertEquals(ids.map((id) => id === UNDECIDED), tied);
+      for (const at of [0, 1]) {
+        assertEquals(logits[at], tied[at] ? all[at] : new Float32Array(store.vocabulary));
       }
     }
   });

@@ -31,7 +31,7 @@ export function openModel(
 
 /** Runs `body` on a model in mode specache whose texts soon go over a page. */
 export function withCoded<Result>(path: string, body: (store: NativeStore) => Result): Result {
-  const store = openModel(path, 512, { mode: "specache", kvType: "f32", k: 16 });
+  const store = openModel(path, 512, { mode: "specache", kvType: "f32", k: 16, sequences: 2 });
   try {
     return body(store);
   } finally {
