@@ -48,7 +48,6 @@ import cpuAmxColumnsH from "../native/cpu/amx/columns.h" with { type: "text" };
 import cpuAmxInputsH from "../native/cpu/amx/inputs.h" with { type: "text" };
 import cpuAmxPrefillCpp from "../native/cpu/amx/prefill.cpp" with { type: "text" };
 import cpuAmxProjectCpp from "../native/cpu/amx/project.cpp" with { type: "text" };
-import cpuAmxTableCpp from "../native/cpu/amx/table.cpp" with { type: "text" };
 import cpuAmxThirdsH from "../native/cpu/amx/thirds.h" with { type: "text" };
 import cpuAmxTilesH from "../native/cpu/amx/tiles.h" with { type: "text" };
 import cpuAvx2H from "../native/cpu/avx2.h" with { type: "text" };
@@ -186,7 +185,6 @@ export const sources: Readonly<Record<string, string>> = {
   "native/cpu/amx/inputs.h": cpuAmxInputsH,
   "native/cpu/amx/prefill.cpp": cpuAmxPrefillCpp,
   "native/cpu/amx/project.cpp": cpuAmxProjectCpp,
-  "native/cpu/amx/table.cpp": cpuAmxTableCpp,
   "native/cpu/amx/thirds.h": cpuAmxThirdsH,
   "native/cpu/amx/tiles.h": cpuAmxTilesH,
   "native/cpu/avx2.h": cpuAvx2H,

@@ -12,11 +12,26 @@ struct Table {
     bool here;               // this CPU can run them
 };
 
+#if defined(__x86_64__)
+// avx512's kernels, with AMX's prefill. Made here, when asked for: files of an instruction set
+// must run nothing as the library is loaded, since every CPU loads them.
+const Kernels &with_tiles() {
+    static const Kernels made = [] {
+        Kernels kernels = avx512::kernels;
+        kernels.isa = "amx";
+        kernels.project = amx::project;
+        kernels.prefill_attend = amx::prefill_attend;
+        return kernels;
+    }();
+    return made;
+}
+#endif
+
 const Table &table_of(uint32_t isa) {
     const Features &found = features();
 #if defined(__x86_64__)
     const Kernels *avx2 = &avx2::kernels, *avx512 = &avx512::kernels, *neon = nullptr,
-                  *amx = &amx::kernels;
+                  *amx = &with_tiles();
 #elif defined(__aarch64__)
     const Kernels *avx2 = nullptr, *avx512 = nullptr, *neon = &neon::kernels,
                   *amx = nullptr;

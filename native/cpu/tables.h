@@ -9,7 +9,10 @@ namespace portable { extern const Kernels kernels; }
 #if defined(__x86_64__)
 namespace avx2 { extern const Kernels kernels; }
 namespace avx512 { extern const Kernels kernels; }
-namespace amx { extern const Kernels kernels; }
+namespace amx {
+void project(Stream &, const Project &);
+void prefill_attend(Stream &, const PrefillAttend &);
+}
 #elif defined(__aarch64__)
 namespace neon { extern const Kernels kernels; }
 #endif

@@ -1,9 +1,11 @@
 import { abiVersion } from "../../ffi/constants.ts";
 import { spawnSync } from "node:child_process";
 import { readdirSync, statSync } from "node:fs";
-import { dirname } from "node:path";
+import { basename, dirname } from "node:path";
 import process from "node:process";
 import { SpecacheError } from "../../engine/errors.ts";
+import { compileObjects } from "../../ffi/build.ts";
+import { buildFolder, nativeFolder } from "../../ffi/library.ts";
 import { assert, assertEquals, assertRejects, assertStringIncludes, test } from "../harness.ts";
 import { makeStub } from "./stub.ts";
 
@@ -96,4 +98,15 @@ test("build() links the tests with the library", async () => {
   const { tests } = await stub.build({ tests: true });
   assert(tests !== null);
   assertEquals(spawnSync(tests).status, 7);
+});
+
+// A CPU without AVX-512 loads its kernels with the others: what ran then would end the process.
+test("objects of an instruction set run nothing when the library is loaded", async () => {
+  const compiled = await compileObjects({ native: nativeFolder(), output: buildFolder() });
+  const objects = [...compiled].filter(([, source]) => /^cpu\/(kernels|amx)\//.test(source))
+    .map(([object]) => object);
+  assert(objects.some((name) => basename(name).startsWith("portable-scan-")));
+  const { stdout, status } = spawnSync("nm", objects, { encoding: "utf8" });
+  assertEquals(status, 0);
+  assertEquals(stdout.split("\n").filter((line) => line.includes("_GLOBAL__sub_I")), []);
 });
