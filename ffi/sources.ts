@@ -87,6 +87,8 @@ import cpuKernelsWeighH from "../native/cpu/kernels/weigh.h" with { type: "text"
 import cpuKernelsWeightsH from "../native/cpu/kernels/weights.h" with { type: "text" };
 import cpuKernelsWholeCpp from "../native/cpu/kernels/whole.cpp" with { type: "text" };
 import cpuKernelsWholeInputsH from "../native/cpu/kernels/whole_inputs.h" with { type: "text" };
+import cpuKernelsWholePairsH from "../native/cpu/kernels/whole_pairs.h" with { type: "text" };
+import cpuKernelsWholeQuadsH from "../native/cpu/kernels/whole_quads.h" with { type: "text" };
 import cpuNeonH from "../native/cpu/neon.h" with { type: "text" };
 import cpuReadersCpp from "../native/cpu/readers.cpp" with { type: "text" };
 import cpuReadsH from "../native/cpu/reads.h" with { type: "text" };
@@ -224,6 +226,8 @@ export const sources: Readonly<Record<string, string>> = {
   "native/cpu/kernels/weights.h": cpuKernelsWeightsH,
   "native/cpu/kernels/whole.cpp": cpuKernelsWholeCpp,
   "native/cpu/kernels/whole_inputs.h": cpuKernelsWholeInputsH,
+  "native/cpu/kernels/whole_pairs.h": cpuKernelsWholePairsH,
+  "native/cpu/kernels/whole_quads.h": cpuKernelsWholeQuadsH,
   "native/cpu/neon.h": cpuNeonH,
   "native/cpu/readers.cpp": cpuReadersCpp,
   "native/cpu/reads.h": cpuReadsH,
