@@ -18,7 +18,14 @@ namespace specache::SPECACHE_ISA {
 constexpr uint32_t tables_max = 256 * 2 / 4;
 constexpr uint32_t tables_at_once = 4;  // of a query whose tables are more, the last are all zero
 
-struct Tables {  // of one query: partial sums over four planes
+// What is added to each partial sum.
+#if defined(__AVX2__) && !defined(__AVX512VBMI__)
+constexpr uint8_t table_raised = 128;
+#else
+constexpr uint8_t table_raised = 0;
+#endif
+
+struct Tables {  // of one query: partial sums over four planes, raised
     alignas(64) int8_t sums[tables_max][16];
 };
 
@@ -33,7 +40,7 @@ static inline void fill_tables(const int16_t *levels, uint32_t dim, uint32_t bit
     uint32_t channels = 4 / bits, count = dim / channels;
     for (uint32_t t = 0; t < count; t++) {
         const int16_t *n = levels + t * channels;
-        Octets sum{};  // of 8 bits, which wrap and come back
+        Octets sum = Octets{} + table_raised;  // of 8 bits, which wrap and come back
         for (uint32_t i = 0; i < 4; i++) {
             int number = bits == 1 ? n[i] : n[i / 2] * (i % 2 == 0 ? 2 : 1);
             Octets plane = Octets{} + uint8_t(number);
@@ -42,7 +49,7 @@ static inline void fill_tables(const int16_t *levels, uint32_t dim, uint32_t bit
         std::memcpy(tables.sums[t], &sum, sizeof sum);
     }
     uint32_t whole = (count + tables_at_once - 1) / tables_at_once * tables_at_once;
-    std::memset(tables.sums[count], 0, (whole - count) * sizeof tables.sums[0]);
+    std::memset(tables.sums[count], table_raised, (whole - count) * sizeof tables.sums[0]);
 }
 
 #if defined(__AVX512VBMI__) && defined(__AVX512VNNI__)
@@ -96,47 +103,68 @@ static inline void integer_scores(const Tables *const *queries, const uint8_t *k
     }
 }
 #elif defined(__AVX2__)
-// Two tables' numbers of 32 tokens are added up side by side in 16 bits: at most 64 sums of |254|.
+// A table's numbers of 32 tokens, two in 16 bits: their sums, which wrap, and those of the upper
+// bytes alone, of which none is below 0, say both. Registers hold the sums of two queries.
 template <uint32_t Queries, class Ask>
-static inline void integer_scores(const Tables *const *queries, const uint8_t *keys, Ask ask,
-                                  uint32_t tables, int32_t (*scores)[page_tokens]) {
-    const __m256i nibble = _mm256_set1_epi8(15), ones = _mm256_set1_epi8(1);
-    for (uint32_t half = 0; half < 2; half++) {
-        auto indices = [&](uint32_t t) {
-            __m256i bytes =
-                _mm256_loadu_si256(reinterpret_cast<const __m256i *>(keys + t * 32));
-            return _mm256_and_si256(half == 0 ? bytes : _mm256_srli_epi16(bytes, 4), nibble);
-        };
-        __m256i low[Queries], high[Queries];  // tokens 0..7, 16..23 and 8..15, 24..31
-        for (uint32_t q = 0; q < Queries; q++) low[q] = high[q] = _mm256_setzero_si256();
-        for (uint32_t t = 0; t < tables; t += 2) {
-            __m256i first = indices(t), second = indices(t + 1);
-            if (t % 4 == 0 && half == 0) ask();
-            for (uint32_t q = 0; q < Queries; q++) {
-                auto numbers = [&](uint32_t table, __m256i index) {
-                    return _mm256_shuffle_epi8(
-                        _mm256_broadcastsi128_si256(_mm_load_si128(
-                            reinterpret_cast<const __m128i *>(queries[q]->sums[table]))),
-                        index);
-                };
-                __m256i a = numbers(t, first), b = numbers(t + 1, second);
-                low[q] = _mm256_add_epi16(
-                    low[q], _mm256_maddubs_epi16(ones, _mm256_unpacklo_epi8(a, b)));
-                high[q] = _mm256_add_epi16(
-                    high[q], _mm256_maddubs_epi16(ones, _mm256_unpackhi_epi8(a, b)));
+static inline void integer_scores_of(const Tables *const *queries, const uint8_t *keys, Ask ask,
+                                     uint32_t tables, int32_t (*scores)[page_tokens]) {
+    const __m256i nibble = _mm256_set1_epi8(15);
+    __m256i both[Queries][2], upper[Queries][2];  // of tokens 0 to 31, 32 to 63
+    for (uint32_t q = 0; q < Queries; q++) {
+        for (uint32_t half = 0; half < 2; half++) {
+            both[q][half] = upper[q][half] = _mm256_setzero_si256();
+        }
+    }
+    auto add = [&](uint32_t t) {
+        __m256i bytes = _mm256_loadu_si256(reinterpret_cast<const __m256i *>(keys + t * 32));
+        const __m256i indices[2] = {_mm256_and_si256(bytes, nibble),
+                                    _mm256_and_si256(_mm256_srli_epi16(bytes, 4), nibble)};
+        for (uint32_t q = 0; q < Queries; q++) {
+            __m256i table = _mm256_broadcastsi128_si256(
+                _mm_load_si128(reinterpret_cast<const __m128i *>(queries[q]->sums[t])));
+            for (uint32_t half = 0; half < 2; half++) {
+                __m256i numbers = _mm256_shuffle_epi8(table, indices[half]);
+                both[q][half] = _mm256_add_epi16(both[q][half], numbers);
+                upper[q][half] = _mm256_add_epi16(upper[q][half], _mm256_srli_epi16(numbers, 8));
             }
         }
-        for (uint32_t q = 0; q < Queries; q++) {
+    };
+    uint32_t t = 0;
+    for (; t + tables_at_once <= tables; t += tables_at_once) {
+        ask();
+        SPECACHE_UNROLL
+        for (uint32_t i = 0; i < tables_at_once; i++) add(t + i);
+    }
+    for (; t < tables; t++) add(t);
+    const __m256i raised = _mm256_set1_epi16(int16_t(table_raised * tables));
+    for (uint32_t q = 0; q < Queries; q++) {
+        for (uint32_t half = 0; half < 2; half++) {
+            __m256i odd = upper[q][half];
+            __m256i even = _mm256_sub_epi16(both[q][half], _mm256_slli_epi16(odd, 8));
+            even = _mm256_sub_epi16(even, raised);
+            odd = _mm256_sub_epi16(odd, raised);
+            __m256i low = _mm256_unpacklo_epi16(even, odd);   // tokens 0..7, 16..23
+            __m256i high = _mm256_unpackhi_epi16(even, odd);  // tokens 8..15, 24..31
             auto put = [&](uint32_t token, __m128i eight) {
                 _mm256_storeu_si256(
                     reinterpret_cast<__m256i *>(scores[q] + half * 32 + token),
                     _mm256_cvtepi16_epi32(eight));
             };
-            put(0, _mm256_castsi256_si128(low[q]));
-            put(8, _mm256_castsi256_si128(high[q]));
-            put(16, _mm256_extracti128_si256(low[q], 1));
-            put(24, _mm256_extracti128_si256(high[q], 1));
+            put(0, _mm256_castsi256_si128(low));
+            put(8, _mm256_castsi256_si128(high));
+            put(16, _mm256_extracti128_si256(low, 1));
+            put(24, _mm256_extracti128_si256(high, 1));
         }
+    }
+}
+
+template <uint32_t Queries, class Ask>
+static inline void integer_scores(const Tables *const *queries, const uint8_t *keys, Ask ask,
+                                  uint32_t tables, int32_t (*scores)[page_tokens]) {
+    constexpr uint32_t first = std::min(2u, Queries);
+    integer_scores_of<first>(queries, keys, ask, tables, scores);
+    if constexpr (Queries > first) {
+        integer_scores_of<Queries - first>(queries + first, keys, [] {}, tables, scores + first);
     }
 }
 #elif defined(SPECACHE_NEON)
