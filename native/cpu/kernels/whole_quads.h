@@ -28,7 +28,8 @@ static inline Floats product_of(const Words *weights, const WholePart &inputs, u
 
 // sums [count][16] += a part's products.
 template <Type type>
-static inline void meet(const Quads &weights, const WholePart *inputs, uint32_t count, float *sums) {
+static inline void meet(const Quads &weights, const WholePart *inputs, uint32_t count,
+                        float *sums) {
     constexpr uint32_t runs = runs_of(type);
     for (uint32_t c = 0; c < count; c++) {
         const WholePart &part = inputs[c];
