@@ -2,14 +2,12 @@
 // of a request's steps beside what the library's calls took within. Both runtimes:
 //   deno task bench:overhead        bun bench/whole/overhead.ts
 import { bytesText } from "../../cli/output.ts";
-import { decode } from "../../engine/decode.ts";
-import { DecodeState } from "../../engine/decode_state.ts";
 import { describeModel } from "../../engine/model/describe.ts";
 import { NativeStore } from "../../engine/native.ts";
-import { settleRequest } from "../../engine/settings.ts";
 import { quantile } from "../../eval/statistics.ts";
 import { shareText, table } from "../../eval/table.ts";
 import { smollm2 } from "../../tools/smollm2.ts";
+import { request } from "./request.ts";
 import { type Asked, type Bench, runBench } from "./run.ts";
 import { settingsOf, stepBytes, tokenBytes } from "./stack.ts";
 
@@ -57,7 +55,7 @@ async function rows(asked: Asked<Names>): Promise<OverheadRow[]> {
       const reads: number[] = [];
       const ways = Object.entries(SAMPLINGS).map(([sampling, sampled]) => ({
         sampling,
-        turn: () => turn(store, sequence, tokens, { maxTokens: steps, ...sampled }),
+        turn: () => request(store, sequence, tokens, { maxTokens: steps, ...sampled }),
         whole: [] as number[],
         within: [] as number[],
       }));
@@ -83,32 +81,6 @@ async function rows(asked: Asked<Names>): Promise<OverheadRow[]> {
       store.close();
     }
   });
-}
-
-// A request behind the random rows, from its first step to its last; then all is as before.
-function turn(
-  store: NativeStore,
-  sequence: bigint,
-  tokens: number,
-  options: Parameters<typeof settleRequest>[0],
-): { readonly wholeMs: number; readonly nativeMs: number } {
-  const state = new DecodeState(sequence);
-  state.read(tokens);
-  state.text.add(Array.from({ length: tokens + 1 }, (_, at) => at % store.vocabulary));
-  state.next = 1;
-  const request = settleRequest({ accept: "off", ...options }, store.settings, "generate");
-  const run = { store, state, request, eos: [], cancelled: () => false, alone: () => true };
-  const [began, within] = [performance.now(), nativeTime(store)];
-  for (const event of decode(run)) if (event.kind !== "token") throw new Error("no prompt");
-  const [wholeMs, nativeMs] = [performance.now() - began, nativeTime(store) - within];
-  store.truncate(sequence, tokens);
-  return { wholeMs, nativeMs };
-}
-
-function nativeTime({ library }: NativeStore): number {
-  const nanoseconds = new BigUint64Array(1);
-  library.check("read the time", library.symbols.specache_time(nanoseconds));
-  return Number(nanoseconds[0]) / 1e6;
 }
 
 function print(rows: readonly OverheadRow[]): string {

@@ -9,6 +9,7 @@ import * as kernels from "../../bench/whole/kernels.ts";
 import * as memory from "../../bench/whole/memory.ts";
 import * as overhead from "../../bench/whole/overhead.ts";
 import * as prefill from "../../bench/whole/prefill.ts";
+import * as short from "../../bench/whole/short.ts";
 import { askedOf, type Bench, helpOf } from "../../bench/whole/run.ts";
 import { firstLayers, planOf, stepBytes, tokenBytes } from "../../bench/whole/stack.ts";
 import { describeModel } from "../../engine/model/describe.ts";
@@ -46,6 +47,16 @@ test("bench:batch steps as many sequences as it says, and counts what they read"
     assert(specacheMs > 0 && fullMs > 0);
     assertEquals(fullBytes, weightBytes(part) + sequences * tokens * tokenBytes(part));
     assertEquals(fit, batch.sequencesThatFit(model, 16, tokens));
+  }
+});
+
+test("bench:short opens both sides, and counts what a step of each reads", async () => {
+  const args = ["--tokens", "130,200", "--k", "16", "--openings", "2", "--rounds", "1"];
+  const rows = await rowsOf(short.bench, [...args, "--steps", "4", "--model", needleModel]);
+  assertEquals(rows.map(({ tokens }) => tokens), [130, 200]);
+  for (const { tokens, fullMs, specacheMs, ratio, fullBytes } of rows) {
+    assert(fullMs > 0 && specacheMs > 0 && ratio.low <= ratio.median && ratio.median <= ratio.high);
+    assertEquals(fullBytes, stepBytes(model, { mode: "full", k: 16 }, tokens, 1));
   }
 });
 

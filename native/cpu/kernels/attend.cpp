@@ -137,7 +137,7 @@ void sum_exact(const Work &work, uint32_t input, uint32_t head) {
     uint32_t count = exact_rows(work, input, head, rows);
     // Rows lie anywhere: each is asked for while those before it are read, and behind them what
     // finish() reads of the head's basis, whose rows are as long.
-    constexpr uint32_t first_asked = 16;
+    constexpr uint32_t first_asked = rows_at_a_time;
     const HeadCode &code = work.attend.codes_of[head];
     uint32_t planes = code.rule == Rule::rotated && code.value_bits == 0 ? code.value_planes : 0;
     Ahead ahead(count + planes, row_bytes(work.shape), [&](uint32_t r) {

@@ -101,6 +101,10 @@ void weigh_near(const Work &work, uint32_t pair) {
     const float *queries =
         work.choose.queries +
         (uint64_t(input) * shape.query_heads + head * work.group) * shape.head_dim;
+    // Whole rows, since attend reads their values soon.
+    constexpr uint32_t first_asked = 16;
+    Ahead ahead(count, row_bytes(shape), [&](uint32_t r) { return rows[r]; });
+    ahead.ask(first_asked * uint32_t(row_bytes(shape) / line_bytes));
     with_row_type(shape.kv_type, [&]<Type type>() {
         by_queries(work.group, [&]<uint32_t Queries>(uint32_t g) {
             alignas(64) float logits[Queries][(exact_near_max + lanes - 1) / lanes * lanes];
@@ -109,7 +113,8 @@ void weigh_near(const Work &work, uint32_t pair) {
                 Floats products[Queries];
                 dot_rows<type, Queries>(
                     part, queries + uint64_t(g) * shape.head_dim, shape.head_dim,
-                    [&](uint32_t r) { return rows[i + r]; }, [](uint32_t) {}, products);
+                    [&](uint32_t r) { return rows[i + r]; },
+                    [&](uint32_t lines) { ahead.ask(2 * lines); }, products);
                 for (uint32_t q = 0; q < Queries; q++) {
                     store(logits[q] + i, products[q] * shape.scale);
                     std::fill(logits[q] + i + part, logits[q] + i + lanes, lowest);

@@ -58,8 +58,10 @@ template <Type type, uint32_t Queries, class Key, class Ask>
 static inline void dot_rows(uint32_t count, const float *queries, uint32_t dim, Key key, Ask ask,
                             Floats *products) {
     constexpr uint32_t at_once = Queries * 2 <= sums_held ? 2 : 1;
-    Floats sums[Queries][lanes] = {};
+    Floats sums[Queries][lanes];
     float rest[Queries][lanes] = {};
+    // Of rows that are not there: cleared only where there are such, which takes as long as a row.
+    for (uint32_t q = 0; q < Queries; q++) std::fill(sums[q] + count, sums[q] + lanes, Floats{});
     for (uint32_t r = 0; r < count; r += at_once) {
         const uint8_t *rows[at_once];  // where an odd one is left, that one twice
         for (uint32_t i = 0; i < at_once; i++) rows[i] = key(std::min(r + i, count - 1));
