@@ -9,6 +9,7 @@
 
 #include "abi.h"
 #include "cpu/tables.h"
+#include "cpu/threads.h"
 #include "heap.h"
 #include "model/model.h"
 #include "numbers.h"
@@ -72,10 +73,7 @@ EXPORT uint32_t specache_error(uint8_t *text, uint32_t bytes) {
 
 EXPORT uint32_t specache_isa(void) { return best_isa(); }
 
-EXPORT uint32_t specache_threads(void) {
-    uint32_t cores = std::thread::hardware_concurrency();
-    return cores != 0 ? cores : 1;
-}
+EXPORT uint32_t specache_threads(void) { return threads_of(0); }
 
 EXPORT int32_t specache_plan(const specache_config *config, const specache_profile *profile,
                              const uint8_t *key_bits, uint32_t tokens, uint64_t *parts_out) {

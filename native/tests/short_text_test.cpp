@@ -2,6 +2,8 @@
 // above k asks no code for anything, and a layer is one loop where there are no slots.
 #include <algorithm>
 #include <bit>
+#include <fstream>
+#include <string>
 
 #include "driver.h"
 #include "test.h"
@@ -23,7 +25,33 @@ specache_config config_of(uint32_t rule, uint32_t isa) {
 // From before there is a tail until its tokens are more than k: at 128, 192, .. one page more.
 constexpr uint32_t first = 120, steps = 150, k = 3 * 64 - 4;
 
+// Calls by which the process has read files so far; 0 where the system does not tell.
+uint64_t reads_so_far() {
+    std::ifstream file("/proc/self/io");
+    for (std::string name; file >> name;) {
+        uint64_t count = 0;
+        file >> count;
+        if (name == "syscr:") return count;
+    }
+    return 0;
+}
+
 }  // namespace
+
+// The number of cores is in a file, and was read in each layer: as long as a layer's attention.
+TEST("a step with far memory in RAM reads no file, whatever threads were asked for") {
+    for (uint32_t threads : {0u, 1u, 2u}) {
+        specache_config config = config_of(2, 0);
+        config.threads = threads;
+        Run run(config);
+        CHECK(run.prefill(0, 400) == SPECACHE_OK);
+        CHECK(run.decode(400, 2, 0, 32) == SPECACHE_OK);
+        uint64_t before = reads_so_far(), own = reads_so_far() - before;
+        CHECK(own > 0);
+        CHECK(run.decode(402, 8, 0, 32) == SPECACHE_OK);
+        CHECK(reads_so_far() - before == 2 * own);
+    }
+}
 
 TEST("a tail that is not above k has the same bits with guesses, with audits and without") {
     for (uint32_t rule : {1u, 2u}) {

@@ -63,9 +63,11 @@ struct Work {
 };
 
 // The rows of an input and head that are attended as rows: near ones, then chosen ones.
-uint32_t exact_rows(const Work &work, uint32_t input, uint32_t head, const uint8_t **rows) {
+uint32_t exact_rows(const Work &work, uint32_t input, uint32_t head, const uint8_t **rows,
+                    uint32_t &near) {
     const Attend &attend = work.attend;
-    uint32_t count = near_rows(work.shape, attend.near, head, attend.positions[input], rows);
+    near = near_rows(work.shape, attend.near, head, attend.positions[input], rows);
+    uint32_t count = near;
     uint32_t pair = input * work.shape.kv_heads + head;
     const uint8_t *const *chosen = attend.rows + uint64_t(pair) * attend.k_max;
     for (uint32_t i = 0; i < attend.counts[pair]; i++) {
@@ -88,13 +90,22 @@ struct RunningSums {
         for (uint32_t q = 0; q < Queries; q++) sums[q] = of(first + q);
     }
     // `count` rows, at most a page's, that begin at row(r); the first `hidden_rows` are not seen.
-    // ask(lines) may ask for as many lines as were read.
-    template <class Row, class Ask>
-    void add(uint32_t count, uint32_t hidden_rows, Row row, Ask ask) {
+    // known(r, part, q) are the logits of `part` rows from r on where they were made before, or
+    // null. ask(lines) may ask for as many lines as were read.
+    template <class Row, class Known, class Ask>
+    void add(uint32_t count, uint32_t hidden_rows, Row row, Known known, Ask ask) {
         alignas(64) float logits[Queries][page_tokens];
         for (uint32_t r = 0; r < count; r += lanes) {
             Floats products[Queries];
             uint32_t part = std::min(lanes, count - r);
+            if (known(r, part, 0) != nullptr) {
+                for (uint32_t q = 0; q < Queries; q++) {
+                    store(logits[q] + r, load(known(r, part, q)));
+                    std::fill(logits[q] + r + part, logits[q] + r + lanes, hidden);
+                }
+                ask(part * uint32_t(row_bytes(work.shape) / (2 * line_bytes)));
+                continue;
+            }
             dot_rows<type, Queries>(
                 part, work.query(first), work.dim, [&](uint32_t i) { return row(r + i); },
                 ask, products);
@@ -131,10 +142,11 @@ private:
     }
 };
 
-void sum_exact(const Work &work, uint32_t input, uint32_t head) {
+// near_logits as in heads.h.
+void sum_exact(const Work &work, uint32_t input, uint32_t head, const float *near_logits) {
     uint32_t pair = input * work.shape.kv_heads + head;
     const uint8_t **rows = &work.scratch.rows[uint64_t(pair) * work.exact_max];
-    uint32_t count = exact_rows(work, input, head, rows);
+    uint32_t near, count = exact_rows(work, input, head, rows, near);
     // Rows lie anywhere: each is asked for while those before it are read, and behind them what
     // finish() reads of the head's basis, whose rows are as long.
     constexpr uint32_t first_asked = rows_at_a_time;
@@ -156,6 +168,11 @@ void sum_exact(const Work &work, uint32_t input, uint32_t head) {
                 running.add(
                     std::min(rows_at_a_time, count - i), 0,
                     [&](uint32_t r) { return rows[i + r]; },
+                    [&](uint32_t r, uint32_t part, uint32_t q) -> const float * {
+                        if (near_logits == nullptr || i + r + part > near) return nullptr;
+                        uint64_t query = uint64_t(input) * work.group + g + q;
+                        return near_logits + query * near_logits_room + i + r;
+                    },
                     [&](uint32_t lines) { ahead.ask(lines); });
             }
         });
@@ -266,7 +283,8 @@ void sum_resident_page(const Work &work, const uint8_t *rows, uint32_t page, uin
     for (uint32_t j = 0; j < page_tokens; j += rows_at_a_time) {
         running.add(
             rows_at_a_time, page == 0 && j == 0 ? sink_tokens : 0,
-            [&](uint32_t r) { return rows + (j + r) * row; }, ask);
+            [&](uint32_t r) { return rows + (j + r) * row; },
+            [](uint32_t, uint32_t, uint32_t) -> const float * { return nullptr; }, ask);
     }
 }
 
@@ -351,8 +369,8 @@ void finish(const Work &work, uint32_t input, uint32_t head, uint32_t g) {
 
 }  // namespace
 
-void attend_exact(const Attend &attend, uint32_t input, uint32_t head) {
-    sum_exact(Work{attend}, input, head);
+void attend_exact(const Attend &attend, uint32_t input, uint32_t head, const float *near_logits) {
+    sum_exact(Work{attend}, input, head, near_logits);
 }
 
 void attend_codes(const Attend &attend, uint32_t head) {
@@ -373,7 +391,7 @@ void attend(Stream &stream, const Attend &attend) {
     uint32_t pieces = (work.coded ? run.count : resident.pieces) * work.blocks;
     parallel(stream, pairs + pieces, [&](uint32_t piece) {
         if (piece < pairs) {
-            return sum_exact(work, piece / run.count, run.first + piece % run.count);
+            return sum_exact(work, piece / run.count, run.first + piece % run.count, nullptr);
         }
         piece -= pairs;
         if (work.coded) {

@@ -93,7 +93,8 @@ void fill_last_vector(const Work &work, uint32_t pair, uint32_t g) {
     std::fill(blocks.sums + count, blocks.sums + whole, 0.0f);
 }
 
-void weigh_near(const Work &work, uint32_t pair) {
+// near_logits [group][near_logits_room] or null.
+void weigh_near(const Work &work, uint32_t pair, float *near_logits) {
     const Shape &shape = work.shape;
     const uint8_t *rows[exact_near_max];
     uint32_t input = work.input(pair), head = work.head(pair);
@@ -107,7 +108,10 @@ void weigh_near(const Work &work, uint32_t pair) {
     ahead.ask(first_asked * uint32_t(row_bytes(shape) / line_bytes));
     with_row_type(shape.kv_type, [&]<Type type>() {
         by_queries(work.group, [&]<uint32_t Queries>(uint32_t g) {
-            alignas(64) float logits[Queries][(exact_near_max + lanes - 1) / lanes * lanes];
+            alignas(64) float room[Queries][near_logits_room];
+            auto logits = [&](uint32_t q) {
+                return near_logits == nullptr ? room[q] : near_logits + (g + q) * near_logits_room;
+            };
             for (uint32_t i = 0; i < count; i += lanes) {
                 uint32_t part = std::min(lanes, count - i);
                 Floats products[Queries];
@@ -116,12 +120,12 @@ void weigh_near(const Work &work, uint32_t pair) {
                     [&](uint32_t r) { return rows[i + r]; },
                     [&](uint32_t lines) { ahead.ask(2 * lines); }, products);
                 for (uint32_t q = 0; q < Queries; q++) {
-                    store(logits[q] + i, products[q] * shape.scale);
-                    std::fill(logits[q] + i + part, logits[q] + i + lanes, lowest);
+                    store(logits(q) + i, products[q] * shape.scale);
+                    std::fill(logits(q) + i + part, logits(q) + i + lanes, lowest);
                 }
             }
             for (uint32_t q = 0; q < Queries; q++) {
-                work.near(pair, g + q) = weigh(logits[q], count, logits[q], [] {});
+                work.near(pair, g + q) = weigh(logits(q), count, room[q], [] {});
                 fill_last_vector(work, pair, g + q);
             }
         });
@@ -305,11 +309,12 @@ void choose_all(const Choose &choose, uint32_t head) {
 
 }  // namespace
 
-void choose_head(const Choose &choose, uint32_t head) {
+void choose_head(const Choose &choose, uint32_t head, float *near_logits) {
     if (choose.logits == nullptr) return choose_all(choose, head);
     Work work = work_on(choose, {head, 1});
     for (uint32_t pair = 0; pair < work.pairs; pair++) {
-        weigh_near(work, pair);
+        uint64_t place = uint64_t(work.input(pair)) * work.group * near_logits_room;
+        weigh_near(work, pair, near_logits == nullptr ? nullptr : near_logits + place);
         for (uint32_t block = 0; block < work.blocks(pair); block++) {
             if (choose.blocks == nullptr) weigh_block(work, pair, block);
         }
@@ -331,7 +336,7 @@ void choose(Stream &stream, const Choose &choose) {
     uint32_t parts = work.blocks_max + 1;  // the last is the near rows'
     parallel(stream, work.pairs * parts, [&](uint32_t index) {
         uint32_t pair = index / parts, block = index % parts;
-        if (block == work.blocks_max) weigh_near(work, pair);
+        if (block == work.blocks_max) weigh_near(work, pair, nullptr);
         else if (choose.blocks == nullptr && block < work.blocks(pair)) {
             weigh_block(work, pair, block);
         }

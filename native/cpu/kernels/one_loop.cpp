@@ -31,9 +31,9 @@ void wait_for_chosen(Head &head) {
     }
 }
 
-void choose_one(const OneLoop &loop, uint32_t head, Head &of) {
+void choose_one(const OneLoop &loop, uint32_t head, float *near_logits, Head &of) {
     if (loop.scan.logits != nullptr) scan_head(loop.scan, head);
-    choose_head(loop.choose, head);
+    choose_head(loop.choose, head, near_logits);
     Resolve resolve = loop.resolve;
     resolve.counters = &of.counters;
     reference_resolve_head(resolve, head);
@@ -51,16 +51,29 @@ void one_loop(Stream &stream, const OneLoop &loop) {
     static thread_local std::vector<Head> scratch;
     scratch.assign(run.count, {0, attend.inputs + coded, {}});
     Head *heads = scratch.data();
+    static thread_local std::vector<float> logits;  // [run.count] heads, as in heads.h
+    uint64_t of_head =
+        uint64_t(attend.inputs) * (attend.shape.query_heads / attend.shape.kv_heads) *
+        near_logits_room;
+    float *near_logits = coded ? grown(logits, run.count * of_head) : nullptr;
+    auto near_logits_of = [&](uint32_t place) {
+        return near_logits == nullptr ? nullptr : near_logits + place * of_head;
+    };
     std::atomic<uint32_t> next{0};
     parallel(stream, run.count + pairs + (coded ? run.count : 0), [&](uint32_t) {
         uint32_t part = next.fetch_add(1, std::memory_order_relaxed);
-        if (part < run.count) return choose_one(loop, run.first + part, heads[part]);
+        if (part < run.count) {
+            return choose_one(loop, run.first + part, near_logits_of(part), heads[part]);
+        }
         part -= run.count;
         uint32_t place = part < pairs ? part / attend.inputs : part - pairs;
         Head &of = heads[place];
         wait_for_chosen(of);
-        if (part < pairs) attend_exact(attend, part % attend.inputs, run.first + place);
-        else attend_codes(attend, run.first + place);
+        if (part >= pairs) {
+            attend_codes(attend, run.first + place);
+        } else {
+            attend_exact(attend, part % attend.inputs, run.first + place, near_logits_of(place));
+        }
         std::atomic_ref<uint32_t> left(of.parts);
         if (left.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
         for (uint32_t input = 0; input < attend.inputs; input++) {
