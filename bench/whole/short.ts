@@ -1,4 +1,4 @@
-// short.ts - `deno task bench:short`: whole steps of short texts, ours against every row (mode full).
+// short.ts - `deno task bench:short`: whole steps of short texts, ours against every row, in turn.
 // Two stores that were opened alike differ by some percent for as long as they live, by where
 // their weights lie; so both are opened anew many times, the one or the other first.
 import { describeModel, type ModelDescription } from "../../engine/model/describe.ts";

@@ -313,16 +313,6 @@ void sum_resident_block(const Work &work, uint32_t block, uint32_t first_head, u
     }
 }
 
-// to += share * from.
-void add_sums(const ValueSums &to, const ValueSums &from, float share, uint32_t dim,
-              uint32_t planes) {
-    *to.sum += share * *from.sum;
-    *to.total += share * *from.total;
-    for (uint32_t i = 0; i < value_groups_max; i++) to.zero[i] += share * from.zero[i];
-    for (uint32_t i = 0; i < dim; i++) to.dense[i] += share * from.dense[i];
-    for (uint32_t i = 0; i < planes; i++) to.set[i] += share * from.set[i];
-}
-
 // The logit that all sums are brought to: the largest of the piece that weighs most. That of
 // another piece may be larger, where the codes held a chosen token for far more than its row says.
 float reference_of(const Work &work, uint32_t at, uint32_t blocks) {
@@ -335,14 +325,6 @@ float reference_of(const Work &work, uint32_t at, uint32_t blocks) {
         height = largest + std::log(*sums.sum);
     }
     return largest;
-}
-
-// What a piece's sums are multiplied by. A factor that float does not hold belongs to weights that
-// it does not hold either.
-float share_of(const ValueSums &sums, float largest) {
-    float above = *sums.largest - largest;
-    if (above <= 0) return exponential(above);
-    return above < 88 ? std::exp(above) : 0;
 }
 
 // Blocks in order, back from the codes' space, then the exact rows.

@@ -34,4 +34,22 @@ void add_page_values(const HeadCode &code, const CodeLayout &layout, const uint8
 // The output of the sums, rotated back, added to out [head_dim].
 void finish_values(const HeadCode &code, uint32_t head_dim, const ValueSums &sums, float *out);
 
+// to += share * from.
+static inline void add_sums(const ValueSums &to, const ValueSums &from, float share, uint32_t dim,
+                            uint32_t planes) {
+    *to.sum += share * *from.sum;
+    *to.total += share * *from.total;
+    for (uint32_t i = 0; i < value_groups_max; i++) to.zero[i] += share * from.zero[i];
+    for (uint32_t i = 0; i < dim; i++) to.dense[i] += share * from.dense[i];
+    for (uint32_t i = 0; i < planes; i++) to.set[i] += share * from.set[i];
+}
+
+// What a piece's sums are multiplied by. A factor that float does not hold belongs to weights that
+// it does not hold either.
+static inline float share_of(const ValueSums &sums, float largest) {
+    float above = *sums.largest - largest;
+    if (above <= 0) return exponential(above);
+    return above < 88 ? std::exp(above) : 0;
+}
+
 }  // namespace specache::SPECACHE_ISA
