@@ -1,7 +1,7 @@
-// ok.ts - the gate: every check, each timed; the last line counts what passed and failed. A step
-// that is no test runner counts as one test. Nothing may be skipped silently: a skipped test counts
-// as failed.
-import { spawn } from "node:child_process";
+// ok.ts - the gate: every check in order, each timed; the last line counts what passed and failed.
+// A step that is no test runner counts as one test. Nothing may be skipped silently: a skipped test
+// counts as failed.
+import { spawnSync } from "node:child_process";
 import { mkdirSync, readFileSync, rmSync } from "node:fs";
 import process from "node:process";
 
@@ -14,8 +14,7 @@ interface Step {
 }
 
 const reports = "build/reports";
-/** In order. */
-const first: readonly Step[] = [
+const steps: readonly Step[] = [
   { name: "fmt", command: ["deno", "fmt", "--check", "--quiet"] },
   { name: "lint", command: ["deno", "lint", "--quiet"] },
   { name: "check", command: ["deno", "check", "--quiet", "."] },
@@ -23,16 +22,11 @@ const first: readonly Step[] = [
   { name: "build", command: ["deno", "task", "--quiet", "build"] },
   { name: "tidy", command: ["deno", "run", "-A", "tools/tidy.ts"] },
   { name: "native tests", command: ["deno", "task", "--quiet", "test:native"], counts: true },
-];
-/** Two rows of steps, side by side: either leaves a core of two idle for half of its time. */
-const cuda: readonly Step[] = [
   { name: "emulated CUDA", command: ["deno", "task", "--quiet", "test:cuda"], counts: true },
   {
     name: "budgets", // of one target: all three take three times as long
     command: ["deno", "task", "--quiet", "budgets", "--target", "90"],
   },
-];
-const runtimes: readonly Step[] = [
   {
     name: "deno tests",
     command: [
@@ -58,33 +52,20 @@ interface Counts {
   readonly failed: number;
 }
 
-async function runStep(step: Step): Promise<Counts> {
+function runStep(step: Step): Counts {
   const started = Date.now();
-  const { status, output } = await run(step.command);
+  const [command, ...args] = step.command;
+  const { status, stdout, stderr } = spawnSync(command, args, {
+    encoding: "utf8",
+    maxBuffer: 1 << 28,
+    env: { ...process.env, NO_COLOR: "1" },
+  });
+  const output = `${stdout}${stderr}`;
   const counts = countsOf(step, output, status === 0);
   const seconds = ((Date.now() - started) / 1000).toFixed(1);
   console.log(`${step.name}: ${counts.passed} passed, ${counts.failed} failed (${seconds} s)`);
   if (counts.failed > 0) console.log(output.split("\n").slice(-120).join("\n"));
   return counts;
-}
-
-function run([command, ...args]: readonly string[]): Promise<{ status: number; output: string }> {
-  const env = { ...process.env, NO_COLOR: "1" };
-  const child = spawn(command, args, { env, stdio: ["ignore", "pipe", "pipe"] });
-  const output: string[] = [];
-  for (const stream of [child.stdout, child.stderr]) {
-    stream.setEncoding("utf8").on("data", (text: string) => output.push(text));
-  }
-  return new Promise((resolve) => {
-    child.on("error", (error) => resolve({ status: 1, output: error.message }));
-    child.on("close", (status) => resolve({ status: status ?? 1, output: output.join("") }));
-  });
-}
-
-async function runInOrder(steps: readonly Step[]): Promise<Counts[]> {
-  const all: Counts[] = [];
-  for (const step of steps) all.push(await runStep(step));
-  return all;
 }
 
 function countsOf(step: Step, output: string, ended: boolean): Counts {
@@ -113,8 +94,7 @@ function junitCounts(path: string): Counts {
 
 rmSync(reports, { recursive: true, force: true });
 mkdirSync(reports, { recursive: true });
-const all = await runInOrder(first);
-all.push(...(await Promise.all([cuda, runtimes].map(runInOrder))).flat());
+const all = steps.map(runStep);
 const sum = (name: keyof Counts) => all.reduce((total, counts) => total + counts[name], 0);
 console.log(`${sum("passed")} passed, ${sum("failed")} failed`);
 process.exitCode = sum("failed") === 0 ? 0 : 1;
