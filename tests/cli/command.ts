@@ -65,7 +65,9 @@ export async function spawned(
   environment: Readonly<Record<string, string>> = {},
   permissions: readonly string[] = ["-A"],
 ): Promise<Ended> {
-  const command = runtime === "deno" ? ["run", "--no-check", "--no-prompt", ...permissions] : [];
+  const command = runtime === "deno"
+    ? ["run", "--quiet", "--no-check", "--no-prompt", ...permissions]
+    : [];
   const child = spawn(process.execPath, [...command, pathOf(program), ...args], {
     env: { ...process.env, NO_COLOR: "1", ...environment },
   });
@@ -79,7 +81,7 @@ export async function spawned(
 
 /** Runs main.ts with its standard output going to a file. */
 export function spawnedTo(path: string, args: readonly string[]): Omit<Ended, "stdout"> {
-  const command = runtime === "deno" ? ["run", "--no-check", "--no-prompt", "-A"] : [];
+  const command = runtime === "deno" ? ["run", "--quiet", "--no-check", "--no-prompt", "-A"] : [];
   const output = openSync(path, "w");
   try {
     const { status, stderr } = spawnSync(

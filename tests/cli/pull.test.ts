@@ -83,7 +83,7 @@ test("a pull that is killed leaves no model, and the next one goes on", async ()
       answer.write(half, () => setTimeout(stuck.resolve, 300));
       return true;
     };
-    const runs = runtime === "deno" ? ["run", "-A", "--no-check"] : [];
+    const runs = runtime === "deno" ? ["run", "--quiet", "-A", "--no-check"] : [];
     const child = spawn(process.execPath, [...runs, pathOf("main.ts"), "pull", REPO]);
     const closed = once(child, "close");
     await stuck.promise;

@@ -24,7 +24,7 @@ export class Server implements AsyncDisposable {
 
   /** Starts one with the runtime that runs the tests, on a free port. */
   static async start(templateFile: string, args: readonly string[] = []): Promise<Server> {
-    const command = runtime === "deno" ? ["run", "-A", "--no-check"] : [];
+    const command = runtime === "deno" ? ["run", "--quiet", "-A", "--no-check"] : [];
     const model = ["--model", needle, "--chat-template", templateFile, "--port", "0"];
     const line = [...command, pathOf("main.ts"), "serve", ...model, ...args];
     const env = { ...process.env, NO_COLOR: "1" };

@@ -18,7 +18,7 @@ const FACT = "The code of amber is 44219. The weather is fine.";
 
 // What a program comes to, given arguments and standard input.
 async function ended(name: string, args: readonly string[], input = ""): Promise<Ended> {
-  const command = runtime === "deno" ? ["run", "-A", "--no-check"] : [];
+  const command = runtime === "deno" ? ["run", "--quiet", "-A", "--no-check"] : [];
   const child = spawn(process.execPath, [...command, pathOf(`examples/${name}`), ...args], {
     env: { ...process.env, NO_COLOR: "1" },
   });

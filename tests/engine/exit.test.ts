@@ -5,7 +5,7 @@ import { fileURLToPath } from "node:url";
 import { assertEquals, test } from "../harness.ts";
 
 const program = fileURLToPath(new URL("exit_program.ts", import.meta.url));
-const command = "Deno" in globalThis ? ["run", "-A", "--no-check"] : [];
+const command = "Deno" in globalThis ? ["run", "--quiet", "-A", "--no-check"] : [];
 const RUNS = 5; // where it crashed at all, six of ten did
 
 test("a program that exits in the middle of decoding ends with its own status", () => {

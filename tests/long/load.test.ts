@@ -21,7 +21,7 @@ const LEFT_BYTES_MAX = 1_500;
 // when it has grown to so many MB. The young generation and malloc's arenas are held still.
 const STILL = runtime === "deno"
   ? [
-    ...["run", "-A", "--no-check"],
+    ...["run", "--quiet", "-A", "--no-check"],
     "--v8-flags=--expose-gc,--max-semi-space-size=1,--max-old-space-size=64",
   ]
   : [];

@@ -13,7 +13,7 @@ import { assert, assertEquals, assertGreater, assertLess, test } from "../harnes
 // V8's young generation and malloc's arenas grow by their own rules for hundreds of cycles, so
 // they are held still; in Bun cycles.ts drops the machine code.
 const STILL = "Deno" in globalThis
-  ? ["run", "-A", "--no-check", "--v8-flags=--expose-gc,--max-semi-space-size=1"]
+  ? ["run", "--quiet", "-A", "--no-check", "--v8-flags=--expose-gc,--max-semi-space-size=1"]
   : [];
 
 const CYCLES = 800;

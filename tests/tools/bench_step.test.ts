@@ -20,7 +20,7 @@ test("bench:step prints a row for each length, whose ratios are those of its tim
     "--layers",
     "2",
   ];
-  const deno = "Deno" in globalThis ? ["run", "-A", "--no-check"] : [];
+  const deno = "Deno" in globalThis ? ["run", "--quiet", "-A", "--no-check"] : [];
   const run = spawnSync(process.execPath, [...deno, ...args], { cwd: root, encoding: "utf8" });
   assertEquals(run.stderr, "");
   const { rows } = JSON.parse(run.stdout);

@@ -144,7 +144,7 @@ test("benches of whole steps print their flags, and refuse what they do not know
   assertEquals(sentence("--tokens", "64,x"), wrong.replace("0", "x"));
   const unknown = assertThrows(() => askedOf(batch.bench.flags, ["--what"]), SpecacheError);
   assertStringIncludes(unknown.message, "Cannot measure: ");
-  const deno = "Deno" in globalThis ? ["run", "-A", "--no-check"] : [];
+  const deno = "Deno" in globalThis ? ["run", "--quiet", "-A", "--no-check"] : [];
   const args = [...deno, "bench/whole/memory.ts", "--layers", "0"];
   const run = spawnSync(process.execPath, args, { cwd: root, encoding: "utf8" });
   assertEquals(run.stderr, "Cannot measure: --layers 0 is not a whole number from 1 on\n");

@@ -33,7 +33,7 @@ export class Program implements AsyncDisposable {
 
   /** Starts it with the runtime that runs the tests. */
   constructor(args: readonly string[], { terminal, environment }: ProgramOptions = {}) {
-    const command = runtime === "deno" ? ["run", "-A", "--no-check"] : [];
+    const command = runtime === "deno" ? ["run", "--quiet", "-A", "--no-check"] : [];
     const line = [process.execPath, ...command, pathOf("main.ts"), ...args];
     const [program, ...rest] = terminal ? ["python3", "-c", PTY, ...line] : line;
     const given = Object.entries({ ...process.env, NO_COLOR: "1", TERM: "xterm", ...environment });
