@@ -4,8 +4,7 @@
 // by name or file. nvcc is fetched where there is none; a GPU is not needed. --plain: without the
 // sanitizers and faults, which is quicker to build. --sanitize: the product's kernels under
 // the sanitizers too, not the emulator's tests alone.
-import { readdirSync } from "node:fs";
-import { basename, join } from "node:path";
+import { join } from "node:path";
 import process from "node:process";
 import type { Program, Variant } from "../cuda/emulator/build.ts";
 import { benchCases, runBenchCase } from "../cuda/tests/bench.ts";
@@ -95,16 +94,9 @@ async function runSettings(
   });
 }
 
-function testFiles(): string[] {
-  const files = readdirSync(join(root, "cuda", "tests"));
-  return files.filter((name) => name.endsWith("_test.cpp")).map((name) => basename(name, ".cpp"));
-}
-
 /** The kernels and the store; in the gate what overlaps once more, in another order. */
 async function runKernels(programs: readonly string[], words: readonly string[], counts: Counts) {
-  if (words.length > 0 || programs.length > 1) await runRight("kernels", programs, words, counts);
-  // File by file, since all in one program would keep one core busy when the rest has ended.
-  else await inParallel(testFiles(), (file) => runRight(file, programs, [file], counts));
+  await runRight("kernels", programs, words, counts);
   if (words.length > 0) return;
   await runSettings("kernels", programs, [orderedSetting], orderedTests, counts);
 }
