@@ -5,7 +5,6 @@
 #include <cstring>
 #include <limits>
 #include <map>
-#include <thread>
 
 #include "abi.h"
 #include "cpu/tables.h"

@@ -6,7 +6,7 @@
 namespace specache::SPECACHE_ISA {
 
 // A head's logits of near rows, [inputs][group][near_logits_room]: choose_head() leaves them, so
-// that attend_exact() need not make them again. Null: neither does.
+// that attend_exact() need not make them again. Null: it makes them itself.
 constexpr uint32_t near_logits_room = (exact_near_max + lanes - 1) / lanes * lanes;
 
 void scan_head(const Scan &scan, uint32_t head);

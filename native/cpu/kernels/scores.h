@@ -16,7 +16,7 @@
 namespace specache::SPECACHE_ISA {
 
 constexpr uint32_t tables_max = 256 * 2 / 4;
-constexpr uint32_t tables_at_once = 4;  // of a query whose tables are more, the last are all zero
+constexpr uint32_t tables_at_once = 4;  // of a query whose tables are more, the last add nothing
 
 // What is added to each partial sum.
 #if defined(__AVX2__) && !defined(__AVX512VBMI__)

@@ -123,10 +123,7 @@ struct RowSums {
         }
     }
     float sum(uint32_t c) const {
-        __m128 four = _mm_add_ps(_mm256_castps256_ps128(whole[c]),
-                                 _mm256_extractf128_ps(whole[c], 1));
-        __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
-        float all = _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
+        float all = sum_of(Floats{(Eight)whole[c], Eight{}});
         return has_least(type) ? all + _mm_cvtss_f32(_mm_movehdup_ps(least[c])) : all;
     }
 };
