@@ -20,26 +20,67 @@ export interface Vocabulary {
 
 type Library = Pick<
   typeof XGrammar,
-  "Grammar" | "GrammarCompiler" | "GrammarMatcher" | "TokenizerInfo"
+  "CompiledGrammar" | "Grammar" | "GrammarCompiler" | "GrammarMatcher" | "TokenizerInfo"
 >;
+
+// The library's own methods answer by promises, for loading's sake, and a promise's work nothing
+// can end (ended_after.ts); what they call does it at once.
+interface Bound {
+  readonly compiler: BoundCompiler;
+  readonly grammars: RulesClass;
+}
+
+interface BoundCompiler {
+  readonly handle: { CompileGrammar(rules: Rules): unknown };
+}
+
+interface BoundGrammar {
+  readonly handle: Rules;
+}
+
+interface BoundMatcher {
+  readonly handle: { GetNextTokenBitmask(vocabulary: number): Words };
+}
+
+/** A grammar's text, as the library holds it. */
+interface Rules {
+  readonly constructor: RulesClass;
+  ToString(): string;
+  delete(): void;
+}
+
+interface RulesClass {
+  FromJSONSchema(
+    schema: string,
+    anyWhitespace: boolean,
+    indent: undefined, // all on one line
+    separators: { readonly first: string; readonly second: string },
+    strict: boolean,
+    whitespaceMax: undefined,
+    printed: boolean,
+  ): Rules;
+  FromEBNF(rules: string, root: string): Rules;
+}
+
+interface Words {
+  size(): number;
+  get(word: number): number;
+  delete(): void;
+}
 
 // JSON on one line, as models know it too: where any space may stand, small models write nothing
 // else, and grammars take several times as long to compile.
-const SEPARATORS: [string, string] = [", ", ": "];
+const SEPARATORS = { first: ", ", second: ": " };
 
 /** Compiles grammars of one model. What it says after it has thrown means nothing. */
 export class Grammars {
   readonly #library: Library;
-  readonly #compiler: XGrammar.GrammarCompiler;
+  readonly #bound: Bound;
   readonly #vocabulary: Vocabulary;
 
-  private constructor(
-    library: Library,
-    compiler: XGrammar.GrammarCompiler,
-    vocabulary: Vocabulary,
-  ) {
+  private constructor(library: Library, bound: Bound, vocabulary: Vocabulary) {
     this.#library = library;
-    this.#compiler = compiler;
+    this.#bound = bound;
     this.#vocabulary = vocabulary;
   }
 
@@ -55,30 +96,37 @@ export class Grammars {
       [...eos],
     );
     const compiler = await library.GrammarCompiler.createGrammarCompiler(info, false);
-    return new Grammars(library, compiler, vocabulary);
+    const any = await library.Grammar.fromEBNF('root ::= ""\n');
+    const bound = {
+      compiler: compiler as unknown as BoundCompiler,
+      grammars: (any as unknown as BoundGrammar).handle.constructor,
+    };
+    any.dispose();
+    return new Grammars(library, bound, vocabulary);
   }
 
-  /** A format's grammar; it must be closed, and may be before its texts. */
-  async compile(format: Format): Promise<Grammar> {
-    const grammar = await this.#grammar(format);
+  /** A format's grammar, in one piece; it must be closed, and may be before its texts. */
+  compile(format: Format): Grammar {
+    const rules = this.#rules(format);
     try {
-      const compiled = await this.#compiler.compileGrammar(grammar);
-      return new Grammar(this.#library, compiled, this.#vocabulary);
+      const compiled = this.#bound.compiler.handle.CompileGrammar(rules);
+      const { CompiledGrammar } = this.#library;
+      return new Grammar(this.#library, new CompiledGrammar(compiled), this.#vocabulary);
     } finally {
-      grammar.dispose(); // until then what the library is given is its own memory's
+      rules.delete(); // until then what the library is given is its own memory's
     }
   }
 
-  async #grammar(format: Format): Promise<XGrammar.Grammar> {
-    const { Grammar } = this.#library;
+  #rules(format: Format): Rules {
+    const { FromJSONSchema, FromEBNF } = this.#bound.grammars;
     const { schema, begin = "", end = "" } = format === "json" ? anyObject : format;
     const text = JSON.stringify(plainSchema(schema as JsonSchema));
-    const json = await Grammar.fromJSONSchema(text, false, -1, SEPARATORS, false);
+    const json = FromJSONSchema(text, false, undefined, SEPARATORS, false, undefined, false);
     if (begin === "" && end === "") return json;
-    const rules = json.toString();
-    json.dispose();
+    const rules = json.ToString();
+    json.delete();
     const whole = `whole ::= ${JSON.stringify(begin)} root ${JSON.stringify(end)}`;
-    return await Grammar.fromEBNF(`${rules}\n${whole}\n`, "whole");
+    return FromEBNF(`${rules}\n${whole}\n`, "whole");
   }
 }
 
@@ -109,17 +157,6 @@ export class Grammar {
   close(): void {
     this.#compiled.dispose();
   }
-}
-
-// The library's own method answers by a promise, for loading's sake; what it calls does not.
-interface Bound {
-  readonly handle: { GetNextTokenBitmask(vocabulary: number): Words };
-}
-
-interface Words {
-  size(): number;
-  get(word: number): number;
-  delete(): void;
 }
 
 class MatchedText implements TextState {
@@ -170,7 +207,7 @@ class MatchedText implements TextState {
 
   #fill(mask: Int32Array): void {
     const { length } = this.#vocabulary.tokens;
-    const words = (this.#matcher as unknown as Bound).handle.GetNextTokenBitmask(length);
+    const words = (this.#matcher as unknown as BoundMatcher).handle.GetNextTokenBitmask(length);
     try {
       for (let word = 0; word < mask.length; word++) mask[word] = words.get(word);
     } finally {

@@ -103,7 +103,7 @@ export class GrammarThreads {
       if (idle === null) return null;
       this.#end(...idle);
     }
-    const thread = new GrammarThread({ ...this.#vocabulary(), format }, this.#limitMs);
+    const thread = new GrammarThread({ ...this.#vocabulary(), format, limitMs: this.#limitMs });
     this.#threads.set(key, thread);
     thread.held++;
     const admit = () => this.#line.admit();
@@ -139,7 +139,8 @@ class GrammarThread {
   readonly #worker = new Worker(workerUrl(FILE, import.meta.url), { type: "module" });
   readonly #fail: (reason: SpecacheError) => void;
 
-  constructor(ask: Omit<GrammarAsk, "memory">, limitMs: number) {
+  constructor(ask: Omit<GrammarAsk, "memory">) {
+    const { limitMs } = ask;
     this.mailbox = new Mailbox(ask.tokens.length);
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     let timer: ReturnType<typeof setTimeout> | undefined;
@@ -156,6 +157,7 @@ class GrammarThread {
     this.#worker.onmessage = ({ data }: MessageEvent<GrammarWord>) => {
       if (data === "loaded") timer = setTimeout(late, limitMs);
       else if (data === "compiled") resolve();
+      else if (data === "late") late();
       else failed();
     };
     this.#worker.onerror = (event) => {
@@ -167,7 +169,8 @@ class GrammarThread {
 
   /** Who waits for it is refused; twice is fine. */
   end(reason: SpecacheError): void {
-    this.mailbox.end(); // Deno ends no thread that is busy, or sleeps as one that serves does
+    // Deno ends no thread that sleeps as one that serves does, nor a busy one: ended_after.ts.
+    this.mailbox.end();
     this.#worker.terminate();
     this.#fail(reason);
   }

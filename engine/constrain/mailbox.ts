@@ -3,6 +3,7 @@
 //   words    (WORDS)                        i32   the places below, then ids
 //   mask     (vocabulary / 32, rounded up)  i32   as in text_state.ts
 import { SpecacheError } from "../errors.ts";
+import { endedAfter } from "./ended_after.ts";
 import type { Place, TextState, Verdict } from "./text_state.ts";
 
 // Places of words.
@@ -132,6 +133,7 @@ export class Mailbox {
       ahead: ids.slice(words[ADDED]),
       id: words[ID] < 0 ? null : words[ID],
     };
-    return text.judge(place, this.#mask);
+    // Nobody waits for it any more long before, but for those whose process stood still.
+    return endedAfter(5 * ANSWER_MS_MAX, () => text.judge(place, this.#mask));
   }
 }

@@ -1,4 +1,5 @@
 // A schema that would keep the library busy, or break it, does so in a thread of its own.
+import process from "node:process";
 import { Constraint } from "../../engine/constrain/constraint.ts";
 import {
   FORMATS_MAX,
@@ -88,6 +89,21 @@ test("a schema with too many ways to read it is refused, and others pass after i
     await late;
     await threads.hold(constant("b"));
   }, 1000));
+
+test("a schema that was refused keeps no core", () =>
+  withThreads(async (threads) => {
+    await Promise.all([0, 1].map((more) => {
+      const ask = () => threads.hold({ schema: heavy(more) });
+      return assertRefused(ask, "argument", "takes above 200 ms");
+    }));
+    // Where a thread went on, no tenth of a second would be without its work.
+    for (let share = 1; share > 0.2;) {
+      const [begun, before] = [performance.now(), process.cpuUsage()];
+      await new Promise((on) => setTimeout(on, 100));
+      const { user, system } = process.cpuUsage(before);
+      share = (user + system) / 1000 / (performance.now() - begun);
+    }
+  }, 200));
 
 test("a client's schemas hold up its own, another's waits for a free thread alone", () =>
   withThreads(async (threads) => {

@@ -5,7 +5,7 @@ import { loadTokenizer } from "../../engine/model/tokenizer.ts";
 import type { JsonSchema } from "../../engine/constrain/schema.ts";
 import type { Engine, Format, GenerateOptions } from "../../mod.ts";
 import { goldenModel } from "../parity/golden.ts";
-import { assert, assertEquals, assertGreater, assertLess, test } from "../harness.ts";
+import { assert, assertEquals, assertGreater, assertLess, assertMatch, test } from "../harness.ts";
 import { assertRefused, openNeedle, promptIds, withEngine } from "./support.ts";
 
 const person: Format = {
@@ -198,7 +198,9 @@ test("tokens of others, of another format too, come while a heavy schema is comp
     const started = time;
     try {
       const format = { schema: { anyOf: [nested(10), nested(12)] } };
-      await engine.generate({ ids: [5, 6, 7], maxTokens: 1, format }).result;
+      const heavy = engine.generate({ ids: [5, 6, 7], maxTokens: 1, format }).result;
+      // A slow machine may need above the limit: what the others do meanwhile is the same.
+      await heavy.catch((error) => assertMatch(String(error), /takes above 5000 ms/));
     } finally {
       over = true;
       clearInterval(timer);
