@@ -5,7 +5,6 @@ import { dirname, join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import {
-  type Architecture,
   buildProgram,
   listFiles,
   type Program,
@@ -55,7 +54,7 @@ function build(
   sources: readonly string[],
   include: readonly string[],
   variants: readonly Variant[],
-  more: Pick<ProgramOptions, "architecture" | "mutants" | "objects" | "shared"> = {},
+  more: Omit<ProgramOptions, "nvcc" | "name" | "sources" | "include" | "variants" | "output"> = {},
 ): Promise<Program> {
   return buildProgram({
     ...{ nvcc, name, sources, include, variants, ...more },
@@ -87,28 +86,40 @@ export async function buildKernels(
   return await build(nvcc, "kernels", [...sources, main], product, variants, { mutants, objects });
 }
 
-/** The same without mutants, from PTX of another architecture, which has other products. */
-export async function buildKernelsFor(nvcc: string, architecture: Architecture): Promise<string> {
+/** The same, but for some kernels of 75. */
+export async function buildKernels75(nvcc: string, kernels: readonly string[]): Promise<string> {
   const sources = [...librarySources(), ...listFiles(join(root, "cuda", "tests"), "_test.cpp")];
-  const more = { architecture, objects: await nativeObjects() };
-  const name = `kernels-${architecture}`;
-  const { programs } = await build(nvcc, name, [...sources, main], product, ["plain"], more);
+  const of75 = kernels.map((name) => join(root, "cuda", `${name}.cu`));
+  const more = { ...await shared(), of75 };
+  const { programs } = await build(
+    nvcc,
+    "kernels-75",
+    [...sources, main],
+    product,
+    ["plain"],
+    more,
+  );
   return programs[0];
+}
+
+// Of programs that choose no mutant: they have those of buildKernels() all the same, since kernels
+// take a minute to be compiled.
+async function shared() {
+  const mutated = librarySources();
+  return { objects: await nativeObjects(), mutants: usualMutants, mutated };
 }
 
 /** What measures device cuda on a GPU; the path. */
 export async function buildBench(nvcc: string): Promise<string> {
   const own = [".cu", ".cpp"].flatMap((end) => listFiles(join(root, "cuda", "bench"), end));
-  const more = { objects: await nativeObjects() };
   const sources = [...librarySources(), ...own];
-  const { programs } = await build(nvcc, "bench", sources, product, ["plain"], more);
+  const { programs } = await build(nvcc, "bench", sources, product, ["plain"], await shared());
   return programs[0];
 }
 
 /** libspecache whose device cuda is the emulated one; the path. */
 export async function buildLibrary(nvcc: string): Promise<string> {
-  const objects = await nativeObjects();
-  const more = { objects, shared: true };
+  const more = { ...await shared(), shared: true };
   const sources = librarySources();
   const { programs } = await build(nvcc, "libspecache", sources, product, ["plain"], more);
   return programs[0];

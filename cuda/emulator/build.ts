@@ -56,8 +56,10 @@ export interface ProgramOptions {
   readonly defines?: readonly string[];
   /** Mistakes to build in; without EMULATOR_MUTANT the program does without them. */
   readonly mutants?: MutantOptions;
-  /** Whose PTX is run; the usual one is the lowest with bf16, cp.async and wide products. */
-  readonly architecture?: Architecture;
+  /** Sources that have them; all where it is absent. */
+  readonly mutated?: readonly string[];
+  /** Sources whose PTX is of 75; of others it is of 80, the lowest with bf16 and wide products. */
+  readonly of75?: readonly string[];
   /** Told of each file that is made. */
   readonly progress?: (text: string) => void;
 }
@@ -79,6 +81,7 @@ export interface Program {
 }
 
 interface Front {
+  readonly target: Architecture;
   readonly object: string;
   readonly host: string;
   readonly ptx: string;
@@ -95,12 +98,18 @@ export async function buildProgram(options: ProgramOptions): Promise<Program> {
   const [cuda, cpp] = [".cu", ".cpp"].map((end) =>
     options.sources.filter((path) => path.endsWith(end))
   );
-  const fronts = await inParallel(cuda, (source) => builder.front(source));
+  const usual = await inParallel(cuda, (source) => builder.front(source, "80"));
   const emulator = listFiles(here, ".cpp").filter((path) => !path.includes("/tests/"));
-  const ptx = fronts.map(({ ptx }) => ({ name: basename(ptx), text: readFileSync(ptx, "utf8") }));
+  const mutated = usual.filter((_, at) => options.mutated?.includes(cuda[at]) ?? true);
+  const ptx = mutated.map(({ ptx }) => ({ name: basename(ptx), text: readFileSync(ptx, "utf8") }));
   const mutants = options.mutants === undefined ? [] : drawMutants(ptx, options.mutants, root);
+  const fronts = await inParallel(
+    cuda,
+    (source) => builder.front(source, options.of75?.includes(source) ? "75" : "80"),
+  );
+  const mutantsOf = (front: Front) => front.target === "75" ? [] : mutants;
   const works = options.variants.flatMap((variant) => [
-    ...fronts.map((front) => () => builder.translated(front, variant, mutants)),
+    ...fronts.map((front) => () => builder.translated(front, variant, mutantsOf(front))),
     ...fronts.map((front) => () => builder.host(front, variant)),
     ...emulator.map((source) => () => builder.emulator(source, variant)),
     ...cpp.map((source) => () => builder.source(source, variant)),
@@ -119,11 +128,9 @@ class Builder {
   readonly #headers: string;
   readonly #emulatorHeaders: string;
   readonly #toolkit: string;
-  readonly #target: Architecture;
 
   constructor(options: ProgramOptions) {
     this.#options = options;
-    this.#target = options.architecture ?? "80";
     this.#toolkit = join(dirname(options.nvcc), "..", "include");
     const headers = options.include.flatMap((folder) => [
       ...listFiles(folder, ".h"),
@@ -137,11 +144,10 @@ class Builder {
   }
 
   /** Runs nvcc on a .cu file: host object, host code and PTX. */
-  async front(source: string): Promise<Front> {
+  async front(source: string, target: Architecture): Promise<Front> {
     const flags = ["-std=c++20", "-O3", "-lineinfo", "-Werror", "all-warnings"];
     flags.push("--expt-relaxed-constexpr"); // std::bit_cast in kernels
-    const target = `compute_${this.#target}`;
-    flags.push("-gencode", `arch=${target},code=${target}`);
+    flags.push("-gencode", `arch=compute_${target},code=compute_${target}`);
     flags.push("-Xcompiler", "-fPIC,-g,-Wall,-Wextra,-Werror", ...this.#includes());
     const name = basename(source, ".cu");
     const key = hashOf(this.#headers, flags.join(" "), source, readFileSync(source, "utf8"));
@@ -159,14 +165,14 @@ class Builder {
       this.#options.progress?.(`nvcc ${path}`);
     }
     const file = (end: string) => join(folder, `${name}${end}`);
-    return { object: file(".o"), host: file(".cudafe1.cpp"), ptx: file(".ptx") };
+    return { target, object: file(".o"), host: file(".cudafe1.cpp"), ptx: file(".ptx") };
   }
 
-  host({ object, host }: Front, variant: Variant): Promise<string> {
+  host({ target, object, host }: Front, variant: Variant): Promise<string> {
     if (variant === "plain") return Promise.resolve(object);
     return this.#object(host, readFileSync(host, "utf8"), [
       ...["-std=c++20", "-fPIC", "-g", "-I", this.#toolkit, ...hostFlags],
-      `-D__CUDA_ARCH_LIST__=${this.#target}0`,
+      `-D__CUDA_ARCH_LIST__=${target}0`,
       ...sanitizers[variant],
     ]);
   }
