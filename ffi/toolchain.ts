@@ -12,6 +12,7 @@ import { cacheHome } from "./home.ts";
 import { exists, fetchWheels } from "./pip.ts";
 
 export const NVCC_RELEASE_MIN = 12;
+const ARCHITECTURE_MIN = 75; // older GPUs lack the tensor cores' products
 
 // All five are pinned because nvcc's own requirements are loose; cccl is for cuda_fp16.h.
 const WHEELS = [
@@ -47,8 +48,10 @@ export async function findNvcc(): Promise<string | null> {
 
 /**
  * What build() needs for device cuda: sources beside `native`, an nvcc, the runtime of its toolkit,
- * and what of the usual architectures it knows. Undefined where one of these is missing, and on
- * arm64, where none of it was ever tried.
+ * and the architectures to make code for. Undefined where one of these is missing, and on arm64,
+ * where none of it was ever tried.
+ *
+ * @throws {SpecacheError} argument: CUDAARCHS names what it cannot
  */
 export async function findCuda(native: string): Promise<CudaOptions | undefined> {
   if (process.arch !== "x64") return undefined;
@@ -59,16 +62,37 @@ export async function findCuda(native: string): Promise<CudaOptions | undefined>
   const folders = [...RUNTIME_FOLDERS.map((name) => join(home, name)), SYSTEM_RUNTIME];
   const there = await Promise.all(folders.map((name) => exists(join(name, RUNTIME))));
   const runtime = folders.find((_, i) => there[i]);
-  const architectures = await architecturesOf(nvcc);
+  const known = await architecturesOf(nvcc);
+  const architectures = chosenArchitectures(known, process.env.CUDAARCHS);
   if (runtime === undefined || architectures.length === 0) return undefined;
   return { nvcc, runtime, sources, architectures };
 }
 
-/** Those of the usual architectures that this release makes code for. */
-async function architecturesOf(nvcc: string): Promise<string[]> {
+/** What this release makes code for. */
+async function architecturesOf(nvcc: string): Promise<ReadonlySet<string>> {
   const { stdout } = await run(nvcc, ["--list-gpu-arch"]);
-  const known = new Set(stdout.match(/(?<=compute_)\d+/g));
-  return cudaArchitectures.filter((architecture) => known.has(architecture));
+  return new Set(stdout.match(/(?<=compute_)\d+/g));
+}
+
+/**
+ * The usual architectures of those known, or those that CUDAARCHS names in their place, as CMake
+ * reads it: "90", "80;120".
+ *
+ * @throws {SpecacheError} argument: it names none, or what nvcc or specache does not know
+ */
+function chosenArchitectures(known: ReadonlySet<string>, names: string | undefined): string[] {
+  if (names === undefined || names === "") {
+    return cudaArchitectures.filter((each) => known.has(each));
+  }
+  const chosen = [...new Set(names.split(";"))].sort((a, b) => Number(a) - Number(b));
+  const strange = chosen.find((each) => !known.has(each) || Number(each) < ARCHITECTURE_MIN);
+  if (strange === undefined) return chosen;
+  const able = [...known].filter((each) => Number(each) >= ARCHITECTURE_MIN).join(", ");
+  throw new SpecacheError(
+    "argument",
+    `Cannot build device cuda: "${strange}" of CUDAARCHS=${names} is none of ${able}`,
+    { details: { name: "CUDAARCHS" } },
+  );
 }
 
 /**

@@ -7,11 +7,12 @@ import process from "node:process";
 import { findCuda } from "../../ffi/toolchain.ts";
 import { nativeFolder } from "../../ffi/library.ts";
 import { assertEquals, test } from "../harness.ts";
+import { assertRefused } from "../engine/support.ts";
 
-/** Finds CUDA in a toolkit of that release, which knows those architectures. */
-async function found(known: readonly string[], runtime = "lib64") {
+/** Finds CUDA in a toolkit of that release, which knows those architectures; `names`: CUDAARCHS. */
+async function found(known: readonly string[], names?: string, runtime = "lib64") {
   const folder = mkdtempSync(join(tmpdir(), "specache-toolkit-"));
-  const before = process.env.CUDA_HOME;
+  const { CUDA_HOME, CUDAARCHS } = process.env;
   try {
     const home = join(folder, "cuda-12.4");
     const nvcc = join(home, "bin", "nvcc");
@@ -24,13 +25,19 @@ async function found(known: readonly string[], runtime = "lib64") {
     chmodSync(nvcc, 0o755);
     mkdirSync(join(folder, "linked", "bin"), { recursive: true });
     symlinkSync(nvcc, join(folder, "linked", "bin", "nvcc"));
-    process.env.CUDA_HOME = join(folder, "linked");
+    setVariables({ CUDA_HOME: join(folder, "linked"), CUDAARCHS: names });
     const cuda = await findCuda(nativeFolder());
     return cuda && { ...cuda, runtime: cuda.runtime.replace(home, "") };
   } finally {
-    if (before === undefined) delete process.env.CUDA_HOME;
-    else process.env.CUDA_HOME = before;
+    setVariables({ CUDA_HOME, CUDAARCHS });
     rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+function setVariables(variables: Readonly<Record<string, string | undefined>>): void {
+  for (const [name, value] of Object.entries(variables)) {
+    if (value === undefined) delete process.env[name];
+    else process.env[name] = value;
   }
 }
 
@@ -42,4 +49,16 @@ test("findCuda() asks nvcc what it knows, and goes by the toolkit behind a link"
 
 test("findCuda() finds none where nvcc makes no code for what specache runs on", async () => {
   assertEquals(await found(["50", "60"]), undefined);
+});
+
+test("CUDAARCHS names what machine code is made for", async () => {
+  const known = ["50", "75", "80", "86", "90"];
+  assertEquals((await found(known, "86"))?.architectures, ["86"]);
+  assertEquals((await found(known, "90;75;90"))?.architectures, ["75", "90"]);
+  assertEquals((await found(known, ""))?.architectures, ["75", "80", "90"]);
+  for (const [names, strange] of [["50", "50"], ["90;91", "91"], ["native", "native"], [";", ""]]) {
+    const sentence = `Cannot build device cuda: "${strange}" of CUDAARCHS=${names} is none of ` +
+      "75, 80, 86, 90";
+    await assertRefused(() => found(known, names), "argument", sentence);
+  }
 });
