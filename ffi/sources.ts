@@ -69,6 +69,9 @@ import cpuKernelsDrawCpp from "../native/cpu/kernels/draw.cpp" with { type: "tex
 import cpuKernelsEncodeCpp from "../native/cpu/kernels/encode.cpp" with { type: "text" };
 import cpuKernelsExactH from "../native/cpu/kernels/exact.h" with { type: "text" };
 import cpuKernelsHeadsH from "../native/cpu/kernels/heads.h" with { type: "text" };
+import cpuKernelsInt8InputsH from "../native/cpu/kernels/int8_inputs.h" with { type: "text" };
+import cpuKernelsInt8PairsH from "../native/cpu/kernels/int8_pairs.h" with { type: "text" };
+import cpuKernelsInt8PartsH from "../native/cpu/kernels/int8_parts.h" with { type: "text" };
 import cpuKernelsOneLoopCpp from "../native/cpu/kernels/one_loop.cpp" with { type: "text" };
 import cpuKernelsPrefillCpp from "../native/cpu/kernels/prefill.cpp" with { type: "text" };
 import cpuKernelsProjectCpp from "../native/cpu/kernels/project.cpp" with { type: "text" };
@@ -208,6 +211,9 @@ export const sources: Readonly<Record<string, string>> = {
   "native/cpu/kernels/encode.cpp": cpuKernelsEncodeCpp,
   "native/cpu/kernels/exact.h": cpuKernelsExactH,
   "native/cpu/kernels/heads.h": cpuKernelsHeadsH,
+  "native/cpu/kernels/int8_inputs.h": cpuKernelsInt8InputsH,
+  "native/cpu/kernels/int8_pairs.h": cpuKernelsInt8PairsH,
+  "native/cpu/kernels/int8_parts.h": cpuKernelsInt8PartsH,
   "native/cpu/kernels/one_loop.cpp": cpuKernelsOneLoopCpp,
   "native/cpu/kernels/prefill.cpp": cpuKernelsPrefillCpp,
   "native/cpu/kernels/project.cpp": cpuKernelsProjectCpp,
