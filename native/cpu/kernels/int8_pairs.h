@@ -83,7 +83,8 @@ static inline WeightPair blocks_pair(const uint8_t *first, const uint8_t *second
 
 // Parts 2 p and 2 p + 1 of a K-quant's block.
 template <Type type>
-static inline WeightPair parts_pair(const Unpacked<type> &unpacked, const uint8_t *block, uint32_t p) {
+static inline WeightPair parts_pair(const Unpacked<type> &unpacked,
+                                    const uint8_t *block, uint32_t p) {
     WeightPair pair;
     if constexpr (type == Type::q6_k) {
         pair.scale = quarters_at(unpacked.scales + 4 * p);
