@@ -171,15 +171,15 @@ static inline float half_at(const uint8_t *from) {
     return _cvtsh_ss(half);
 }
 
-// Adds w to the lanes whose bit of the mask is set. The mask as bits of lanes is made once for all
-// sums that it is added to.
+// Adds w, which is finite, to the lanes whose bit of the mask is set: a fused product with 1 or 0.
+// The mask as such numbers is made once for all sums that it is added to.
 static inline Floats masked_add(Floats sum, uint32_t mask, Floats w) {
     const __m256i low = {0x200000001, 0x800000004, 0x2000000010, 0x8000000040};
-    auto masked = [&](__m256i bits, Eight weight) {
+    auto ones = [&](__m256i bits) {
         __m256i of = _mm256_and_si256(_mm256_set1_epi32(int32_t(mask)), bits);
-        return (Eight)_mm256_and_ps((__m256)_mm256_cmpeq_epi32(of, bits), (__m256)weight);
+        return (Eight)_mm256_and_ps((__m256)_mm256_cmpeq_epi32(of, bits), _mm256_set1_ps(1));
     };
-    return {sum.low + masked(low, w.low), sum.high + masked(_mm256_slli_epi32(low, 8), w.high)};
+    return {ones(low) * w.low + sum.low, ones(_mm256_slli_epi32(low, 8)) * w.high + sum.high};
 }
 
 // 16 numbers of a row, widened.

@@ -103,6 +103,9 @@ static inline void integer_scores(const Tables *const *queries, const uint8_t *k
     }
 }
 #elif defined(__AVX2__)
+// Else GCC adds numbers of several tables to each other first, in twice the registers there are.
+static inline void added_now(__m256i &sum) { asm("" : "+x"(sum)); }
+
 // A table's numbers of 32 tokens, two in 16 bits: their sums, which wrap, and those of the upper
 // bytes alone, of which none is below 0, say both. Registers hold the sums of two queries.
 template <uint32_t Queries, class Ask>
@@ -126,6 +129,8 @@ static inline void integer_scores_of(const Tables *const *queries, const uint8_t
                 __m256i numbers = _mm256_shuffle_epi8(table, indices[half]);
                 both[q][half] = _mm256_add_epi16(both[q][half], numbers);
                 upper[q][half] = _mm256_add_epi16(upper[q][half], _mm256_srli_epi16(numbers, 8));
+                added_now(both[q][half]);
+                added_now(upper[q][half]);
             }
         }
     };
