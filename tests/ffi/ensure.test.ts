@@ -58,7 +58,8 @@ async function withToolkit(body: (toolkit: Toolkit) => Promise<void>): Promise<v
   writeFileSync(join(stub.root, "cuda/scan.cu"), "");
   const [native, output] = [join(stub.root, "native"), join(stub.root, "build")];
   const compiled = () => readFileSync(log, "utf8").split("\n").length - 1;
-  await withVariable("CUDA_HOME", home, () => body({ native, output, nvcc, compiled }));
+  const run = () => body({ native, output, nvcc, compiled });
+  await withVariable("CUDAARCHS", null, () => withVariable("CUDA_HOME", home, run));
 }
 
 test("buildLibrary() calls nvcc for device cuda alone, and keeps what the CPU's library had", () =>
