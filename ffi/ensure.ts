@@ -88,7 +88,7 @@ export async function buildLibrary(options: LibraryBuild): Promise<void> {
     ? "with device cuda, some minutes"
     : fetched
     ? "with the fetched compiler, some minutes"
-    : "a minute or two";
+    : "one to three minutes";
   const begin = () => notice(`Building the native library (once; ${duration}) in ${output}`);
   await build({ native, output, cuda, begin, progress });
 }

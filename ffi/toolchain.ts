@@ -75,8 +75,8 @@ async function architecturesOf(nvcc: string): Promise<ReadonlySet<string>> {
 }
 
 /**
- * The usual architectures of those known, or those that CUDAARCHS names in their place, as CMake
- * reads it: "90", "80;120".
+ * The usual architectures of those known, or those that CUDAARCHS names in their place, by numbers
+ * as CMake's: "90", "80;120".
  *
  * @throws {SpecacheError} argument: it names none, or what nvcc or specache does not know
  */

@@ -75,7 +75,7 @@ test("buildLibrary() calls nvcc for device cuda alone, and keeps what the CPU's 
     assertEquals([compiled(), files.length], [1, 5]);
     const sentence = (duration: string) => `Building the native library (once; ${duration}) in `;
     assertEquals(said, [
-      sentence("a minute or two") + output,
+      sentence("one to three minutes") + output,
       sentence("with device cuda, some minutes") + output,
     ]);
   }));

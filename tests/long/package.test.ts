@@ -14,7 +14,7 @@ import { ended, Registry } from "./registry.ts";
 
 const OPTIONS = { model: tiny, contextTokens: 128, profile: "none" };
 const ASK = { ids: [3, 1, 4, 1, 5, 9, 2, 6], maxTokens: 8 };
-const BUILDS = /^Building the native library \(once; a minute or two\) in .+\n$/;
+const BUILDS = /^Building the native library \(once; one to three minutes\) in .+\n$/;
 const FIRST_TOKEN_SECONDS = 180; // from an empty folder and empty caches, at most
 const WAITS = "Waiting for a build of the native library that is under way\n";
 const BUN = ["x", "-y", "--quiet", "--allow-scripts=npm:bun", "npm:bun@1.4.5"];

@@ -207,7 +207,7 @@ void planned_squares(const HeadCode &code, uint32_t dim, float *square) {
 // Values in a profile's basis: static weights, one scale for the page.
 void encode_profile_values(Page &page, const HeadCode &code, const CodeLayout &layout,
                            uint32_t dim, uint8_t *to) {
-    float centre[256], square[256] = {};
+    float centre[256], square[256] = {};  // zeros for GCC, which sees no loop over all of dim
     encode_centre(page, dim, to + layout.value_centre, to + layout.value_parameters, centre);
     planned_squares(code, dim, square);
     profile_residuals(page, dim, centre, code, square);

@@ -1,6 +1,6 @@
 // int8_parts.h - rows of weights with inputs of 8 bits, on CPUs with AVX2 and no more: a register
-// holds the 32 columns of a part. What project_int8.cpp says of pairs and lanes holds here too: an
-// output's bits are the same.
+// holds the 32 columns of a part. Pairs and lanes are those of int8_inputs.h, and sums are made in
+// int8_pairs.h's order: an output's bits are the same.
 #pragma once
 #include "int8_inputs.h"
 
